@@ -1,0 +1,188 @@
+//! The only error of the crate: which argument, what was expected, what came.
+//!
+//! Every public operation checks all of its arguments before it writes anything, so an `Err` means that every output
+//! is as it was.
+
+use core::fmt;
+
+/// The argument that an [`Error`] is about, by the name it has in the equation or at the call.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Argument {
+    /// Frozen weights `W [out, in]`.
+    W,
+    /// Frozen bias `b [out]`.
+    Bias,
+    /// Adapter matrix `A [r, in]`.
+    A,
+    /// Adapter matrix `B [out, r]`.
+    B,
+    /// The factor `s` in front of the adapter.
+    Scale,
+    /// Layer input `X [n, in]`.
+    X,
+    /// Layer output `Y [n, out]`.
+    Y,
+    /// Gradient of the loss with respect to `Y`.
+    DY,
+    /// Gradient of the loss with respect to `X`.
+    DX,
+    /// Gradient of the loss with respect to `A`.
+    DA,
+    /// Gradient of the loss with respect to `B`.
+    DB,
+    /// Gradient of the loss with respect to the bias.
+    DBias,
+    /// What the forward pass leaves for the backward pass.
+    Saved,
+    /// State of an optimizer (momentum, first and second moments).
+    State,
+    /// Destination of a merge.
+    Merged,
+    /// A buffer from which a plan hands out pieces.
+    Arena,
+    /// A buffer for packed weights.
+    Packed,
+    /// The number of tokens (rows of `X` and `Y`).
+    Tokens,
+    /// The rank `r`.
+    Rank,
+    /// A matrix as such, where no role is known yet.
+    Matrix,
+    /// The learning rate.
+    LearningRate,
+    /// A moment factor of an optimizer (momentum, dampening, beta).
+    Momentum,
+    /// The term that keeps a division away from zero.
+    Epsilon,
+    /// Weight decay.
+    WeightDecay,
+    /// Maximal norm of a gradient.
+    MaxNorm,
+    /// Probability of dropping an element.
+    Dropout,
+    /// Class labels of a loss.
+    Labels,
+    /// Targets of a loss.
+    Targets,
+    /// Gradient of the loss with respect to the prediction.
+    LossGrad,
+}
+
+/// What went wrong with an argument. Nothing was written.
+#[derive(Copy, Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice has the wrong number of elements.
+    Length {
+        /// The slice.
+        argument: Argument,
+        /// Elements needed.
+        expected: usize,
+        /// Elements that came.
+        got: usize,
+    },
+    /// A matrix has the wrong number of rows.
+    Rows {
+        /// The matrix.
+        argument: Argument,
+        /// Rows needed.
+        expected: usize,
+        /// Rows that came.
+        got: usize,
+    },
+    /// A matrix has the wrong number of columns.
+    Cols {
+        /// The matrix.
+        argument: Argument,
+        /// Columns needed.
+        expected: usize,
+        /// Columns that came.
+        got: usize,
+    },
+    /// A row stride is smaller than a row.
+    Stride {
+        /// The matrix.
+        argument: Argument,
+        /// The smallest stride that is possible, in elements.
+        expected: usize,
+        /// The stride that came.
+        got: usize,
+    },
+    /// A product of sizes does not fit into `usize`, or its bytes not into `isize`.
+    Overflow {
+        /// Whose size.
+        argument: Argument,
+    },
+    /// A number lies outside of its range.
+    Range {
+        /// The number.
+        argument: Argument,
+        /// The smallest value allowed.
+        at_least: f32,
+        /// The bound above: allowed itself only where the documentation of the argument says so.
+        at_most: f32,
+        /// The value that came.
+        got: f32,
+    },
+    /// An infinity or a NaN where only finite numbers make sense.
+    NonFinite {
+        /// The slice or matrix.
+        argument: Argument,
+        /// Row-major index of the first offender.
+        index: usize,
+    },
+    /// A label that names no class.
+    Label {
+        /// Index of the label.
+        index: usize,
+        /// Number of classes; labels are smaller.
+        classes: usize,
+        /// The label that came.
+        got: u32,
+    },
+    /// `A` and `B` are both zero: every gradient is zero for ever, the adapter cannot learn.
+    DeadAdapter,
+    /// An argument that this call needs was left out.
+    Missing {
+        /// What is missing.
+        argument: Argument,
+    },
+    /// An argument was given that this call cannot fill (a gradient whose source is frozen).
+    Unexpected {
+        /// What is too much.
+        argument: Argument,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Error::Length { argument, expected, got } => {
+                write!(f, "{argument:?}: expected {expected} elements, got {got}")
+            }
+            Error::Rows { argument, expected, got } => write!(f, "{argument:?}: expected {expected} rows, got {got}"),
+            Error::Cols { argument, expected, got } => {
+                write!(f, "{argument:?}: expected {expected} columns, got {got}")
+            }
+            Error::Stride { argument, expected, got } => {
+                write!(f, "{argument:?}: a row stride of at least {expected} is needed, got {got}")
+            }
+            Error::Overflow { argument } => write!(f, "{argument:?}: the size does not fit into the address space"),
+            Error::Range { argument, at_least, at_most, got } => {
+                write!(f, "{argument:?}: expected a value from {at_least} to {at_most}, got {got}")
+            }
+            Error::NonFinite { argument, index } => {
+                write!(f, "{argument:?}: element {index} is not a finite number")
+            }
+            Error::Label { index, classes, got } => {
+                write!(f, "Labels: label {index} is {got}, but there are {classes} classes")
+            }
+            Error::DeadAdapter => f.write_str("A and B are both zero: the adapter can never learn"),
+            Error::Missing { argument } => write!(f, "{argument:?}: needed here, but not given"),
+            Error::Unexpected { argument } => write!(f, "{argument:?}: given, but this call cannot fill it"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

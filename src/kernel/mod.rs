@@ -1,0 +1,47 @@
+//! The kernels, each written once over [`crate::simd::Simd`]: this page is their contract.
+//!
+//! Every product of low-rank adaptation has the form
+//!
+//! ```text
+//! out[row, lane] = start ⊕ left[row, 0]·right[0, lane] ⊕ left[row, 1]·right[1, lane] ⊕ …
+//! ```
+//!
+//! one chain per output element, over the depth in ascending order, one accumulator, each ⊕ one
+//! [`step`](crate::simd::Simd::step). SIMD lanes run along outputs, so that no two lanes ever meet and the bits do not
+//! depend on their number. Storing an accumulator and loading it again changes nothing, so every block size is free.
+//!
+//! ```text
+//!                              lanes ->
+//!                       +---------------------+
+//!              depth |  | right: TILE_VECTORS |   one vector load each, per depth
+//!                    v  |  vectors side by    |
+//!                       |  side               |
+//!          depth ->     +---------------------+
+//!        +-----------+  +---------------------+
+//!   rows | left:     |  | out: TILE_ROWS ×    |
+//!     |  | broadcast |  |  TILE_VECTORS       |   stay in registers
+//!     v  |           |  |  accumulators       |
+//!        +-----------+  +---------------------+
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `tile.rs` | the register tile; the only file here with `unsafe`, behind one check of all lengths |
+//! | `pack.rs` | operands, and [`pack::PanelSource`], the socket for other sources of `right` |
+//! | `gemm.rs` | the blocked product |
+//! | `thin.rs` | the same product with rows and lanes exchanged, for a rank narrower than a vector |
+//! | `vector.rs` | scale, sums over rows, sums of squares, the search for non-finite numbers |
+//! | `elementary.rs` | exp, ln, cos from + − × ÷ |
+//! | `philox.rs` | random words as a function of seed and position |
+//!
+//! - **Edges.** The last vector of a row may be partly filled: only its valid lanes are read and written.
+//! - **Aliasing.** Operands are borrowed, the output is borrowed mutably: they cannot overlap.
+//! - **Alignment.** That of `f32`. More is faster, never required.
+
+pub(crate) mod elementary;
+pub(crate) mod gemm;
+pub(crate) mod pack;
+pub(crate) mod philox;
+pub(crate) mod thin;
+pub(crate) mod tile;
+pub(crate) mod vector;

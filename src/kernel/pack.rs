@@ -1,0 +1,86 @@
+//! Operands of a product, and panels: pieces of the right operand in which the lanes of one depth lie side by side.
+
+use super::tile::Strided;
+use crate::view::MatRef;
+
+/// A matrix, or its transpose, as it lies in memory.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Operand<'a> {
+    matrix: MatRef<'a>,
+    transposed: bool,
+}
+
+impl<'a> Operand<'a> {
+    pub(crate) const fn plain(matrix: MatRef<'a>) -> Self {
+        Self { matrix, transposed: false }
+    }
+
+    pub(crate) const fn transposed(matrix: MatRef<'a>) -> Self {
+        Self { matrix, transposed: true }
+    }
+
+    pub(crate) const fn rows(&self) -> usize {
+        if self.transposed { self.matrix.cols() } else { self.matrix.rows() }
+    }
+
+    pub(crate) const fn cols(&self) -> usize {
+        if self.transposed { self.matrix.rows() } else { self.matrix.cols() }
+    }
+
+    pub(crate) const fn flip(self) -> Self {
+        Self { matrix: self.matrix, transposed: !self.transposed }
+    }
+
+    /// The part with rows `first..first + rows` and columns `col..col + cols`, cut at the edges.
+    #[inline(always)]
+    pub(crate) fn block(&self, first: usize, rows: usize, col: usize, cols: usize) -> Self {
+        let matrix = match self.transposed {
+            false => self.matrix.block(first, rows, col, cols),
+            true => self.matrix.block(col, cols, first, rows),
+        };
+        Self { matrix, transposed: self.transposed }
+    }
+
+    #[inline(always)]
+    pub(crate) fn strided(&self) -> Strided<'a> {
+        let (outer, inner) = if self.transposed { (1, self.matrix.stride()) } else { (self.matrix.stride(), 1) };
+        Strided { data: self.matrix.data(), outer, inner }
+    }
+}
+
+/// Where the right operand of a product comes from: the socket into which a weight format plugs.
+pub(crate) trait PanelSource: Copy {
+    /// `(depth, lanes)`
+    fn shape(&self) -> (usize, usize);
+
+    /// The source in place, `(depth, lane)`, where its lanes lie side by side or `single_lane` vectors make that
+    /// unnecessary.
+    fn in_place(&self, single_lane: bool) -> Option<Operand<'_>>;
+
+    /// Writes lanes `lane..lane + width` at `depth..` into `panel`, whose rows are `width` wide: as many depths as it
+    /// has rows.
+    fn fill(&self, depth: usize, lane: usize, width: usize, panel: &mut [f32]);
+}
+
+impl PanelSource for Operand<'_> {
+    #[inline(always)]
+    fn shape(&self) -> (usize, usize) {
+        (self.rows(), self.cols())
+    }
+
+    #[inline(always)]
+    fn in_place(&self, single_lane: bool) -> Option<Operand<'_>> {
+        (single_lane || !self.transposed).then_some(*self)
+    }
+
+    /// Only a transposed operand is ever copied: its lanes are rows of the matrix.
+    #[inline(always)]
+    fn fill(&self, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
+        for l in 0..width {
+            let row = self.matrix.row(lane + l).get(depth..).unwrap_or(&[]);
+            for (to, &value) in panel.iter_mut().skip(l).step_by(width).zip(row) {
+                *to = value;
+            }
+        }
+    }
+}

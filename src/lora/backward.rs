@@ -1,0 +1,295 @@
+//! `g = dY·B`, `gs = s·g`, `dB = dYᵀ·hs`, `dA = gsᵀ·X̃`, `db = Σ dY`, `dX = dY·W + (gs·A)⊙D`.
+
+use super::forward::{BLOCK, BLOCK_LEN};
+use super::{Accum, Adapter, Dropout, Grads, Saved, Shape};
+use crate::error::{Argument, Error};
+use crate::kernel::gemm::Product;
+use crate::kernel::pack::Operand;
+use crate::kernel::thin::ThinProduct;
+use crate::kernel::tile::Start;
+use crate::kernel::vector::{Scale, SumRows};
+use crate::simd::{Backend, Kernel, Simd};
+use crate::view::{MatMut, MatRef, expect_shape};
+use crate::weight::{Base, Weights};
+
+/// What flows through a layer in the backward pass.
+#[derive(Debug)]
+pub struct Backprop<'a> {
+    /// `X [n, in]` of the forward pass. Not needed where `A` is frozen.
+    pub x: Option<MatRef<'a>>,
+    /// `dY [n, out]`, the gradient of the loss with respect to the layer's output.
+    pub dy: MatRef<'a>,
+    /// Receives `dX [n, in]`. `None` where nothing below is trained: then `W` is not read.
+    pub dx: Option<MatMut<'a>>,
+}
+
+/// Backward pass of the last [`forward`](super::forward) with this `saved`.
+///
+/// - `g[t,k] = chain_o B[o,k]·dY[t,o]`, `gs = rn(s·g)`
+/// - `dA[k,i] = chain_t gs[t,k]·X̃[t,i]`, `dB[o,k] = chain_t dY[t,o]·hs[t,k]`, `db[o] = chain_t dY[t,o]`: from +0, or
+///   from what is there, as [`Grads::accum`] says
+/// - `dX[t,i] = chain_o W[o,i]·dY[t,o]`, continued by `chain_k A[k,i]·gs[t,k]`. With dropout the second chain starts from
+///   +0 instead, and is added to the first as `step(dX, D, chain)` where the element was kept.
+///
+/// # Errors
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when no forward pass came before, when
+/// `saved` was made for inference, or when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B` are zero.
+/// Nothing is written then.
+pub fn backward(
+    backend: Backend,
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    flow: Backprop<'_>,
+    saved: &mut Saved<'_>,
+    grads: &mut Grads<'_>,
+) -> Result<(), Error> {
+    let shape = prepare(base, adapter, &flow, saved)?;
+    grads.check(shape)?;
+    if grads.a.is_some() && flow.x.is_none() {
+        return Err(Error::Missing { argument: Argument::X });
+    }
+    let tokens = flow.dy.rows();
+    backend.run(Backward {
+        base,
+        adapter,
+        flow,
+        hs: saved.hs.as_ref().block(0, tokens, 0, shape.rank),
+        gs: saved.gs.block(0, tokens, 0, shape.rank),
+        dropout: saved.dropout,
+        grads,
+    });
+    Ok(())
+}
+
+/// The checks that every backward pass shares.
+pub(crate) fn prepare(
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    flow: &Backprop<'_>,
+    saved: &Saved<'_>,
+) -> Result<Shape, Error> {
+    adapter.check(base)?;
+    let (shape, tokens) = (adapter.shape(), flow.dy.rows());
+    expect_shape(Argument::DY, (tokens, flow.dy.cols()), (tokens, shape.outputs))?;
+    saved.check(shape, tokens)?;
+    match saved.tokens {
+        Some(expected) if expected != tokens => {
+            return Err(Error::Rows { argument: Argument::DY, expected, got: tokens });
+        }
+        Some(_) if saved.gs.rows() >= tokens => {}
+        _ => return Err(Error::Missing { argument: Argument::Saved }),
+    }
+    if let Some(x) = &flow.x {
+        expect_shape(Argument::X, (x.rows(), x.cols()), (tokens, shape.inputs))?;
+    }
+    if let Some(dx) = &flow.dx {
+        expect_shape(Argument::DX, (dx.rows(), dx.cols()), (tokens, shape.inputs))?;
+    }
+    adapter.check_alive()?;
+    Ok(shape)
+}
+
+struct Backward<'a, 'g> {
+    base: &'a Base<'a>,
+    adapter: &'a Adapter<'a>,
+    flow: Backprop<'a>,
+    hs: MatRef<'a>,
+    gs: MatMut<'a>,
+    dropout: Option<Dropout>,
+    grads: &'a mut Grads<'g>,
+}
+
+impl Kernel for Backward<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let (dy, grads) = (self.flow.dy, self.grads);
+        let start = grads.accum.start();
+        if let Some(bias) = &mut grads.bias {
+            simd.call(SumRows { rows: dy, out: bias.row_mut(0), start });
+        }
+        if self.adapter.is_absent() {
+            if grads.accum == Accum::Replace {
+                fill_zero(&mut grads.b);
+                grads.a.iter_mut().for_each(fill_zero);
+            }
+        } else {
+            simd.call(InnerGrad { adapter: self.adapter, dy, gs: self.gs.reborrow() });
+            gradient_b(simd, dy, self.hs, &mut grads.b, start);
+            if let (Some(da), Some(x)) = (&mut grads.a, self.flow.x) {
+                gradient_a(simd, self.gs.as_ref(), x, self.dropout, da.reborrow(), (0, start));
+            }
+        }
+        if let Some(dx) = self.flow.dx {
+            let (base, adapter, gs) = (self.base, self.adapter, self.gs.as_ref());
+            simd.call(InputGrad { base, adapter, dy, gs, dropout: self.dropout, dx });
+        }
+    }
+}
+
+fn fill_zero(matrix: &mut MatMut<'_>) {
+    for i in 0..matrix.rows() {
+        matrix.row_mut(i).fill(0.0);
+    }
+}
+
+/// `gs = s·(dY·B)`
+pub(crate) struct InnerGrad<'a> {
+    pub adapter: &'a Adapter<'a>,
+    pub dy: MatRef<'a>,
+    pub gs: MatMut<'a>,
+}
+
+impl Kernel for InnerGrad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        simd.call(ThinProduct {
+            left: Operand::plain(self.dy),
+            right: Operand::plain(self.adapter.b),
+            out: self.gs.reborrow(),
+            start: Start::Zero,
+        });
+        simd.call(Scale { data: self.gs, factor: self.adapter.scale });
+    }
+}
+
+/// `dB = start ⊕ dYᵀ·hs`
+#[inline(always)]
+pub(crate) fn gradient_b<S: Simd>(simd: S, dy: MatRef<'_>, hs: MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
+    let (left, right) = (Operand::transposed(dy), Operand::plain(hs));
+    simd.call(ThinProduct { left, right, out: db.reborrow(), start });
+}
+
+/// The columns of `dA = start ⊕ gsᵀ·X̃` from `first` on, as many as `da` has.
+#[inline(always)]
+pub(crate) fn gradient_a<S: Simd>(
+    simd: S,
+    gs: MatRef<'_>,
+    x: MatRef<'_>,
+    dropout: Option<Dropout>,
+    mut da: MatMut<'_>,
+    (first, start): (usize, Start<'_>),
+) {
+    let (tokens, width) = (x.rows(), da.cols());
+    let Some(dropout) = dropout else {
+        let (left, right) = (Operand::transposed(gs), Operand::plain(x.block(0, tokens, first, width)));
+        return simd.call(Product { left, right, out: da, start });
+    };
+    let rank = da.rows();
+    for i in (0..width).step_by(BLOCK.1) {
+        let cols = BLOCK.1.min(width - i);
+        let (mut start, mut token) = (start, 0);
+        loop {
+            let rows = BLOCK.0.min(tokens - token);
+            let mut memory = [0.0; BLOCK_LEN];
+            let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
+            dropout.apply(x, token, first + i, &mut block);
+            simd.call(Product {
+                left: Operand::transposed(gs.block(token, rows, 0, rank)),
+                right: Operand::plain(block.as_ref()),
+                out: da.block(0, rank, i, cols),
+                start,
+            });
+            start = Start::Existing;
+            token += rows;
+            if token >= tokens {
+                break;
+            }
+        }
+    }
+}
+
+/// `dX = dY·W + (gs·A)⊙D`
+pub(crate) struct InputGrad<'a> {
+    pub base: &'a Base<'a>,
+    pub adapter: &'a Adapter<'a>,
+    pub dy: MatRef<'a>,
+    pub gs: MatRef<'a>,
+    pub dropout: Option<Dropout>,
+    pub dx: MatMut<'a>,
+}
+
+impl Kernel for InputGrad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        base_input_grad(simd, self.base.weights, self.dy, &mut self.dx);
+        if self.adapter.is_absent() {
+            return;
+        }
+        let (gs, a) = (self.gs, self.adapter.a);
+        match self.dropout {
+            None => simd.call(Product {
+                left: Operand::plain(gs),
+                right: Operand::plain(a),
+                out: self.dx,
+                start: Start::Existing,
+            }),
+            Some(dropout) => dropped_input_grad(simd, gs, a, dropout, &mut self.dx),
+        }
+    }
+}
+
+/// `dX = dY·W`
+#[inline(always)]
+fn base_input_grad<S: Simd>(simd: S, w: Weights<'_>, dy: MatRef<'_>, dx: &mut MatMut<'_>) {
+    let rows = dy.rows();
+    match w {
+        Weights::Rows(w) => simd.call(Product {
+            left: Operand::plain(dy),
+            right: Operand::plain(w),
+            out: dx.reborrow(),
+            start: Start::Zero,
+        }),
+        // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
+        Weights::Packed(w) => {
+            if w.outputs() == 0 {
+                fill_zero(dx);
+            }
+            let mut start = Start::Zero;
+            for (first, panel) in w.panels() {
+                simd.call(Product {
+                    left: Operand::plain(dy.block(0, rows, first, panel.cols())),
+                    right: Operand::transposed(panel),
+                    out: dx.reborrow(),
+                    start,
+                });
+                start = Start::Existing;
+            }
+        }
+    }
+}
+
+/// `dX = step(dX, D, gs·A)` where the element was kept.
+#[inline(always)]
+fn dropped_input_grad<S: Simd>(simd: S, gs: MatRef<'_>, a: MatRef<'_>, dropout: Dropout, dx: &mut MatMut<'_>) {
+    let (tokens, inputs, rank) = (dx.rows(), dx.cols(), a.rows());
+    let factor = dropout.keep_factor();
+    for token in (0..tokens).step_by(BLOCK.0) {
+        for i in (0..inputs).step_by(BLOCK.1) {
+            let (rows, cols) = (BLOCK.0.min(tokens - token), BLOCK.1.min(inputs - i));
+            let mut memory = [0.0; BLOCK_LEN];
+            let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
+            simd.call(Product {
+                left: Operand::plain(gs.block(token, rows, 0, rank)),
+                right: Operand::plain(a.block(0, rank, i, cols)),
+                out: block.reborrow(),
+                start: Start::Zero,
+            });
+            for t in 0..rows {
+                let to = dx.row_mut(token + t).get_mut(i..).unwrap_or(&mut []);
+                let from = block.row(t);
+                dropout.mask(inputs, token + t, i, cols, |j, kept| {
+                    if let (true, Some(to), Some(&value)) = (kept, to.get_mut(j), from.get(j)) {
+                        let next = simd.step(simd.splat(*to), simd.splat(factor), simd.splat(value));
+                        simd.write(core::slice::from_mut(to), next);
+                    }
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Dropout on the adapter branch, without a stored mask.
+
+use crate::error::{Argument, Error};
+use crate::kernel::philox::Stream;
+use crate::view::{MatMut, MatRef};
+
+/// Dropout of the adapter's input: an element of `X` is dropped with probability `p`, or multiplied by `1/(1 - p)`.
+///
+/// The mask is a function of seed, step, layer and position, computed again in the backward pass. Element `i` of token
+/// `t` is kept when the random word at `(first_token + t)·in + i` of Philox4x32-10 (key: `seed`; counter words 2 and 3:
+/// `step` and `layer`) is at least `⌊p·2³²⌋`. Kept elements are `rn(x · rn(1/rn(1 - p)))`, dropped ones +0, whatever they
+/// were before.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Dropout {
+    /// Probability of dropping, `0 <= p < 1`.
+    pub p: f32,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the training step: another mask for each.
+    pub step: u32,
+    /// Number of the layer: another mask for each. Below 2³¹; the upper half belongs to initialisation.
+    pub layer: u32,
+    /// Position of the first token in the whole batch, so that micro-batches see the masks of the batch.
+    pub first_token: u64,
+}
+
+impl Dropout {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.p >= 0.0 && self.p < 1.0 {
+            Ok(())
+        } else {
+            Err(Error::Range { argument: Argument::Dropout, at_least: 0.0, at_most: 1.0, got: self.p })
+        }
+    }
+
+    /// `1/(1 - p)`, the factor of what is kept.
+    pub fn keep_factor(&self) -> f32 {
+        1.0 / (1.0 - self.p)
+    }
+
+    /// Calls `each(j, kept)` for the elements `first..first + count` of token `token`, of a layer with `inputs` inputs.
+    #[inline]
+    pub(crate) fn mask(
+        &self,
+        inputs: usize,
+        token: usize,
+        first: usize,
+        count: usize,
+        mut each: impl FnMut(usize, bool),
+    ) {
+        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
+        let position = self.first_token.wrapping_add(token as u64).wrapping_mul(inputs as u64).wrapping_add(first as u64);
+        Stream { seed: self.seed, step: self.step, stream: self.layer }
+            .words(position, count, |j, word| each(j, word >= threshold));
+    }
+
+    /// Whether element `i` of token `t` is kept, in a layer with `inputs` inputs.
+    pub fn keeps(&self, inputs: usize, t: usize, i: usize) -> bool {
+        let mut kept = false;
+        self.mask(inputs, t, i, 1, |_, k| kept = k);
+        kept
+    }
+
+    /// The block of `X̃` with first element `(token, i)`, as large as `out`.
+    pub(crate) fn apply(&self, x: MatRef<'_>, token: usize, i: usize, out: &mut MatMut<'_>) {
+        let factor = self.keep_factor();
+        for t in 0..out.rows() {
+            let from = x.row(token + t).get(i..).unwrap_or(&[]);
+            let to = out.row_mut(t);
+            self.mask(x.cols(), token + t, i, to.len(), |j, kept| {
+                if let (Some(to), Some(&value)) = (to.get_mut(j), from.get(j)) {
+                    *to = if kept { value * factor } else { 0.0 };
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Low-rank adaptation, line by line.
+//!
+//! ```text
+//! forward    h = X̃·Aᵀ    hs = s·h    Y = X·Wᵀ + b + hs·Bᵀ
+//! backward   g = dY·B    gs = s·g    dB = dYᵀ·hs    dA = gsᵀ·X̃    db = Σ dY    dX = dY·W + (gs·A)⊙D
+//! merge      W' = W + s·B·A
+//! ```
+//!
+//! `X̃ = X⊙D`, where `D` is the dropout multiplier, 1 without dropout. E. Hu et al., "LoRA: Low-Rank Adaptation of Large
+//! Language Models", 2021; names and shapes as in PEFT.
+//!
+//! With rank 0, or with a scale of ±0, the adapter is absent: `A`, `B` and `h` are not read, `dA` and `dB` are zero.
+
+mod backward;
+mod dropout;
+mod fixed;
+mod forward;
+mod merge;
+
+pub use backward::{Backprop, backward};
+pub use dropout::Dropout;
+pub use fixed::{FixedAdapter, FixedBase, FixedGrads, FixedSaved};
+pub use forward::forward;
+pub use merge::{merge, merge_finite};
+
+pub(crate) use backward::{InputGrad, gradient_a, gradient_b, prepare};
+
+use crate::error::{Argument, Error};
+use crate::kernel::tile::Start;
+use crate::kernel::vector::first_non_finite;
+use crate::scratch::{Piece, Scratch, total};
+use crate::view::{MatMut, MatRef, expect_shape};
+use crate::weight::Base;
+
+/// Sizes of one adapted layer.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Columns of `W` and `A`.
+    pub inputs: usize,
+    /// Rows of `W` and `B`.
+    pub outputs: usize,
+    /// Rows of `A`, columns of `B`.
+    pub rank: usize,
+}
+
+impl Shape {
+    /// Inputs, outputs, rank.
+    pub const fn new(inputs: usize, outputs: usize, rank: usize) -> Self {
+        Self { inputs, outputs, rank }
+    }
+
+    /// Parameters that are trained: `r·(in + out)`, saturating.
+    ///
+    /// ```
+    /// assert_eq!(lowrank::Shape::new(1000, 1000, 10).adapter_parameters(), 20_000);
+    /// ```
+    pub const fn adapter_parameters(self) -> usize {
+        self.rank.saturating_mul(self.inputs.saturating_add(self.outputs))
+    }
+
+    /// Parameters that full fine-tuning would train: `in·out`, saturating.
+    pub const fn full_parameters(self) -> usize {
+        self.inputs.saturating_mul(self.outputs)
+    }
+}
+
+/// How the factor `s` follows from the `alpha` of a training configuration.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum Scale {
+    /// `s = alpha/r`, as in the LoRA paper.
+    Alpha(f32),
+    /// `s = alpha/√r`: D. Kalajdzievski, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023;
+    /// `use_rslora` in PEFT.
+    RankStabilized(f32),
+    /// `s` itself.
+    Direct(f32),
+}
+
+impl Scale {
+    /// The factor `s` for a rank, rounded once. With rank 0 there is nothing to scale: 0.
+    ///
+    /// ```
+    /// use lowrank::Scale;
+    /// assert_eq!(Scale::Alpha(8.0).factor(4), 2.0);
+    /// assert_eq!(Scale::RankStabilized(8.0).factor(4), 4.0);
+    /// assert_eq!(Scale::Direct(0.5).factor(4), 0.5);
+    /// ```
+    pub fn factor(self, rank: usize) -> f32 {
+        match self {
+            Scale::Direct(s) => s,
+            _ if rank == 0 => 0.0,
+            Scale::Alpha(alpha) => (f64::from(alpha) / rank as f64) as f32,
+            Scale::RankStabilized(alpha) => {
+                // Two steps of Newton's iteration take the binary32 root to the end of binary64.
+                let r = rank as f64;
+                let mut root = f64::from(crate::simd::sqrt(rank as f32));
+                for _ in 0..2 {
+                    root = 0.5 * (root + r / root);
+                }
+                (f64::from(alpha) / root) as f32
+            }
+        }
+    }
+}
+
+/// An adapter that is only read. It may lie in flash.
+#[derive(Copy, Clone, Debug)]
+pub struct Adapter<'a> {
+    /// `A [r, in]`.
+    pub a: MatRef<'a>,
+    /// `B [out, r]`.
+    pub b: MatRef<'a>,
+    /// A trained bias `[1, out]` that takes the place of the base's, as with `bias="lora_only"` in PEFT.
+    pub bias: Option<MatRef<'a>>,
+    /// `s`; see [`Scale::factor`].
+    pub scale: f32,
+}
+
+/// An adapter in training. The fields are those of [`Adapter`].
+#[derive(Debug)]
+pub struct AdapterMut<'a> {
+    /// `A [r, in]`.
+    pub a: MatMut<'a>,
+    /// `B [out, r]`.
+    pub b: MatMut<'a>,
+    /// A trained bias `[1, out]`.
+    pub bias: Option<MatMut<'a>>,
+    /// `s`.
+    pub scale: f32,
+}
+
+impl AdapterMut<'_> {
+    /// The same adapter, for reading.
+    pub fn as_ref(&self) -> Adapter<'_> {
+        Adapter {
+            a: self.a.as_ref(),
+            b: self.b.as_ref(),
+            bias: self.bias.as_ref().map(MatMut::as_ref),
+            scale: self.scale,
+        }
+    }
+}
+
+impl Adapter<'_> {
+    /// Sizes, read off `A` and `B`.
+    pub const fn shape(&self) -> Shape {
+        Shape::new(self.a.cols(), self.b.rows(), self.a.rows())
+    }
+
+    /// # Errors
+    /// [`Error::DeadAdapter`] when `A` and `B` are both zero: then every gradient is zero, and stays so.
+    pub fn check_alive(&self) -> Result<(), Error> {
+        let zero = |m: MatRef<'_>| (0..m.rows()).all(|i| m.row(i).iter().all(|&value| value == 0.0));
+        if self.is_absent() || !zero(self.b) || !zero(self.a) { Ok(()) } else { Err(Error::DeadAdapter) }
+    }
+
+    /// # Errors
+    /// [`Error::NonFinite`] with the first element of `A`, `B` or the bias that is infinite or NaN.
+    pub fn check_finite(&self) -> Result<(), Error> {
+        finite(Argument::A, self.a)?;
+        finite(Argument::B, self.b)?;
+        self.bias.map_or(Ok(()), |bias| finite(Argument::Bias, bias))
+    }
+
+    /// Rank 0 or a scale of ±0.
+    pub(crate) const fn is_absent(&self) -> bool {
+        self.a.rows() == 0 || self.scale == 0.0
+    }
+
+    pub(crate) fn check(&self, base: &Base<'_>) -> Result<(), Error> {
+        base.check()?;
+        let (outputs, inputs, rank) = (base.weights.outputs(), base.weights.inputs(), self.a.rows());
+        expect_shape(Argument::A, (rank, self.a.cols()), (rank, inputs))?;
+        expect_shape(Argument::B, (self.b.rows(), self.b.cols()), (outputs, rank))?;
+        if let Some(bias) = self.bias {
+            expect_shape(Argument::Bias, (bias.rows(), bias.cols()), (1, outputs))?;
+        }
+        check_scale(self.scale)
+    }
+}
+
+fn check_scale(scale: f32) -> Result<(), Error> {
+    let (at_least, at_most) = (f32::MIN, f32::MAX);
+    if scale.is_finite() { Ok(()) } else { Err(Error::Range { argument: Argument::Scale, at_least, at_most, got: scale }) }
+}
+
+pub(crate) fn finite(argument: Argument, matrix: MatRef<'_>) -> Result<(), Error> {
+    first_non_finite(matrix).map_or(Ok(()), |index| Err(Error::NonFinite { argument, index }))
+}
+
+/// Whether a gradient replaces what was in its buffer or is added to it.
+///
+/// Adding continues the chains: one batch of 128 and 128 batches of one give the same bits.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Accum {
+    /// The old content is not read.
+    Replace,
+    /// The chain continues from the old content.
+    Add,
+}
+
+impl Accum {
+    pub(crate) const fn start(self) -> Start<'static> {
+        match self {
+            Accum::Replace => Start::Zero,
+            Accum::Add => Start::Existing,
+        }
+    }
+}
+
+/// Gradients of an adapter, in the caller's memory.
+#[derive(Debug)]
+pub struct Grads<'a> {
+    /// `dA [r, in]`. `None`: `A` is frozen, and the backward pass needs no `X` (L. Zhang et al., "LoRA-FA", 2023).
+    pub a: Option<MatMut<'a>>,
+    /// `dB [out, r]`.
+    pub b: MatMut<'a>,
+    /// `db [1, out]`, where the bias is trained.
+    pub bias: Option<MatMut<'a>>,
+    /// What the next backward pass does with the old content.
+    pub accum: Accum,
+}
+
+impl Grads<'_> {
+    /// # Errors
+    /// [`Error::NonFinite`] with the first element that is infinite or NaN.
+    pub fn check_finite(&self) -> Result<(), Error> {
+        if let Some(a) = &self.a {
+            finite(Argument::DA, a.as_ref())?;
+        }
+        finite(Argument::DB, self.b.as_ref())?;
+        self.bias.as_ref().map_or(Ok(()), |bias| finite(Argument::DBias, bias.as_ref()))
+    }
+
+    pub(crate) fn check(&self, shape: Shape) -> Result<(), Error> {
+        if let Some(a) = &self.a {
+            expect_shape(Argument::DA, (a.rows(), a.cols()), (shape.rank, shape.inputs))?;
+        }
+        expect_shape(Argument::DB, (self.b.rows(), self.b.cols()), (shape.outputs, shape.rank))?;
+        self.bias.as_ref().map_or(Ok(()), |bias| {
+            expect_shape(Argument::DBias, (bias.rows(), bias.cols()), (1, shape.outputs))
+        })
+    }
+}
+
+/// What the forward pass leaves for the backward pass, and room for what the backward pass needs: `hs [n, r]`, and in
+/// training `gs [n, r]`.
+///
+/// Made for up to a number of tokens; a shorter batch uses the first rows.
+#[derive(Debug)]
+pub struct Saved<'m> {
+    pub(crate) hs: MatMut<'m>,
+    pub(crate) gs: MatMut<'m>,
+    shape: Shape,
+    /// Tokens of the last forward pass.
+    pub(crate) tokens: Option<usize>,
+    pub(crate) dropout: Option<Dropout>,
+}
+
+impl<'m> Saved<'m> {
+    const fn pieces(shape: Shape, tokens: usize, training: bool) -> [Piece; 2] {
+        [(tokens, shape.rank), (if training { tokens } else { 0 }, shape.rank)]
+    }
+
+    /// Elements that inference on up to `tokens` tokens needs: `n·r`. `None` when that does not fit into memory.
+    pub const fn inference_len(shape: Shape, tokens: usize) -> Option<usize> {
+        total(&Self::pieces(shape, tokens, false))
+    }
+
+    /// Elements that training on up to `tokens` tokens needs: `2·n·r`. `None` when that does not fit into memory.
+    pub const fn training_len(shape: Shape, tokens: usize) -> Option<usize> {
+        total(&Self::pieces(shape, tokens, true))
+    }
+
+    /// For forward passes only.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `memory` does not hold exactly [`Saved::inference_len`] elements, [`Error::Overflow`].
+    pub fn inference(memory: &'m mut [f32], shape: Shape, tokens: usize) -> Result<Self, Error> {
+        Self::cut(memory, shape, tokens, false)
+    }
+
+    /// For forward and backward passes.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `memory` does not hold exactly [`Saved::training_len`] elements, [`Error::Overflow`].
+    pub fn training(memory: &'m mut [f32], shape: Shape, tokens: usize) -> Result<Self, Error> {
+        Self::cut(memory, shape, tokens, true)
+    }
+
+    fn cut(memory: &'m mut [f32], shape: Shape, tokens: usize, training: bool) -> Result<Self, Error> {
+        let pieces = Self::pieces(shape, tokens, training);
+        let mut scratch = Scratch::new(Argument::Saved, memory, &pieces)?;
+        let [hs, gs] = pieces;
+        Ok(Self::from_pieces(scratch.take(hs)?, scratch.take(gs)?, shape))
+    }
+
+    pub(crate) fn from_pieces(hs: MatMut<'m>, gs: MatMut<'m>, shape: Shape) -> Self {
+        Self { hs, gs, shape, tokens: None, dropout: None }
+    }
+
+    /// Dropout of the following forward passes and of the backward passes that belong to them.
+    ///
+    /// # Errors
+    /// [`Error::Range`] unless `0 <= p < 1`.
+    pub fn set_dropout(&mut self, dropout: Option<Dropout>) -> Result<(), Error> {
+        if let Some(dropout) = &dropout {
+            dropout.check()?;
+        }
+        self.dropout = dropout;
+        self.tokens = None;
+        Ok(())
+    }
+
+    /// `hs [n, r]` of the last forward pass: the scaled inner activations `s·X̃·Aᵀ`.
+    pub fn hs(&self) -> MatRef<'_> {
+        self.hs.as_ref().block(0, self.tokens.unwrap_or(0), 0, self.shape.rank)
+    }
+
+    pub(crate) fn check(&self, shape: Shape, tokens: usize) -> Result<(), Error> {
+        let argument = Argument::Saved;
+        expect_shape(argument, (self.shape.outputs, self.shape.inputs), (shape.outputs, shape.inputs))?;
+        expect_shape(Argument::Rank, (0, self.shape.rank), (0, shape.rank))?;
+        if tokens > self.hs.rows() {
+            return Err(Error::Rows { argument: Argument::Tokens, expected: self.hs.rows(), got: tokens });
+        }
+        Ok(())
+    }
+}

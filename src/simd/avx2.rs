@@ -1,0 +1,115 @@
+//! AVX2 with FMA: 8 lanes, 16 registers.
+
+use core::arch::x86_64::*;
+use core::marker::PhantomData;
+
+use super::{Kernel, Rounding, Simd};
+
+/// Proof that the CPU has AVX2 and FMA.
+#[derive(Copy, Clone)]
+pub(crate) struct Avx2<R>(PhantomData<R>);
+
+impl<R> Avx2<R> {
+    /// # Safety
+    /// The CPU has AVX2 and FMA, and the operating system saves their registers.
+    pub(super) const unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// All ones in the first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __m256i {
+    static ONES_THEN_ZEROS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let from = ONES_THEN_ZEROS.as_ptr().wrapping_add(8 - count.min(8));
+    // SAFETY: the offset is 0 to 8, so that 8 of the 16 numbers follow. AVX: see `call`.
+    unsafe { _mm256_loadu_si256(from.cast()) }
+}
+
+// SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
+impl<R: Rounding> Simd for Avx2<R> {
+    type V = __m256;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 4;
+    const TILE_VECTORS: usize = 3;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn entry<R: Rounding, K: Kernel>(simd: Avx2<R>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: the token proves the features.
+        unsafe { entry(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for 8 numbers; the instruction takes any alignment.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm256_maskload_ps(from, first(count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m256) {
+        // SAFETY: the caller vouches for 8 numbers.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize, v: __m256) {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm256_maskstore_ps(to, first(count), v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        // SAFETY: token.
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn step(self, acc: __m256, a: __m256, b: __m256) -> __m256 {
+        if R::FUSED {
+            // SAFETY: token.
+            unsafe { _mm256_fmadd_ps(a, b, acc) }
+        } else {
+            self.add(acc, self.mul(a, b))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! AVX-512F: 16 lanes, 32 registers.
+
+use core::arch::x86_64::*;
+use core::marker::PhantomData;
+
+use super::{Kernel, Rounding, Simd};
+
+/// Proof that the CPU has AVX-512F.
+#[derive(Copy, Clone)]
+pub(crate) struct Avx512<R>(PhantomData<R>);
+
+impl<R> Avx512<R> {
+    /// # Safety
+    /// The CPU has AVX-512F, and the operating system saves their registers.
+    pub(super) const unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// A bit for each of the first `count` lanes.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count.min(16)) - 1) as __mmask16
+}
+
+// SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
+impl<R: Rounding> Simd for Avx512<R> {
+    type V = __m512;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 8;
+    const TILE_VECTORS: usize = 3;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f")]
+        fn entry<R: Rounding, K: Kernel>(simd: Avx512<R>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: the token proves the features.
+        unsafe { entry(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 numbers; the instruction takes any alignment.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize, v: __m512) {
+        // SAFETY: masked lanes are not accessed; the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(to, first(count), v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        // SAFETY: token.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn step(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
+        if R::FUSED {
+            // SAFETY: token.
+            unsafe { _mm512_fmadd_ps(a, b, acc) }
+        } else {
+            self.add(acc, self.mul(a, b))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The machine: every intrinsic of the crate, and nothing else.
+//!
+//! [`Simd`] is a table of a dozen operations. One file per instruction set fills it in; the kernels are written once, over
+//! the table. A value of a type that implements `Simd` is a token: whoever holds it is on a CPU that has the instructions,
+//! because the constructor is `unsafe` and called in one place, [`backend`].
+//!
+//! Both arithmetics are types too ([`Separate`], [`Fused`]), so that the choice is made once per call and never in a loop.
+
+mod backend;
+mod probe;
+mod scalar;
+
+#[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
+mod avx512;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", not(lowrank_scalar_only)))]
+mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(lowrank_scalar_only)))]
+mod simd128;
+
+pub use backend::{Arithmetic, Backend};
+pub use probe::{Deviation, selftest};
+pub(crate) use scalar::sqrt;
+
+/// The arithmetic as a type. `FUSED` says how [`Simd::step`] rounds.
+pub(crate) trait Rounding: Copy {
+    const FUSED: bool;
+}
+
+/// `acc = rn(acc + rn(a·b))`.
+#[derive(Copy, Clone)]
+pub(crate) struct Separate;
+
+/// `acc = rn(acc + a·b)`.
+#[derive(Copy, Clone)]
+pub(crate) struct Fused;
+
+impl Rounding for Separate {
+    const FUSED: bool = false;
+}
+
+impl Rounding for Fused {
+    const FUSED: bool = true;
+}
+
+/// Code that is written once and compiled for every instruction set.
+///
+/// `run` has to be `#[inline(always)]`: only then it becomes part of the one function that carries the
+/// `#[target_feature]` attribute, and with it every operation that it uses.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The operations of one instruction set in one arithmetic, lane by lane and each rounded as IEEE 754 says.
+pub(crate) trait Simd: Copy {
+    /// `LANES` numbers.
+    type V: Copy;
+    const LANES: usize;
+    /// Rows of the register tile: the accumulators, one row of vectors and one broadcast fit into the register file.
+    const TILE_ROWS: usize;
+    /// Vectors in a row of the register tile.
+    const TILE_VECTORS: usize;
+
+    /// Runs a kernel in a function of its own that is compiled for this instruction set.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    fn splat(self, x: f32) -> Self::V;
+
+    /// # Safety
+    /// `from` is valid for reading `LANES` numbers. Any alignment that `f32` has will do.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+
+    /// The first `count` lanes from memory, zero in the others.
+    ///
+    /// # Safety
+    /// `count <= LANES`, and `from` is valid for reading `count` numbers. Nothing behind them is read.
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V;
+
+    /// # Safety
+    /// `to` is valid for writing `LANES` numbers.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+
+    /// # Safety
+    /// `count <= LANES`, and `to` is valid for writing `count` numbers. Nothing behind them is written.
+    unsafe fn store_first(self, to: *mut f32, count: usize, v: Self::V);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+
+    /// One link of a chain: `acc + a·b` in this arithmetic.
+    fn step(self, acc: Self::V, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The first `min(LANES, from.len())` lanes from a slice, zero in the others.
+    #[inline(always)]
+    fn read(self, from: &[f32]) -> Self::V {
+        if from.len() >= Self::LANES {
+            // SAFETY: the slice holds at least LANES numbers.
+            unsafe { self.load(from.as_ptr()) }
+        } else {
+            // SAFETY: the slice holds len < LANES numbers.
+            unsafe { self.load_first(from.as_ptr(), from.len()) }
+        }
+    }
+
+    /// Writes the first `min(LANES, to.len())` lanes to a slice.
+    #[inline(always)]
+    fn write(self, to: &mut [f32], v: Self::V) {
+        if to.len() >= Self::LANES {
+            // SAFETY: the slice holds at least LANES numbers.
+            unsafe { self.store(to.as_mut_ptr(), v) }
+        } else {
+            // SAFETY: the slice holds len < LANES numbers.
+            unsafe { self.store_first(to.as_mut_ptr(), to.len(), v) }
+        }
+    }
+}

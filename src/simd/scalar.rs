@@ -1,0 +1,239 @@
+//! One lane: plain Rust, for every target. Also the exact fused step and the exact square root where the hardware or
+//! the language offers none.
+
+use core::marker::PhantomData;
+
+use super::{Kernel, Rounding, Simd};
+
+#[derive(Copy, Clone)]
+pub(crate) struct Scalar<R>(PhantomData<R>);
+
+impl<R> Scalar<R> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<R: Rounding> Simd for Scalar<R> {
+    type V = f32;
+    const LANES: usize = 1;
+    // 8 accumulators, 2 + 1 operands: fits the 16 registers of SSE as well as those of Cortex-M4F and RISC-V F.
+    const TILE_ROWS: usize = 4;
+    const TILE_VECTORS: usize = 2;
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> f32 {
+        // SAFETY: the caller vouches for one number.
+        unsafe { from.read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> f32 {
+        if count == 0 {
+            return 0.0;
+        }
+        // SAFETY: the caller vouches for count >= 1 numbers.
+        unsafe { from.read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: f32) {
+        // SAFETY: the caller vouches for one number.
+        unsafe { to.write(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize, v: f32) {
+        if count > 0 {
+            // SAFETY: the caller vouches for count >= 1 numbers.
+            unsafe { to.write(v) }
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn div(self, a: f32, b: f32) -> f32 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: f32) -> f32 {
+        sqrt(a)
+    }
+
+    #[inline(always)]
+    fn step(self, acc: f32, a: f32, b: f32) -> f32 {
+        step::<R>(acc, a, b)
+    }
+}
+
+/// One link of a chain, on one lane.
+#[inline(always)]
+pub(crate) fn step<R: Rounding>(acc: f32, a: f32, b: f32) -> f32 {
+    if R::FUSED { fused(acc, a, b) } else { acc + a * b }
+}
+
+/// `rn(acc + a·b)`, exactly, without a fused instruction: S. Boldo and G. Melquiond, "Emulation of FMA and correctly
+/// rounded sums: proved algorithms using rounding to odd", IEEE Trans. Computers 57(4), 2008.
+///
+/// The product of two binary32 numbers is exact in binary64 (48 bits of 53, exponents far inside the range). Their sum
+/// with `acc` is rounded to odd there, which keeps the information that a second rounding to at most 51 bits needs.
+/// `libm::fmaf` 0.2.16 is no alternative: it rounds 97000800 × 1cfff001 + 00010002 to 00010002 instead of 00010001.
+#[inline]
+pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
+    let product = f64::from(a) * f64::from(b);
+    let acc = f64::from(acc);
+    let sum = product + acc;
+    if !sum.is_finite() {
+        return sum as f32;
+    }
+    // Knuth's two-sum: sum + lost is exactly product + acc.
+    let part = sum - product;
+    let lost = (product - (sum - part)) + (acc - part);
+    let bits = sum.to_bits();
+    let odd = if lost == 0.0 || bits & 1 == 1 {
+        sum
+    } else if (lost > 0.0) == (sum > 0.0) {
+        f64::from_bits(bits + 1)
+    } else {
+        f64::from_bits(bits - 1)
+    };
+    odd as f32
+}
+
+/// `rn(√x)`: NaN below zero, `-0` for `-0`.
+#[inline(always)]
+pub(crate) fn sqrt(x: f32) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_mm_cvtss_f32, _mm_set_ss, _mm_sqrt_ss};
+        #[target_feature(enable = "sse2")]
+        fn root(x: f32) -> f32 {
+            _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)))
+        }
+        // SAFETY: SSE2 is part of every x86-64.
+        unsafe { root(x) }
+    }
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    {
+        use core::arch::aarch64::{vdup_n_f32, vget_lane_f32, vsqrt_f32};
+        #[target_feature(enable = "neon")]
+        fn root(x: f32) -> f32 {
+            vget_lane_f32::<0>(vsqrt_f32(vdup_n_f32(x)))
+        }
+        // SAFETY: the build target guarantees NEON.
+        unsafe { root(x) }
+    }
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+    {
+        sqrt_integer(x)
+    }
+}
+
+/// `rn(√x)` in integers. The root of a number of 50 bits has at least 25, so one bit that tells whether anything
+/// remained is enough to round correctly.
+#[cfg_attr(
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")),
+    allow(dead_code, reason = "the hardware's root is used here; tests compare the two")
+)]
+fn sqrt_integer(x: f32) -> f32 {
+    let bits = x.to_bits();
+    if x == 0.0 || x.is_nan() || bits == f32::INFINITY.to_bits() {
+        return x;
+    }
+    if x < 0.0 {
+        return f32::NAN;
+    }
+    // x = mantissa · 2^exponent, 2^23 <= mantissa < 2^24
+    let (mantissa, exponent) = match (bits >> 23) as i32 {
+        0 => {
+            let up = bits.leading_zeros() - 8;
+            (bits << up, -149 - up as i32)
+        }
+        e => ((bits & 0x007f_ffff) | 0x0080_0000, e - 150),
+    };
+    let shift = 26 + (exponent & 1);
+    let square = u64::from(mantissa) << shift;
+    let root = square.isqrt();
+    let sticky = u64::from(root * root != square);
+    let scaled = ((root << 2) | sticky) as u32 as f32;
+    let power = (exponent - shift) / 2 - 2;
+    scaled * f32::from_bits(((power + 127) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bit patterns that cross every exponent, plus a pseudo-random walk.
+    fn patterns() -> impl Iterator<Item = u32> {
+        (0..200_000u32).map(|i| i.wrapping_mul(2_654_435_761))
+    }
+
+    #[test]
+    fn integer_root_is_the_hardware_root() {
+        for bits in patterns().chain([0, 1, 2, 3, 0x007f_ffff, 0x0080_0000, 0x7f7f_ffff, 0x7f80_0000, 0x8000_0000]) {
+            let x = f32::from_bits(bits);
+            let (ours, exact) = (sqrt_integer(x), std::primitive::f32::sqrt(x));
+            assert!(
+                ours.to_bits() == exact.to_bits() || (ours.is_nan() && exact.is_nan()),
+                "√{bits:08x}: {:08x}, not {:08x}",
+                ours.to_bits(),
+                exact.to_bits()
+            );
+        }
+    }
+
+    #[test]
+    fn emulated_fused_step_is_the_fused_step() {
+        let mut special = vec_of_specials();
+        special.extend(patterns().take(4000).map(f32::from_bits));
+        let n = special.len();
+        for i in 0..400_000usize {
+            let (a, b, c) = (special[i % n], special[(i * 7 + i / n) % n], special[(i * 13 + i / 3) % n]);
+            let (ours, exact) = (fused(c, a, b), a.mul_add(b, c));
+            assert!(
+                ours.to_bits() == exact.to_bits() || (ours.is_nan() && exact.is_nan()),
+                "{:08x} × {:08x} + {:08x}: {:08x}, not {:08x}",
+                a.to_bits(),
+                b.to_bits(),
+                c.to_bits(),
+                ours.to_bits(),
+                exact.to_bits()
+            );
+        }
+        let known = fused(f32::from_bits(0x0001_0002), f32::from_bits(0x9700_0800), f32::from_bits(0x1cff_f001));
+        assert_eq!(known.to_bits(), 0x0001_0001);
+    }
+
+    fn vec_of_specials() -> std::vec::Vec<f32> {
+        [0u32, 1, 2, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3f80_0001, 0x3f7f_ffff, 0x7f7f_ffff, 0x7f80_0000]
+            .into_iter()
+            .flat_map(|bits| [f32::from_bits(bits), f32::from_bits(bits | 0x8000_0000)])
+            .collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Matrices on memory that somebody else owns. The only place where a slice becomes a shape.
+//!
+//! Row-major with a row stride: element `(i, j)` is `data[i * stride + j]`. A view is checked once, when it is made; from
+//! then on `(rows - 1) * stride + cols <= data.len()` holds, which is what the kernels rely on.
+
+use crate::error::{Argument, Error};
+
+/// Elements that a `[rows, cols]` matrix spans at `stride`, or `None` when that number does not fit into memory.
+pub(crate) const fn span(rows: usize, cols: usize, stride: usize) -> Option<usize> {
+    if rows == 0 || cols == 0 {
+        return Some(0);
+    }
+    let Some(before) = (rows - 1).checked_mul(stride) else { return None };
+    let Some(all) = before.checked_add(cols) else { return None };
+    if all > isize::MAX as usize / size_of::<f32>() { None } else { Some(all) }
+}
+
+const fn check(len: usize, rows: usize, cols: usize, stride: usize) -> Result<(), Error> {
+    let argument = Argument::Matrix;
+    if stride < cols {
+        return Err(Error::Stride { argument, expected: cols, got: stride });
+    }
+    let Some(expected) = span(rows, cols, stride) else { return Err(Error::Overflow { argument }) };
+    if len < expected { Err(Error::Length { argument, expected, got: len }) } else { Ok(()) }
+}
+
+const fn check_dense(len: usize, rows: usize, cols: usize) -> Result<(), Error> {
+    let argument = Argument::Matrix;
+    let Some(expected) = span(rows, cols, cols) else { return Err(Error::Overflow { argument }) };
+    if len != expected { Err(Error::Length { argument, expected, got: len }) } else { Ok(()) }
+}
+
+/// A matrix `[rows, cols]` that is only read. It may lie in flash.
+#[derive(Copy, Clone, Debug)]
+pub struct MatRef<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+/// A matrix `[rows, cols]` that is read and written.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+impl<'a> MatRef<'a> {
+    /// A dense matrix: `data` holds exactly `rows * cols` elements.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when it does not, [`Error::Overflow`] when no memory could.
+    ///
+    /// ```
+    /// let m = lowrank::MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3)?;
+    /// assert_eq!(m.row(1), [4.0, 5.0, 6.0]);
+    /// # Ok::<(), lowrank::Error>(())
+    /// ```
+    pub const fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self, Error> {
+        match check_dense(data.len(), rows, cols) {
+            Ok(()) => Ok(Self { data, rows, cols, stride: cols }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The matrix `[rows.len(), C]` of an array of rows, whose type has the shape.
+    pub const fn from_rows<const C: usize>(rows: &'a [[f32; C]]) -> Self {
+        Self { data: rows.as_flattened(), rows: rows.len(), cols: C, stride: C }
+    }
+
+    /// A matrix whose rows start `stride` elements apart. `data` may be longer than the matrix; what lies between and
+    /// behind the rows is never touched.
+    ///
+    /// # Errors
+    /// [`Error::Stride`] when `stride < cols`, [`Error::Length`] when `data` is too short, [`Error::Overflow`].
+    pub const fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self, Error> {
+        match check(data.len(), rows, cols, stride) {
+            Ok(()) => Ok(Self { data, rows, cols, stride }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Number of rows.
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub const fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Elements from the start of one row to the start of the next.
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The memory that the view was made on.
+    pub(crate) const fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Row `i`, empty when there is no such row.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get(r)).unwrap_or(&[])
+    }
+
+    /// The rows from `first` on, at most `count`, and of them the columns from `col` on, at most `cols`.
+    #[inline(always)]
+    pub(crate) fn block(&self, first: usize, count: usize, col: usize, cols: usize) -> MatRef<'a> {
+        let rows = count.min(self.rows.saturating_sub(first));
+        let cols = cols.min(self.cols.saturating_sub(col));
+        if rows == 0 || cols == 0 {
+            return MatRef { data: &[], rows, cols, stride: self.stride };
+        }
+        let start = first * self.stride + col;
+        MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
+    }
+}
+
+impl<'a> MatMut<'a> {
+    /// As [`MatRef::new`].
+    ///
+    /// # Errors
+    /// As [`MatRef::new`].
+    pub const fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self, Error> {
+        match check_dense(data.len(), rows, cols) {
+            Ok(()) => Ok(Self { data, rows, cols, stride: cols }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`MatRef::from_rows`].
+    pub const fn from_rows<const C: usize>(rows: &'a mut [[f32; C]]) -> Self {
+        let count = rows.len();
+        Self { data: rows.as_flattened_mut(), rows: count, cols: C, stride: C }
+    }
+
+    /// As [`MatRef::with_stride`].
+    ///
+    /// # Errors
+    /// As [`MatRef::with_stride`].
+    pub const fn with_stride(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Result<Self, Error> {
+        match check(data.len(), rows, cols, stride) {
+            Ok(()) => Ok(Self { data, rows, cols, stride }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Number of rows.
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub const fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Elements from the start of one row to the start of the next.
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    pub(crate) const fn data_mut(&mut self) -> &mut [f32] {
+        self.data
+    }
+
+    /// The same matrix, for reading.
+    pub const fn as_ref(&self) -> MatRef<'_> {
+        MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
+    /// The same matrix, borrowed for a shorter time.
+    pub const fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
+    /// Row `i`, empty when there is no such row.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> &[f32] {
+        row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get(r)).unwrap_or(&[])
+    }
+
+    /// Row `i`, empty when there is no such row.
+    #[inline(always)]
+    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
+        row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get_mut(r)).unwrap_or(&mut [])
+    }
+
+    /// As [`MatRef::block`].
+    #[inline(always)]
+    pub(crate) fn block(&mut self, first: usize, count: usize, col: usize, cols: usize) -> MatMut<'_> {
+        let rows = count.min(self.rows.saturating_sub(first));
+        let cols = cols.min(self.cols.saturating_sub(col));
+        if rows == 0 || cols == 0 {
+            return MatMut { data: &mut [], rows, cols, stride: self.stride };
+        }
+        let start = first * self.stride + col;
+        MatMut { data: self.data.get_mut(start..).unwrap_or(&mut []), rows, cols, stride: self.stride }
+    }
+}
+
+#[inline(always)]
+fn row_range(i: usize, rows: usize, cols: usize, stride: usize) -> Option<core::ops::Range<usize>> {
+    (i < rows && cols > 0).then(|| i * stride..i * stride + cols)
+}
+
+/// Checks that a matrix has the shape that its role asks for.
+pub(crate) const fn expect_shape(
+    argument: Argument,
+    got: (usize, usize),
+    expected: (usize, usize),
+) -> Result<(), Error> {
+    if got.0 != expected.0 {
+        Err(Error::Rows { argument, expected: expected.0, got: got.0 })
+    } else if got.1 != expected.1 {
+        Err(Error::Cols { argument, expected: expected.1, got: got.1 })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that a slice has the length that its role asks for.
+pub(crate) const fn expect_len(argument: Argument, got: usize, expected: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(Error::Length { argument, expected, got }) }
+}

@@ -1,0 +1,103 @@
+//! How the frozen `W [out, in]` rests in memory. It is only ever read: it may lie in flash or in a memory map.
+//!
+//! - **Rows**: as PyTorch stores it, row-major `[out, in]`, with any row stride.
+//! - **Packed**: panels of outputs. Panel `p` holds the outputs `p·width..`, `width` of them (fewer in the last one), as a
+//!   row-major matrix `[in, outputs of the panel]`; the panels follow each other without gaps. So the element of output
+//!   `o` and input `i` lies at `in·(o - o % width) + i·w + o % width`, where `w = min(width, out - (o - o % width))`.
+//!   There is no padding: the length is `out · in`. Any backend reads any width; the one that
+//!   [`Backend::panel_width`](crate::Backend::panel_width) names is the fastest.
+//!
+//! One packed buffer serves the forward pass (a panel is read as it lies) and the backward pass (a panel is a piece of
+//! `Wᵀ`).
+
+mod packed;
+
+pub use packed::{Packed, pack, packed_len};
+
+use crate::error::{Argument, Error};
+use crate::view::{MatMut, MatRef, expect_len};
+
+/// Frozen weights `W [out, in]`, borrowed.
+#[derive(Copy, Clone, Debug)]
+pub enum Weights<'a> {
+    /// Row-major, `[out, in]`.
+    Rows(MatRef<'a>),
+    /// Panels of outputs, made by [`pack`].
+    Packed(Packed<'a>),
+}
+
+impl<'a> Weights<'a> {
+    /// Number of outputs, the rows of `W`.
+    pub const fn outputs(&self) -> usize {
+        match self {
+            Weights::Rows(w) => w.rows(),
+            Weights::Packed(w) => w.outputs(),
+        }
+    }
+
+    /// Number of inputs, the columns of `W`.
+    pub const fn inputs(&self) -> usize {
+        match self {
+            Weights::Rows(w) => w.cols(),
+            Weights::Packed(w) => w.inputs(),
+        }
+    }
+
+    /// `W[o, i]`, or `None` where there is no such weight.
+    pub fn get(&self, o: usize, i: usize) -> Option<f32> {
+        match self {
+            Weights::Rows(w) => w.row(o).get(i).copied(),
+            Weights::Packed(w) if o < w.outputs() && i < w.inputs() => w.row(o, i).next().copied(),
+            Weights::Packed(_) => None,
+        }
+    }
+
+    /// Copies rows `o..o + out.rows()`, columns `i..i + out.cols()`.
+    pub(crate) fn copy_block(&self, o: usize, i: usize, out: &mut MatMut<'_>) {
+        for row in 0..out.rows() {
+            match self {
+                Weights::Rows(w) => {
+                    let from = w.row(o + row).get(i..).unwrap_or(&[]);
+                    out.row_mut(row).iter_mut().zip(from).for_each(|(to, &value)| *to = value);
+                }
+                Weights::Packed(w) => {
+                    out.row_mut(row).iter_mut().zip(w.row(o + row, i)).for_each(|(to, &value)| *to = value);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> From<MatRef<'a>> for Weights<'a> {
+    fn from(rows: MatRef<'a>) -> Self {
+        Weights::Rows(rows)
+    }
+}
+
+impl<'a> From<Packed<'a>> for Weights<'a> {
+    fn from(packed: Packed<'a>) -> Self {
+        Weights::Packed(packed)
+    }
+}
+
+/// The frozen layer: `W [out, in]` and its bias `b [out]`, if it has one.
+///
+/// ```
+/// use lowrank::{Base, MatRef};
+/// let base = Base { weights: MatRef::new(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 3, 2)?.into(), bias: None };
+/// assert_eq!((base.weights.outputs(), base.weights.inputs()), (3, 2));
+/// # Ok::<(), lowrank::Error>(())
+/// ```
+#[derive(Copy, Clone, Debug)]
+pub struct Base<'a> {
+    /// `W [out, in]`.
+    pub weights: Weights<'a>,
+    /// `b [out]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl Base<'_> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.bias.map_or(Ok(()), |bias| expect_len(Argument::Bias, bias.len(), self.weights.outputs()))
+    }
+}

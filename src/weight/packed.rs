@@ -1,0 +1,101 @@
+//! Panels of outputs. The layout is on the page of the [module](super).
+
+use crate::error::{Argument, Error};
+use crate::kernel::pack::{Operand, PanelSource};
+use crate::simd::Backend;
+use crate::view::{MatRef, expect_len, span};
+
+/// Weights `W [out, in]` in panels of outputs, borrowed.
+#[derive(Copy, Clone, Debug)]
+pub struct Packed<'a> {
+    data: &'a [f32],
+    outputs: usize,
+    inputs: usize,
+    width: usize,
+}
+
+/// Length of the buffer that [`pack`] fills: `outputs · inputs`, or `None` when that does not fit into memory.
+pub const fn packed_len(outputs: usize, inputs: usize) -> Option<usize> {
+    span(outputs, inputs, inputs)
+}
+
+/// Packs `W [out, in]` into the caller's buffer, in panels as wide as `backend` likes them.
+///
+/// The bits of the results do not depend on the layout: packing is done once, for speed.
+///
+/// # Errors
+/// [`Error::Length`] when `buffer` does not hold exactly [`packed_len`] elements.
+///
+/// ```
+/// use lowrank::{Backend, Base, MatRef, weight::pack};
+/// let w = MatRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, 2)?;
+/// let mut buffer = [0.0; 6];
+/// let base = Base { weights: pack(Backend::BASELINE, w, &mut buffer)?.into(), bias: None };
+/// # Ok::<(), lowrank::Error>(())
+/// ```
+pub fn pack<'b>(backend: Backend, w: MatRef<'_>, buffer: &'b mut [f32]) -> Result<Packed<'b>, Error> {
+    let (outputs, inputs, width) = (w.rows(), w.cols(), backend.panel_width());
+    let Some(len) = packed_len(outputs, inputs) else { return Err(Error::Overflow { argument: Argument::W }) };
+    expect_len(Argument::Packed, buffer.len(), len)?;
+    if inputs > 0 {
+        let lanes = Operand::transposed(w);
+        for (p, panel) in buffer.chunks_mut(width.saturating_mul(inputs)).enumerate() {
+            lanes.fill(0, p * width, panel.len() / inputs, panel);
+        }
+    }
+    Packed::new(buffer, outputs, inputs, width)
+}
+
+impl<'a> Packed<'a> {
+    /// Weights that were packed before, for example at build time: panels of `width` outputs in `data`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `data` does not hold `outputs · inputs` elements, [`Error::Cols`] when `width` is 0,
+    /// [`Error::Overflow`].
+    pub const fn new(data: &'a [f32], outputs: usize, inputs: usize, width: usize) -> Result<Self, Error> {
+        if width == 0 {
+            return Err(Error::Cols { argument: Argument::Packed, expected: 1, got: 0 });
+        }
+        let Some(len) = packed_len(outputs, inputs) else {
+            return Err(Error::Overflow { argument: Argument::Packed });
+        };
+        match expect_len(Argument::Packed, data.len(), len) {
+            Ok(()) => Ok(Self { data, outputs, inputs, width }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Number of outputs.
+    pub const fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of inputs.
+    pub const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Outputs in every panel but the last.
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output.
+    #[inline(always)]
+    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + use<'a> {
+        let (inputs, width) = (self.inputs, self.width);
+        let panel = width.saturating_mul(inputs).max(1);
+        self.data.chunks(panel).enumerate().filter_map(move |(p, data)| {
+            let matrix = MatRef::new(data, inputs, data.len().checked_div(inputs)?).ok()?;
+            Some((p * width, matrix))
+        })
+    }
+
+    /// The weights of output `o`, from input `i` on.
+    pub(crate) fn row(&self, o: usize, i: usize) -> impl Iterator<Item = &'a f32> + use<'a> {
+        let lane = o % self.width;
+        let panel = o - lane;
+        let width = self.width.min(self.outputs - panel);
+        self.data.get(panel * self.inputs + i * width + lane..).unwrap_or(&[]).iter().step_by(width.max(1))
+    }
+}
