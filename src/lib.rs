@@ -63,16 +63,17 @@ mod kernel;
 
 pub mod lora;
 pub mod reference;
-/// x
+
 pub mod train;
 pub mod weight;
 
 pub use error::{Argument, Error};
 pub use lora::{
-    Accum, Adapter, AdapterMut, Backprop, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved, Grads, Saved, Scale,
-    Shape, backward, forward, merge, merge_finite,
+    Accum, Adapter, AdapterMut, Backprop, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved, Grads, Saved,
+    Scale, Shape, backward, forward, merge, merge_finite,
 };
 pub use simd::{Arithmetic, Backend, Deviation, selftest};
+pub use train::{Plan, Work};
 
 pub use view::{MatMut, MatRef};
 pub use weight::{Base, Packed, Weights, pack, packed_len};

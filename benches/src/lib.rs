@@ -1,1 +1,20 @@
-//! x
+//! What is measured: the operations of one adapted layer, and beside them what the machine can do at best.
+//!
+//! Used by the criterion benchmarks (`cargo bench -p lowrank-bench`) and by the program `share`.
+
+pub mod peak;
+mod workload;
+
+pub use workload::{Layout, Operation, Work, Workload};
+
+use lowrank::{Arithmetic, Backend};
+
+/// The backends of this machine on which a measurement makes sense. Emulated fused arithmetic is left out, and said to be.
+pub fn measured_backends() -> Vec<Backend> {
+    let (measured, emulated): (Vec<_>, Vec<_>) =
+        Backend::available().partition(|b| b.has_fused() || b.arithmetic() == Arithmetic::Separate);
+    for backend in emulated {
+        println!("not measured: {backend:?}, which is emulated");
+    }
+    measured
+}

@@ -199,7 +199,7 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
             })*
         };
     }
-    heights!(8 4 2 1);
+    heights!(8 6 4 2 1);
 }
 
 /// One tile: `ROWS × VECTORS` vectors of accumulators stay in registers over the whole depth.

@@ -49,7 +49,8 @@ impl Dropout {
         mut each: impl FnMut(usize, bool),
     ) {
         let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
-        let position = self.first_token.wrapping_add(token as u64).wrapping_mul(inputs as u64).wrapping_add(first as u64);
+        let position =
+            self.first_token.wrapping_add(token as u64).wrapping_mul(inputs as u64).wrapping_add(first as u64);
         Stream { seed: self.seed, step: self.step, stream: self.layer }
             .words(position, count, |j, word| each(j, word >= threshold));
     }

@@ -18,12 +18,7 @@ use crate::weight::{Base, Weights};
 ///
 /// # Errors
 /// [`Error::Rows`], [`Error::Cols`], [`Error::Range`]. Nothing is written then.
-pub fn merge(
-    backend: Backend,
-    base: &Base<'_>,
-    adapter: &Adapter<'_>,
-    mut merged: MatMut<'_>,
-) -> Result<(), Error> {
+pub fn merge(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, mut merged: MatMut<'_>) -> Result<(), Error> {
     check(base, adapter, &merged)?;
     backend.run(Merge { weights: base.weights, adapter, at: (0, 0), merged: merged.reborrow() });
     Ok(())

@@ -23,7 +23,7 @@ pub use fixed::{FixedAdapter, FixedBase, FixedGrads, FixedSaved};
 pub use forward::forward;
 pub use merge::{merge, merge_finite};
 
-pub(crate) use backward::{InputGrad, gradient_a, gradient_b, prepare};
+pub(crate) use backward::{InnerGrad, InputGrad, gradient_a, gradient_b, prepare};
 
 use crate::error::{Argument, Error};
 use crate::kernel::tile::Start;
@@ -181,7 +181,11 @@ impl Adapter<'_> {
 
 fn check_scale(scale: f32) -> Result<(), Error> {
     let (at_least, at_most) = (f32::MIN, f32::MAX);
-    if scale.is_finite() { Ok(()) } else { Err(Error::Range { argument: Argument::Scale, at_least, at_most, got: scale }) }
+    if scale.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::Range { argument: Argument::Scale, at_least, at_most, got: scale })
+    }
 }
 
 pub(crate) fn finite(argument: Argument, matrix: MatRef<'_>) -> Result<(), Error> {
@@ -237,9 +241,9 @@ impl Grads<'_> {
             expect_shape(Argument::DA, (a.rows(), a.cols()), (shape.rank, shape.inputs))?;
         }
         expect_shape(Argument::DB, (self.b.rows(), self.b.cols()), (shape.outputs, shape.rank))?;
-        self.bias.as_ref().map_or(Ok(()), |bias| {
-            expect_shape(Argument::DBias, (bias.rows(), bias.cols()), (1, shape.outputs))
-        })
+        self.bias
+            .as_ref()
+            .map_or(Ok(()), |bias| expect_shape(Argument::DBias, (bias.rows(), bias.cols()), (1, shape.outputs)))
     }
 }
 

@@ -30,8 +30,8 @@ fn first(count: usize) -> __m256i {
 impl<R: Rounding> Simd for Avx2<R> {
     type V = __m256;
     const LANES: usize = 8;
-    const TILE_ROWS: usize = 4;
-    const TILE_VECTORS: usize = 3;
+    const TILE_ROWS: usize = 6;
+    const TILE_VECTORS: usize = 2;
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -225,7 +225,7 @@ backends! {
     Avx2 {
         name: "avx2",
         fused: true,
-        panel: 24,
+        panel: 16,
         guaranteed: cfg!(all(target_feature = "avx2", target_feature = "fma")),
         detected: std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"),
         token: R => {
@@ -250,14 +250,20 @@ backends! {
 /// For code that has checked the CPU by itself, on targets without the standard library.
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 impl Backend {
-    /// AVX2 with FMA. Safe to call from a function that has the features; from others it takes `unsafe`, and with it the
-    /// caller's word that the CPU has them.
+    /// AVX2 with FMA.
+    ///
+    /// # Safety
+    /// Safe to call from a function that has the features. From others it takes `unsafe`, and with it the caller's word
+    /// that the CPU has AVX2 and FMA and that the operating system saves their registers.
     #[target_feature(enable = "avx2,fma")]
     pub const fn avx2() -> Backend {
         Isa::Avx2.native()
     }
 
-    /// AVX-512F. As [`Backend::avx2`].
+    /// AVX-512F.
+    ///
+    /// # Safety
+    /// As [`Backend::avx2`], for AVX-512F.
     #[target_feature(enable = "avx512f")]
     pub const fn avx512() -> Backend {
         Isa::Avx512.native()

@@ -1,0 +1,135 @@
+//! What an optimizer remembers about a layer between two steps, in the caller's memory.
+
+use crate::error::{Argument, Error};
+use crate::lora::Shape;
+use crate::scratch::{Piece, Scratch, total};
+use crate::view::{MatMut, expect_shape};
+
+/// The optimizers, as far as memory is concerned.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Optimizer {
+    /// [`InPlace`](super::InPlace): neither gradients nor state.
+    InPlace,
+    /// [`Sgd`](super::Sgd) without momentum: gradients, no state.
+    Sgd,
+    /// [`Sgd`](super::Sgd) with momentum: gradients and one number per parameter.
+    Momentum,
+    /// [`AdamW`](super::AdamW): gradients and two numbers per parameter.
+    AdamW,
+}
+
+impl Optimizer {
+    /// Numbers that the optimizer remembers per parameter.
+    pub const fn moments(self) -> usize {
+        match self {
+            Optimizer::InPlace | Optimizer::Sgd => 0,
+            Optimizer::Momentum => 1,
+            Optimizer::AdamW => 2,
+        }
+    }
+}
+
+/// Which parameters of a layer are trained beside `B`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Trained {
+    /// `A`; frozen in LoRA-FA (L. Zhang et al., "LoRA-FA: Memory-efficient Low-rank Adaptation", 2023).
+    pub a: bool,
+    /// The bias of the layer, as with `bias="lora_only"` in PEFT.
+    pub bias: bool,
+}
+
+impl Trained {
+    /// `A` and `B`, not the bias.
+    pub const DEFAULT: Trained = Trained { a: true, bias: false };
+
+    /// Shapes of `A`, `B` and the bias, empty where they are not trained.
+    pub(crate) const fn pieces(self, shape: Shape) -> [Piece; 3] {
+        [
+            (if self.a { shape.rank } else { 0 }, shape.inputs),
+            (shape.outputs, shape.rank),
+            (if self.bias { 1 } else { 0 }, shape.outputs),
+        ]
+    }
+}
+
+/// How far the optimizer of a layer has come. Plain data: save it beside the moments, and training resumes to the same
+/// bits.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+#[repr(C)]
+pub struct Clock {
+    /// Steps taken. Before the first one the moments are not read.
+    pub steps: u64,
+    /// `1 - β1ᵗ`, kept as the complement: `c = rn(rn(β·c) + rn(1 - β))`. Subtracting the running product from 1 instead is
+    /// up to five times as far from an f64 run as PyTorch's f32 run is, by cancellation.
+    pub weight1: f32,
+    /// `1 - β2ᵗ`, likewise.
+    pub weight2: f32,
+}
+
+/// The moments of one matrix of parameters; empty where the optimizer has none.
+#[derive(Debug)]
+pub struct Moments<'m> {
+    /// AdamW: `exp_avg`; SGD: the momentum buffer.
+    pub first: MatMut<'m>,
+    /// AdamW: `exp_avg_sq`.
+    pub second: MatMut<'m>,
+}
+
+/// State of the optimizer of one layer.
+#[derive(Debug)]
+pub struct State<'m> {
+    /// Moments of `A [r, in]`.
+    pub a: Moments<'m>,
+    /// Moments of `B [out, r]`.
+    pub b: Moments<'m>,
+    /// Moments of the bias `[1, out]`.
+    pub bias: Moments<'m>,
+    /// Steps and bias corrections.
+    pub clock: Clock,
+}
+
+impl<'m> State<'m> {
+    pub(crate) const fn pieces(shape: Shape, optimizer: Optimizer, trained: Trained) -> [Piece; 6] {
+        let [a, b, bias] = trained.pieces(shape);
+        let one = optimizer.moments() >= 1;
+        let two = optimizer.moments() >= 2;
+        [keep(a, one), keep(a, two), keep(b, one), keep(b, two), keep(bias, one), keep(bias, two)]
+    }
+
+    /// Elements that [`State::new`] needs. `None` when that does not fit into memory.
+    pub const fn len(shape: Shape, optimizer: Optimizer, trained: Trained) -> Option<usize> {
+        total(&Self::pieces(shape, optimizer, trained))
+    }
+
+    /// State before the first step, in the caller's memory. What is there is not read in the first step.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `memory` does not hold exactly [`State::len`] elements, [`Error::Overflow`].
+    pub fn new(memory: &'m mut [f32], shape: Shape, optimizer: Optimizer, trained: Trained) -> Result<Self, Error> {
+        let pieces = Self::pieces(shape, optimizer, trained);
+        Self::take(&mut Scratch::new(Argument::State, memory, &pieces)?, pieces)
+    }
+
+    pub(crate) fn take(scratch: &mut Scratch<'m>, pieces: [Piece; 6]) -> Result<Self, Error> {
+        let [a1, a2, b1, b2, bias1, bias2] = pieces;
+        let mut moments = |first, second| Ok(Moments { first: scratch.take(first)?, second: scratch.take(second)? });
+        Ok(Self { a: moments(a1, a2)?, b: moments(b1, b2)?, bias: moments(bias1, bias2)?, clock: Clock::default() })
+    }
+}
+
+const fn keep(piece: Piece, wanted: bool) -> Piece {
+    if wanted { piece } else { (0, piece.1) }
+}
+
+impl Moments<'_> {
+    /// Checks that there are `count` moments for a matrix of this shape.
+    pub(crate) fn check(&self, count: usize, shape: Piece) -> Result<(), Error> {
+        if count >= 1 {
+            expect_shape(Argument::State, (self.first.rows(), self.first.cols()), shape)?;
+        }
+        if count >= 2 {
+            expect_shape(Argument::State, (self.second.rows(), self.second.cols()), shape)?;
+        }
+        Ok(())
+    }
+}

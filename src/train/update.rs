@@ -1,0 +1,93 @@
+//! One optimizer step over all parameters of a layer. An optimizer is a [`Rule`] for one element; this is the loop.
+
+use super::state::{Moments, State};
+use crate::error::{Argument, Error};
+use crate::lora::{AdapterMut, Grads};
+use crate::scratch::Piece;
+use crate::simd::{Backend, Kernel, Simd};
+use crate::view::{MatMut, MatRef};
+
+/// The sequence of rounded operations that an optimizer applies to every parameter.
+pub(super) trait Rule: Copy {
+    /// Moments that the rule reads and writes.
+    const MOMENTS: usize;
+
+    /// New parameter and moments from parameter, gradient and old moments.
+    fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]);
+}
+
+/// Learning rates: `B` may learn faster than `A` (S. Hayou et al., "LoRA+", 2024).
+#[derive(Copy, Clone)]
+pub(super) struct Rates<R> {
+    pub a: R,
+    pub b: R,
+}
+
+/// Checks everything, then applies the rule to `A`, `B` and the bias, as far as there are gradients.
+pub(super) fn step<R: Rule>(
+    backend: Backend,
+    rates: Rates<R>,
+    adapter: &mut AdapterMut<'_>,
+    grads: &Grads<'_>,
+    state: &mut State<'_>,
+) -> Result<(), Error> {
+    let shape = adapter.as_ref().shape();
+    grads.check(shape)?;
+    if grads.a.is_some() {
+        state.a.check(R::MOMENTS, (shape.rank, shape.inputs))?;
+    }
+    state.b.check(R::MOMENTS, (shape.outputs, shape.rank))?;
+    if grads.bias.is_some() {
+        let Some(bias) = &adapter.bias else { return Err(Error::Missing { argument: Argument::Bias }) };
+        let expected: Piece = (1, shape.outputs);
+        crate::view::expect_shape(Argument::Bias, (bias.rows(), bias.cols()), expected)?;
+        state.bias.check(R::MOMENTS, expected)?;
+    }
+    grads.check_finite()?;
+
+    if let Some(grad) = &grads.a {
+        update(backend, rates.a, &mut adapter.a, grad.as_ref(), &mut state.a);
+    }
+    update(backend, rates.b, &mut adapter.b, grads.b.as_ref(), &mut state.b);
+    if let (Some(param), Some(grad)) = (&mut adapter.bias, &grads.bias) {
+        update(backend, rates.a, param, grad.as_ref(), &mut state.bias);
+    }
+    Ok(())
+}
+
+fn update<R: Rule>(backend: Backend, rule: R, param: &mut MatMut<'_>, grad: MatRef<'_>, moments: &mut Moments<'_>) {
+    let Moments { first, second } = moments;
+    backend.run(Update { rule, param: param.reborrow(), grad, first: first.reborrow(), second: second.reborrow() });
+}
+
+struct Update<'a, R> {
+    rule: R,
+    param: MatMut<'a>,
+    grad: MatRef<'a>,
+    first: MatMut<'a>,
+    second: MatMut<'a>,
+}
+
+impl<R: Rule> Kernel for Update<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for i in 0..self.param.rows() {
+            let (param, grad) = (self.param.row_mut(i), self.grad.row(i));
+            let (first, second) = (self.first.row_mut(i), self.second.row_mut(i));
+            for (block, p) in param.chunks_mut(S::LANES).enumerate() {
+                let part = block * S::LANES..block * S::LANES + p.len();
+                let g = grad.get(part.clone()).unwrap_or(&[]);
+                // Moments that the rule does not have are empty: read as zero, not written.
+                let m = if R::MOMENTS >= 1 { first.get_mut(part.clone()).unwrap_or(&mut []) } else { &mut [] };
+                let v = if R::MOMENTS >= 2 { second.get_mut(part).unwrap_or(&mut []) } else { &mut [] };
+                let old = [simd.read(m), simd.read(v)];
+                let (new, moments) = self.rule.apply(simd, simd.read(p), simd.read(g), old);
+                simd.write(p, new);
+                simd.write(m, moments[0]);
+                simd.write(v, moments[1]);
+            }
+        }
+    }
+}
