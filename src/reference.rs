@@ -5,7 +5,8 @@
 
 use crate::error::{Argument, Error};
 use crate::lora::{Accum, Adapter, Dropout};
-use crate::simd::Arithmetic;
+use crate::simd::{Arithmetic, sqrt};
+use crate::train::{AdamW, Clock, Sgd};
 use crate::view::{MatMut, MatRef, expect_shape};
 use crate::weight::{Base, Weights};
 
@@ -193,4 +194,45 @@ pub fn square_sum(arithmetic: Arithmetic, matrix: MatRef<'_>) -> f32 {
         total += parts[0];
     }
     total
+}
+
+/// See [`AdamW`]: one step on `p`, with its moments `m` and `v`, at the clock before the step. `lr` is the rate for these
+/// parameters. All slices have the same length. Returns the clock after the step.
+pub fn adamw(
+    hyper: &AdamW,
+    lr: f32,
+    clock: Clock,
+    p: &mut [f32],
+    g: &[f32],
+    (m, v): (&mut [f32], &mut [f32]),
+) -> Clock {
+    let (beta1, beta2) = (hyper.beta1 as f32, hyper.beta2 as f32);
+    let (rest1, rest2) = ((1.0 - hyper.beta1) as f32, (1.0 - hyper.beta2) as f32);
+    let first_step = clock.steps == 0;
+    let old = |value: f32| if first_step { 0.0 } else { value };
+    let clock = Clock {
+        steps: clock.steps + 1,
+        weight1: beta1 * old(clock.weight1) + rest1,
+        weight2: beta2 * old(clock.weight2) + rest2,
+    };
+    for e in 0..p.len() {
+        p[e] *= 1.0 - lr * hyper.weight_decay;
+        m[e] = beta1 * old(m[e]) + rest1 * g[e];
+        v[e] = beta2 * old(v[e]) + rest2 * g[e] * g[e];
+        p[e] -= lr / clock.weight1 * m[e] / (sqrt(v[e]) / sqrt(clock.weight2) + hyper.eps);
+    }
+    clock
+}
+
+/// See [`Sgd`]: one step on `p`, with its momentum buffer `buf` (empty without momentum). `lr` is the rate for these
+/// parameters.
+pub fn sgd(hyper: &Sgd, lr: f32, first_step: bool, p: &mut [f32], g: &[f32], buf: &mut [f32]) {
+    for e in 0..p.len() {
+        let mut d = if hyper.weight_decay == 0.0 { g[e] } else { g[e] + hyper.weight_decay * p[e] };
+        if hyper.momentum != 0.0 {
+            buf[e] = if first_step { d } else { hyper.momentum * buf[e] + (1.0 - hyper.dampening) * d };
+            d = if hyper.nesterov { d + hyper.momentum * buf[e] } else { buf[e] };
+        }
+        p[e] -= lr * d;
+    }
 }

@@ -2,6 +2,12 @@
 
 #![allow(dead_code, reason = "every gate uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(unreachable_pub, reason = "a module of each gate, which is a binary")]
+
+pub mod oracle;
+pub mod placed;
+pub mod stage;
+pub mod tolerances;
 
 use std::fmt::Display;
 
@@ -23,6 +29,17 @@ pub fn backends() -> Vec<Backend> {
     }
     assert!(!all.is_empty());
     all
+}
+
+/// Lanes of a backend's vectors.
+pub fn lanes(backend: Backend) -> usize {
+    match backend.name() {
+        "scalar" => 1,
+        "neon" | "simd128" => 4,
+        "avx2" => 8,
+        "avx512" => 16,
+        other => panic!("how many lanes has {other}?"),
+    }
 }
 
 /// Whether the whole of a gate is asked for (`LOWRANK_FULL=1`) or the part that suits `cargo test`.
@@ -231,11 +248,7 @@ impl Layer {
                 out.hs[t * rank..][..rank].copy_from_slice(saved.hs().row(t));
             }
         }
-        let flow = Backprop {
-            x: Some(x),
-            dy: mat(&self.dy, n, outputs),
-            dx: Some(mat_mut(&mut out.dx, n, inputs)),
-        };
+        let flow = Backprop { x: Some(x), dy: mat(&self.dy, n, outputs), dx: Some(mat_mut(&mut out.dx, n, inputs)) };
         let mut grads = Grads {
             a: Some(mat_mut(&mut out.da, rank, inputs)),
             b: mat_mut(&mut out.db, outputs, rank),
