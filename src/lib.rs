@@ -77,3 +77,7 @@ pub use train::{Plan, Work};
 
 pub use view::{MatMut, MatRef};
 pub use weight::{Base, Packed, Weights, pack, packed_len};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
