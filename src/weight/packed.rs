@@ -1,5 +1,7 @@
 //! Panels of outputs. The layout is on the page of the [module](super).
 
+use core::num::NonZeroUsize;
+
 use crate::error::{Argument, Error};
 use crate::kernel::pack::{Operand, PanelSource};
 use crate::simd::Backend;
@@ -11,7 +13,7 @@ pub struct Packed<'a> {
     data: &'a [f32],
     outputs: usize,
     inputs: usize,
-    width: usize,
+    width: NonZeroUsize,
 }
 
 /// Length of the buffer that [`pack`] fills: `outputs · inputs`, or `None` when that does not fit into memory.
@@ -53,9 +55,9 @@ impl<'a> Packed<'a> {
     /// [`Error::Length`] when `data` does not hold `outputs · inputs` elements, [`Error::Cols`] when `width` is 0,
     /// [`Error::Overflow`].
     pub const fn new(data: &'a [f32], outputs: usize, inputs: usize, width: usize) -> Result<Self, Error> {
-        if width == 0 {
+        let Some(width) = NonZeroUsize::new(width) else {
             return Err(Error::Cols { argument: Argument::Packed, expected: 1, got: 0 });
-        }
+        };
         let Some(len) = packed_len(outputs, inputs) else {
             return Err(Error::Overflow { argument: Argument::Packed });
         };
@@ -77,13 +79,13 @@ impl<'a> Packed<'a> {
 
     /// Outputs in every panel but the last.
     pub const fn width(&self) -> usize {
-        self.width
+        self.width.get()
     }
 
     /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output.
     #[inline(always)]
     pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + use<'a> {
-        let (inputs, width) = (self.inputs, self.width);
+        let (inputs, width) = (self.inputs, self.width.get());
         let panel = width.saturating_mul(inputs).max(1);
         self.data.chunks(panel).enumerate().filter_map(move |(p, data)| {
             let matrix = MatRef::new(data, inputs, data.len().checked_div(inputs)?).ok()?;
@@ -95,7 +97,7 @@ impl<'a> Packed<'a> {
     pub(crate) fn row(&self, o: usize, i: usize) -> impl Iterator<Item = &'a f32> + use<'a> {
         let lane = o % self.width;
         let panel = o - lane;
-        let width = self.width.min(self.outputs - panel);
+        let width = self.width.get().min(self.outputs - panel);
         self.data.get(panel * self.inputs + i * width + lane..).unwrap_or(&[]).iter().step_by(width.max(1))
     }
 }
