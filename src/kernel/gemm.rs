@@ -56,7 +56,7 @@ impl<R: PanelSource> Kernel for Product<'_, R> {
                     Some(operand) => operand.block(from, count, lane, width).strided(),
                     None => {
                         let panel = panel.get_mut(..count * width).unwrap_or(&mut []);
-                        right.fill(from, lane, width, panel);
+                        right.fill(simd, from, lane, width, panel);
                         Strided { data: panel, outer: width, inner: 1 }
                     }
                 };

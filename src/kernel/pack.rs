@@ -1,6 +1,7 @@
 //! Operands of a product, and panels: pieces of the right operand in which the lanes of one depth lie side by side.
 
 use super::tile::Strided;
+use crate::simd::{Kernel, Simd};
 use crate::view::MatRef;
 
 /// A matrix, or its transpose, as it lies in memory.
@@ -59,7 +60,7 @@ pub(crate) trait PanelSource: Copy {
 
     /// Writes lanes `lane..lane + width` at `depth..` into `panel`, whose rows are `width` wide: as many depths as it
     /// has rows.
-    fn fill(&self, depth: usize, lane: usize, width: usize, panel: &mut [f32]);
+    fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]);
 }
 
 impl PanelSource for Operand<'_> {
@@ -73,14 +74,51 @@ impl PanelSource for Operand<'_> {
         (single_lane || !self.transposed).then_some(*self)
     }
 
-    /// Only a transposed operand is ever copied: its lanes are rows of the matrix.
+    /// Only a transposed operand is ever copied: its lanes are rows of the matrix. Blocks of four depths are transposed in
+    /// registers, what is left at the edges one number at a time.
     #[inline(always)]
-    fn fill(&self, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
+    fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
+        let count = panel.len() / width.max(1);
+        let (full_lanes, full_depth) = (width - width % S::LANES, count - count % 4);
+        let stride = self.matrix.stride();
+        for l in (0..full_lanes).step_by(S::LANES) {
+            let rows = self.matrix.block(lane + l, S::LANES, depth, count).data();
+            for d in (0..full_depth).step_by(4) {
+                let Some(columns) = rows.get(d..).and_then(|from| simd.read_columns(from, stride)) else { return };
+                for (to, column) in panel.chunks_mut(width).skip(d).zip(columns) {
+                    simd.write(to.get_mut(l..l + S::LANES).unwrap_or(&mut []), column);
+                }
+            }
+        }
         for l in 0..width {
-            let row = self.matrix.row(lane + l).get(depth..).unwrap_or(&[]);
-            for (to, &value) in panel.iter_mut().skip(l).step_by(width).zip(row) {
+            let first = if l < full_lanes { full_depth } else { 0 };
+            let row = self.matrix.row(lane + l).get(depth + first..).unwrap_or(&[]);
+            for (to, &value) in panel.iter_mut().skip(first * width + l).step_by(width).zip(row) {
                 *to = value;
             }
+        }
+    }
+}
+
+/// Copies lanes into panels that lie one after the other, `width` lanes in each.
+pub(crate) struct Pack<'a> {
+    /// `(depth, lanes)`
+    pub source: Operand<'a>,
+    pub width: usize,
+    pub panels: &'a mut [f32],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (depth, _) = self.source.shape();
+        if depth == 0 {
+            return;
+        }
+        for (p, panel) in self.panels.chunks_mut(self.width.saturating_mul(depth).max(1)).enumerate() {
+            self.source.fill(simd, 0, p * self.width, panel.len() / depth, panel);
         }
     }
 }

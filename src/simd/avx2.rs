@@ -26,6 +26,20 @@ fn first(count: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(from.cast()) }
 }
 
+/// Transposes the 4 × 4 numbers in each half of the registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    let [ab, cd] = [_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)];
+    let [ef, gh] = [_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)];
+    [
+        _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        _mm256_shuffle_ps::<0b01_00_01_00>(ef, gh),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ef, gh),
+    ]
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx2<R> {
     type V = __m256;
@@ -59,6 +73,22 @@ impl<R: Rounding> Simd for Avx2<R> {
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
         // SAFETY: masked lanes are not accessed; the caller vouches for the others.
         unsafe { _mm256_maskload_ps(from, first(count)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, stride: usize) -> [__m256; 4] {
+        // Rows l and l + 4 share a register, so that a 4 × 4 transposition in each half ends in order.
+        let rows = [0, 1, 2, 3].map(|l| {
+            let (low, high) = (from.wrapping_add(l * stride), from.wrapping_add((l + 4) * stride));
+            // SAFETY: the caller vouches for 4 numbers of every row.
+            let low = unsafe { _mm_loadu_ps(low) };
+            // SAFETY: the same.
+            let high = unsafe { _mm_loadu_ps(high) };
+            // SAFETY: token.
+            unsafe { _mm256_set_m128(high, low) }
+        });
+        // SAFETY: token.
+        unsafe { transpose(rows) }
     }
 
     #[inline(always)]

@@ -23,6 +23,28 @@ fn first(count: usize) -> __mmask16 {
     ((1u32 << count.min(16)) - 1) as __mmask16
 }
 
+/// Transposes the 4 × 4 numbers in each quarter of the registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)];
+    let [ef, gh] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)];
+    [
+        _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        _mm512_shuffle_ps::<0b01_00_01_00>(ef, gh),
+        _mm512_shuffle_ps::<0b11_10_11_10>(ef, gh),
+    ]
+}
+
+/// Four registers of 4 numbers in one.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn join([a, b, c, d]: [__m128; 4]) -> __m512 {
+    let low = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(a), b);
+    _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(low, c), d)
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx512<R> {
     type V = __m512;
@@ -56,6 +78,21 @@ impl<R: Rounding> Simd for Avx512<R> {
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: masked lanes are not accessed; the caller vouches for the others.
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, stride: usize) -> [__m512; 4] {
+        // Rows l, l + 4, l + 8 and l + 12 share a register, so that a 4 × 4 transposition in each quarter ends in order.
+        let rows = [0, 1, 2, 3].map(|l| {
+            let quarters = [0, 4, 8, 12].map(|more| {
+                // SAFETY: the caller vouches for 4 numbers of every row.
+                unsafe { _mm_loadu_ps(from.wrapping_add((l + more) * stride)) }
+            });
+            // SAFETY: token.
+            unsafe { join(quarters) }
+        });
+        // SAFETY: token.
+        unsafe { transpose(rows) }
     }
 
     #[inline(always)]

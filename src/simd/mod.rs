@@ -78,6 +78,12 @@ pub(crate) trait Simd: Copy {
     /// `count <= LANES`, and `from` is valid for reading `count` numbers. Nothing behind them is read.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V;
 
+    /// Four columns of `LANES` rows that lie `stride` apart: lane `l` of vector `j` is `from[l * stride + j]`.
+    ///
+    /// # Safety
+    /// `from` is valid for reading 4 numbers from the start of each of the `LANES` rows.
+    unsafe fn load_columns(self, from: *const f32, stride: usize) -> [Self::V; 4];
+
     /// # Safety
     /// `to` is valid for writing `LANES` numbers.
     unsafe fn store(self, to: *mut f32, v: Self::V);
@@ -105,6 +111,14 @@ pub(crate) trait Simd: Copy {
             // SAFETY: the slice holds len < LANES numbers.
             unsafe { self.load_first(from.as_ptr(), from.len()) }
         }
+    }
+
+    /// Four columns of the `LANES` rows that start `stride` apart in a slice; `None` when they do not lie inside.
+    #[inline(always)]
+    fn read_columns(self, from: &[f32], stride: usize) -> Option<[Self::V; 4]> {
+        let needed = (Self::LANES - 1).checked_mul(stride)?.checked_add(4)?;
+        // SAFETY: the last number read is that before `needed`, which lies in the slice.
+        (needed <= from.len()).then(|| unsafe { self.load_columns(from.as_ptr(), stride) })
     }
 
     /// Writes the first `min(LANES, to.len())` lanes to a slice.

@@ -17,6 +17,15 @@ impl<R> Neon<R> {
     }
 }
 
+/// Transposes 4 × 4 numbers.
+#[inline]
+#[target_feature(enable = "neon")]
+fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    let [ac, bd] = [vzip1q_f32(a, c), vzip1q_f32(b, d)];
+    let [eg, fh] = [vzip2q_f32(a, c), vzip2q_f32(b, d)];
+    [vzip1q_f32(ac, bd), vzip2q_f32(ac, bd), vzip1q_f32(eg, fh), vzip2q_f32(eg, fh)]
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Neon<R> {
     type V = float32x4_t;
@@ -55,6 +64,16 @@ impl<R: Rounding> Simd for Neon<R> {
         }
         // SAFETY: the array holds 4 numbers.
         unsafe { vld1q_f32(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, stride: usize) -> [float32x4_t; 4] {
+        let rows = [0, 1, 2, 3].map(|l| {
+            // SAFETY: the caller vouches for 4 numbers of every row.
+            unsafe { vld1q_f32(from.wrapping_add(l * stride)) }
+        });
+        // SAFETY: token.
+        unsafe { transpose(rows) }
     }
 
     #[inline(always)]

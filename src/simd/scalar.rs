@@ -47,6 +47,12 @@ impl<R: Rounding> Simd for Scalar<R> {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, _stride: usize) -> [f32; 4] {
+        // SAFETY: the caller vouches for 4 numbers; an array of them has their alignment.
+        unsafe { from.cast::<[f32; 4]>().read() }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: f32) {
         // SAFETY: the caller vouches for one number.
         unsafe { to.write(v) }

@@ -51,6 +51,22 @@ impl<R: Rounding> Simd for Simd128<R> {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, from: *const f32, stride: usize) -> [v128; 4] {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|l| {
+            // SAFETY: the caller vouches for 4 numbers of every row.
+            unsafe { v128_load(from.wrapping_add(l * stride).cast()) }
+        });
+        let [ac, bd] = [i32x4_shuffle::<0, 4, 1, 5>(a, c), i32x4_shuffle::<0, 4, 1, 5>(b, d)];
+        let [eg, fh] = [i32x4_shuffle::<2, 6, 3, 7>(a, c), i32x4_shuffle::<2, 6, 3, 7>(b, d)];
+        [
+            i32x4_shuffle::<0, 4, 1, 5>(ac, bd),
+            i32x4_shuffle::<2, 6, 3, 7>(ac, bd),
+            i32x4_shuffle::<0, 4, 1, 5>(eg, fh),
+            i32x4_shuffle::<2, 6, 3, 7>(eg, fh),
+        ]
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: v128) {
         // SAFETY: the caller vouches for 4 numbers.
         unsafe { v128_store(to.cast(), v) }

@@ -3,7 +3,7 @@
 use core::num::NonZeroUsize;
 
 use crate::error::{Argument, Error};
-use crate::kernel::pack::{Operand, PanelSource};
+use crate::kernel::pack::{Operand, Pack};
 use crate::simd::Backend;
 use crate::view::{MatRef, expect_len, span};
 
@@ -39,12 +39,7 @@ pub fn pack<'b>(backend: Backend, w: MatRef<'_>, buffer: &'b mut [f32]) -> Resul
     let (outputs, inputs, width) = (w.rows(), w.cols(), backend.panel_width());
     let Some(len) = packed_len(outputs, inputs) else { return Err(Error::Overflow { argument: Argument::W }) };
     expect_len(Argument::Packed, buffer.len(), len)?;
-    if inputs > 0 {
-        let lanes = Operand::transposed(w);
-        for (p, panel) in buffer.chunks_mut(width.saturating_mul(inputs)).enumerate() {
-            lanes.fill(0, p * width, panel.len() / inputs, panel);
-        }
-    }
+    backend.run(Pack { source: Operand::transposed(w), width, panels: buffer });
     Packed::new(buffer, outputs, inputs, width)
 }
 
