@@ -79,19 +79,15 @@ impl PanelSource for Operand<'_> {
     #[inline(always)]
     fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
         let count = panel.len() / width.max(1);
-        let (full_lanes, full_depth) = (width - width % S::LANES, count - count % 4);
         let stride = self.matrix.stride();
-        for l in (0..full_lanes).step_by(S::LANES) {
+        let full = width - width % S::LANES;
+        let mut done = 0;
+        for l in (0..full).step_by(S::LANES) {
             let rows = self.matrix.block(lane + l, S::LANES, depth, count).data();
-            for d in (0..full_depth).step_by(4) {
-                let Some(columns) = rows.get(d..).and_then(|from| simd.read_columns(from, stride)) else { return };
-                for (to, column) in panel.chunks_mut(width).skip(d).zip(columns) {
-                    simd.write(to.get_mut(l..l + S::LANES).unwrap_or(&mut []), column);
-                }
-            }
+            done = simd.transpose(rows, stride, panel.get_mut(l..).unwrap_or(&mut []), width, count);
         }
         for l in 0..width {
-            let first = if l < full_lanes { full_depth } else { 0 };
+            let first = if l < full { done } else { 0 };
             let row = self.matrix.row(lane + l).get(depth + first..).unwrap_or(&[]);
             for (to, &value) in panel.iter_mut().skip(first * width + l).step_by(width).zip(row) {
                 *to = value;

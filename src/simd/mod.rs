@@ -113,12 +113,28 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// Four columns of the `LANES` rows that start `stride` apart in a slice; `None` when they do not lie inside.
+    /// Transposes `LANES` rows, `stride` apart in `from`, into columns `to_stride` apart in `to`: element `j` of row `l` goes to
+    /// `to[j * to_stride + l]`. As many columns as `count` holds groups of four; returns their number, which is 0 where they
+    /// do not lie inside the slices.
     #[inline(always)]
-    fn read_columns(self, from: &[f32], stride: usize) -> Option<[Self::V; 4]> {
-        let needed = (Self::LANES - 1).checked_mul(stride)?.checked_add(4)?;
-        // SAFETY: the last number read is that before `needed`, which lies in the slice.
-        (needed <= from.len()).then(|| unsafe { self.load_columns(from.as_ptr(), stride) })
+    fn transpose(self, from: &[f32], stride: usize, to: &mut [f32], to_stride: usize, count: usize) -> usize {
+        let count = count - count % 4;
+        let last = |rows: usize, stride: usize, len: usize| rows.checked_sub(1)?.checked_mul(stride)?.checked_add(len);
+        let inside = last(Self::LANES, stride, count).is_some_and(|needed| needed <= from.len())
+            && last(count, to_stride, Self::LANES).is_some_and(|needed| needed <= to.len());
+        if !inside {
+            return 0;
+        }
+        let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+        for j in (0..count).step_by(4) {
+            // SAFETY: LANES rows of `count` numbers lie in `from`, and j + 4 <= count.
+            let columns = unsafe { self.load_columns(from.wrapping_add(j), stride) };
+            for (more, column) in columns.into_iter().enumerate() {
+                // SAFETY: `count` columns of LANES numbers lie in `to`, and j + more < count.
+                unsafe { self.store(to.wrapping_add((j + more) * to_stride), column) };
+            }
+        }
+        count
     }
 
     /// Writes the first `min(LANES, to.len())` lanes to a slice.
