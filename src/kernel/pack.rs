@@ -28,6 +28,10 @@ impl<'a> Operand<'a> {
         if self.transposed { self.matrix.rows() } else { self.matrix.cols() }
     }
 
+    pub(crate) const fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
     pub(crate) const fn flip(self) -> Self {
         Self { matrix: self.matrix, transposed: !self.transposed }
     }
@@ -54,9 +58,8 @@ pub(crate) trait PanelSource: Copy {
     /// `(depth, lanes)`
     fn shape(&self) -> (usize, usize);
 
-    /// The source in place, `(depth, lane)`, where its lanes lie side by side or `single_lane` vectors make that
-    /// unnecessary.
-    fn in_place(&self, single_lane: bool) -> Option<Operand<'_>>;
+    /// The source as it lies in memory, `(depth, lane)`, unless it has to be decoded.
+    fn lies(&self) -> Option<Operand<'_>>;
 
     /// Writes lanes `lane..lane + width` at `depth..` into `panel`, whose rows are `width` wide: as many depths as it
     /// has rows.
@@ -70,8 +73,8 @@ impl PanelSource for Operand<'_> {
     }
 
     #[inline(always)]
-    fn in_place(&self, single_lane: bool) -> Option<Operand<'_>> {
-        (single_lane || !self.transposed).then_some(*self)
+    fn lies(&self) -> Option<Operand<'_>> {
+        Some(*self)
     }
 
     /// Only a transposed operand is ever copied: its lanes are rows of the matrix. Blocks of four depths are transposed in

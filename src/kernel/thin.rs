@@ -27,7 +27,7 @@ impl Kernel for ThinProduct<'_> {
         let (rows, lanes) = (out.rows(), out.cols());
         let exchange = S::LANES > 1 && lanes > 0 && 2 * lanes <= S::LANES && rows >= S::LANES;
         if !exchange {
-            return simd.call(Product { left, right, out, start });
+            return simd.call(Product { left, right, out, start, more: None });
         }
         let mut chunk = [0.0; CHUNK];
         let width = CHUNK / lanes / S::LANES * S::LANES;
@@ -41,6 +41,7 @@ impl Kernel for ThinProduct<'_> {
                 right: left.block(first, part.rows(), 0, left.cols()).flip(),
                 out: exchanged,
                 start: Start::Existing,
+                more: None,
             });
             let rows = part.rows();
             for row in 0..rows {

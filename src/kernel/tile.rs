@@ -20,6 +20,20 @@ pub(crate) enum Start<'a> {
     Existing,
 }
 
+impl<'a> Start<'a> {
+    /// The start of the lanes from `lane` on.
+    #[inline(always)]
+    pub(crate) fn lanes_from(self, lane: usize) -> Start<'a> {
+        match self {
+            Start::Bias(bias) => Start::Bias(bias.get(lane..).unwrap_or(&[])),
+            other => other,
+        }
+    }
+}
+
+/// Depths by which the first right operand is fetched beforehand.
+const DEPTH_AHEAD: usize = 32;
+
 /// Numbers at two strides: `(outer, inner)` is `data[outer * outer_stride + inner * inner_stride]`.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Strided<'a> {
@@ -39,13 +53,34 @@ impl Strided<'_> {
     }
 }
 
-/// The product over one panel: `out[row, lane]` continued over `depth`.
-pub(crate) struct PanelProduct<'a> {
+/// One product of a sum of products, over one panel.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Term<'a> {
     /// `(row, depth)`
     pub left: Strided<'a>,
-    /// `(depth, lane)`; the inner stride is 1 unless vectors have one lane.
+    /// `(depth, lane)`
     pub right: Strided<'a>,
     pub depth: usize,
+}
+
+impl Term<'_> {
+    pub(crate) const NONE: Term<'static> = {
+        let nothing = Strided { data: &[], outer: 0, inner: 1 };
+        Term { left: nothing, right: nothing, depth: 0 }
+    };
+
+    /// Lanes across the rows of a matrix: vectors are transposed in registers.
+    const fn is_across<S: Simd>(&self) -> bool {
+        S::LANES > 1 && self.right.inner != 1
+    }
+}
+
+/// The products over one panel: `out[row, lane]` continued by the first term, then by the second.
+///
+/// The lanes of a term lie side by side (inner stride 1). The first term may have them across the rows of a matrix instead
+/// (outer stride 1); lanes are then a multiple of `LANES`, its depth is a multiple of 4, and rows are few.
+pub(crate) struct PanelProduct<'a> {
+    pub terms: [Term<'a>; 2],
     pub out: MatMut<'a>,
     pub start: Start<'a>,
 }
@@ -58,10 +93,14 @@ impl PanelProduct<'_> {
             Start::Bias(bias) => bias.len() >= lanes,
             Start::Zero | Start::Existing => true,
         };
+        let [first, second] = &self.terms;
+        let across = !first.is_across::<S>()
+            || (first.right.outer == 1 && lanes.is_multiple_of(S::LANES) && first.depth.is_multiple_of(4));
+        let terms = self.terms.iter().all(|t| t.left.holds(rows, t.depth) && t.right.holds(t.depth, lanes));
         start
-            && self.left.holds(rows, self.depth)
-            && self.right.holds(self.depth, lanes)
-            && (self.right.inner == 1 || S::LANES == 1)
+            && terms
+            && across
+            && !second.is_across::<S>()
             && span(rows, lanes, stride).is_some_and(|all| all <= self.out.data_mut().len())
     }
 }
@@ -77,16 +116,12 @@ impl Kernel for PanelProduct<'_> {
             return;
         }
         let (rows, lanes) = (self.out.rows(), self.out.cols());
+        let across = self.terms[0].is_across::<S>();
         let mut operands = Operands {
-            left: self.left.data.as_ptr(),
-            left_row: self.left.outer,
-            left_depth: self.left.inner,
-            right: self.right.data.as_ptr(),
-            right_depth: self.right.outer,
-            right_lane: self.right.inner,
-            depth: self.depth,
+            terms: self.terms.map(Factors::of),
             out_row: self.out.stride(),
             out: self.out.data_mut().as_mut_ptr(),
+            ahead: DEPTH_AHEAD * self.terms[0].right.outer,
             start: match self.start {
                 Start::Zero => Chains::Zero,
                 Start::Bias(bias) => Chains::Lanes(bias.as_ptr()),
@@ -97,8 +132,8 @@ impl Kernel for PanelProduct<'_> {
         while lane < lanes {
             let width = (lanes - lane).min(S::TILE_VECTORS * S::LANES);
             // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes
-            // of a bias; lane + width <= lanes.
-            unsafe { column(simd, &operands, rows, width) };
+            // of a bias, and what is asked of lanes across; lane + width <= lanes.
+            unsafe { column(simd, &operands, rows, width, across) };
             operands.skip_lanes(width);
             lane += width;
         }
@@ -112,9 +147,9 @@ enum Chains {
     Existing,
 }
 
-/// Pointers to the first element that a tile needs, and the strides from there.
+/// A term from the first element that a tile needs, and the strides from there.
 #[derive(Copy, Clone)]
-struct Operands {
+struct Factors {
     left: *const f32,
     left_row: usize,
     left_depth: usize,
@@ -122,16 +157,41 @@ struct Operands {
     right_depth: usize,
     right_lane: usize,
     depth: usize,
+}
+
+impl Factors {
+    #[inline(always)]
+    fn of(term: Term<'_>) -> Self {
+        Self {
+            left: term.left.data.as_ptr(),
+            left_row: term.left.outer,
+            left_depth: term.left.inner,
+            right: term.right.data.as_ptr(),
+            right_depth: term.right.outer,
+            right_lane: term.right.inner,
+            depth: term.depth,
+        }
+    }
+}
+
+/// Everything that a tile needs, from its first element.
+#[derive(Copy, Clone)]
+struct Operands {
+    terms: [Factors; 2],
     out: *mut f32,
     out_row: usize,
     start: Chains,
+    /// Elements from the first right operand to what is fetched into the cache beforehand.
+    ahead: usize,
 }
 
 impl Operands {
     /// Pointers move by `wrapping_add`: behind the last tile they may leave the slice, and are then not used.
     #[inline(always)]
     fn skip_lanes(&mut self, lanes: usize) {
-        self.right = self.right.wrapping_add(lanes * self.right_lane);
+        for term in &mut self.terms {
+            term.right = term.right.wrapping_add(lanes * term.right_lane);
+        }
         self.out = self.out.wrapping_add(lanes);
         if let Chains::Lanes(bias) = &mut self.start {
             *bias = bias.wrapping_add(lanes);
@@ -140,14 +200,16 @@ impl Operands {
 
     #[inline(always)]
     fn skip_rows(&mut self, rows: usize) {
-        self.left = self.left.wrapping_add(rows * self.left_row);
+        for term in &mut self.terms {
+            term.left = term.left.wrapping_add(rows * term.left_row);
+        }
         self.out = self.out.wrapping_add(rows * self.out_row);
     }
 }
 
-/// Repeats a block with a constant index, counting from 0 up to a limit of at most 8.
+/// Repeats a block with a constant index, counting from 0 up to a limit of at most 12.
 macro_rules! unroll {
-    ($i:ident < $limit:expr, $body:block) => { unroll!(@ $i, $limit, $body, 0 1 2 3 4 5 6 7) };
+    ($i:ident < $limit:expr, $body:block) => { unroll!(@ $i, $limit, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
     (@ $i:ident, $limit:expr, $body:block, $($n:literal)*) => {{
         $(if $n < $limit { let $i: usize = $n; $body })*
     }};
@@ -156,14 +218,18 @@ macro_rules! unroll {
 /// One tile column, `width` lanes wide: chooses the number of vectors in a row of the tile.
 ///
 /// # Safety
-/// The operands hold `rows` × `width` chains of their depth, and `0 < width <= TILE_VECTORS * LANES`.
+/// The operands hold `rows` × `width` chains of their depths, and `0 < width <= TILE_VECTORS * LANES`. If `across`, the width
+/// is a multiple of `LANES`, the first depth a multiple of 4.
 #[inline(always)]
-unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usize) {
+unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usize, across: bool) {
     let tail = width % S::LANES;
     macro_rules! vectors {
         ($($vectors:literal)*) => {
             $(if $vectors <= S::TILE_VECTORS && width.div_ceil(S::LANES) == $vectors {
-                if S::LANES == 1 || tail == 0 {
+                if S::LANES > 1 && across {
+                    // SAFETY: as for this function; the vectors are all full.
+                    unsafe { stack_across::<S, $vectors>(simd, *operands, rows) }
+                } else if S::LANES == 1 || tail == 0 {
                     // SAFETY: as for this function; the vectors are all full.
                     unsafe { stack::<S, $vectors, false>(simd, *operands, rows, 0) }
                 } else {
@@ -176,7 +242,21 @@ unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usiz
     vectors!(1 2 3);
 }
 
-/// The tiles of one column, one below the other: as many of full height as fit, then 4, 2, 1 rows.
+/// Tiles one below the other: as many of each height as fit, as long as their accumulators stay in registers.
+macro_rules! heights {
+    ($rows:ident, $operands:ident, $limit:expr, $($height:literal)* => $tile:expr) => {
+        $(if $height <= $limit {
+            while $rows >= $height {
+                const ROWS: usize = $height;
+                $tile;
+                $operands.skip_rows(ROWS);
+                $rows -= ROWS;
+            }
+        })*
+    };
+}
+
+/// The tiles of one column.
 ///
 /// # Safety
 /// The operands hold `rows` chains in each of `VECTORS` vectors, the last of which has `tail` lanes if `TAIL`.
@@ -187,73 +267,66 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
     mut rows: usize,
     tail: usize,
 ) {
-    macro_rules! heights {
-        ($($height:literal)*) => {
-            $(if $height <= S::TILE_ROWS {
-                while rows >= $height {
-                    // SAFETY: as for this function; at least this many rows are left.
-                    unsafe { tile::<S, $height, VECTORS, TAIL>(simd, &operands, tail) };
-                    operands.skip_rows($height);
-                    rows -= $height;
-                }
-            })*
-        };
-    }
-    heights!(8 6 4 2 1);
+    let limit = if S::LANES == 1 { S::TILE_ROWS } else { S::TILE_ROWS * S::TILE_VECTORS / VECTORS };
+    heights!(rows, operands, limit, 12 8 6 4 2 1 => {
+        // SAFETY: as for this function; at least ROWS rows are left.
+        unsafe { tile::<S, ROWS, VECTORS, TAIL, false>(simd, &operands, tail) };
+        // The rows below find the panel in the cache.
+        operands.ahead = 0;
+    });
 }
 
-/// One tile: `ROWS × VECTORS` vectors of accumulators stay in registers over the whole depth.
+/// The tiles of one column, lanes across the rows of the right operand. They are lower, as four vectors for each one of the
+/// accumulators' have to stay in registers too.
 ///
 /// # Safety
-/// As for [`stack`], for `ROWS` rows.
+/// As for [`stack`]; the first depth is a multiple of 4.
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+unsafe fn stack_across<S: Simd, const VECTORS: usize>(simd: S, mut operands: Operands, mut rows: usize) {
+    heights!(rows, operands, S::TILE_ROWS / 2, 4 2 1 => {
+        // SAFETY: as for this function; at least ROWS rows are left.
+        unsafe { tile::<S, ROWS, VECTORS, false, true>(simd, &operands, 0) }
+    });
+}
+
+/// One tile: `ROWS × VECTORS` vectors of accumulators stay in registers over the depth of both terms.
+///
+/// # Safety
+/// As for [`stack`] or [`stack_across`], for `ROWS` rows.
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool, const ACROSS: bool>(
     simd: S,
     operands: &Operands,
     tail: usize,
 ) {
-    let o = *operands;
-    let load = |from: *const f32, v: usize| {
-        let from = from.wrapping_add(v * S::LANES);
-        if TAIL && v + 1 == VECTORS {
-            // SAFETY: the last vector has `tail` lanes.
-            unsafe { simd.load_first(from, tail) }
-        } else {
-            // SAFETY: every other vector is full.
-            unsafe { simd.load(from) }
-        }
-    };
-
+    let o = operands;
     let mut acc = [[simd.splat(0.0); VECTORS]; ROWS];
     match o.start {
         Chains::Zero => {}
         Chains::Lanes(bias) => unroll!(v < VECTORS, {
-            let value = load(bias, v);
+            // SAFETY: there is a bias for every lane.
+            let value = unsafe { load::<S, VECTORS, TAIL>(simd, bias, v, tail) };
             unroll!(m < ROWS, { acc[m][v] = value });
         }),
         Chains::Existing => unroll!(m < ROWS, {
-            unroll!(v < VECTORS, { acc[m][v] = load(o.out.wrapping_add(m * o.out_row), v) });
+            unroll!(v < VECTORS, {
+                // SAFETY: the output has this row and these lanes.
+                acc[m][v] = unsafe { load::<S, VECTORS, TAIL>(simd, o.out.wrapping_add(m * o.out_row), v, tail) }
+            });
         }),
     }
-
-    let (mut left, mut right) = (o.left, o.right);
-    for _ in 0..o.depth {
-        let mut lanes = [simd.splat(0.0); VECTORS];
-        unroll!(v < VECTORS, {
-            // One lane: vectors lie `right_lane` apart. More lanes: they lie side by side.
-            let first = if S::LANES == 1 { right.wrapping_add(v * o.right_lane) } else { right };
-            lanes[v] = load(first, if S::LANES == 1 { 0 } else { v });
-        });
-        unroll!(m < ROWS, {
-            // SAFETY: the operands hold this row at this depth.
-            let value = unsafe { left.wrapping_add(m * o.left_row).read() };
-            let value = simd.splat(value);
-            unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
-        });
-        left = left.wrapping_add(o.left_depth);
-        right = right.wrapping_add(o.right_depth);
+    let [first, second] = &o.terms;
+    if ACROSS {
+        // SAFETY: as for this function.
+        unsafe { accumulate_across(simd, &mut acc, first) };
+    } else {
+        // SAFETY: as for this function.
+        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, first, tail, o.ahead) };
     }
-
+    if second.depth > 0 {
+        // SAFETY: as for this function.
+        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, second, tail, 0) };
+    }
     unroll!(m < ROWS, {
         unroll!(v < VECTORS, {
             let to = o.out.wrapping_add(m * o.out_row + v * S::LANES);
@@ -266,4 +339,93 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: boo
             }
         });
     });
+}
+
+/// Vector `v` of `VECTORS` that lie side by side from `from` on.
+///
+/// # Safety
+/// All vectors are readable; the last one has `tail` lanes if `TAIL`.
+#[inline(always)]
+unsafe fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(
+    simd: S,
+    from: *const f32,
+    v: usize,
+    tail: usize,
+) -> S::V {
+    let from = from.wrapping_add(v * S::LANES);
+    if TAIL && v + 1 == VECTORS {
+        // SAFETY: the last vector has `tail` lanes.
+        unsafe { simd.load_first(from, tail) }
+    } else {
+        // SAFETY: every other vector is full.
+        unsafe { simd.load(from) }
+    }
+}
+
+/// The chains over one term.
+///
+/// # Safety
+/// The term holds `ROWS` rows and `VECTORS` vectors, the last with `tail` lanes if `TAIL`.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool>(
+    simd: S,
+    acc: &mut [[S::V; VECTORS]; ROWS],
+    term: &Factors,
+    tail: usize,
+    ahead: usize,
+) {
+    let t = *term;
+    let (mut left, mut right) = (t.left, t.right);
+    for _ in 0..t.depth {
+        let mut lanes = [simd.splat(0.0); VECTORS];
+        unroll!(v < VECTORS, {
+            // One lane: vectors lie `right_lane` apart. More lanes: they lie side by side.
+            let (from, v_at) = if S::LANES == 1 { (right.wrapping_add(v * t.right_lane), 0) } else { (right, v) };
+            if S::LANES == 1 {
+                // SAFETY: the term holds this lane at this depth.
+                lanes[v] = unsafe { simd.load(from) };
+            } else {
+                // SAFETY: the term holds these lanes at this depth.
+                lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, from, v_at, tail) };
+            }
+            simd.prefetch(right.wrapping_add(ahead + v * S::LANES));
+        });
+        unroll!(m < ROWS, {
+            // SAFETY: the term holds this row at this depth.
+            let value = unsafe { left.wrapping_add(m * t.left_row).read() };
+            let value = simd.splat(value);
+            unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
+        });
+        left = left.wrapping_add(t.left_depth);
+        right = right.wrapping_add(t.right_depth);
+    }
+}
+
+/// The chains over one term whose lanes lie across rows: four depths of a vector are one transposition.
+///
+/// # Safety
+/// The term holds `ROWS` rows and `VECTORS` full vectors; its depth is a multiple of 4.
+#[inline(always)]
+unsafe fn accumulate_across<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    acc: &mut [[S::V; VECTORS]; ROWS],
+    term: &Factors,
+) {
+    let t = *term;
+    let mut d = 0;
+    while d < t.depth {
+        unroll!(v < VECTORS, {
+            let from = t.right.wrapping_add(v * S::LANES * t.right_lane + d);
+            // SAFETY: the term holds LANES rows of these lanes, and four numbers of each from this depth on.
+            let columns = unsafe { simd.load_columns(from, t.right_lane) };
+            unroll!(j < 4, {
+                unroll!(m < ROWS, {
+                    // SAFETY: the term holds this row at this depth.
+                    let value = unsafe { t.left.wrapping_add(m * t.left_row + (d + j) * t.left_depth).read() };
+                    acc[m][v] = simd.step(acc[m][v], simd.splat(value), columns[j]);
+                });
+            });
+        });
+        d += 4;
+    }
 }

@@ -176,7 +176,7 @@ pub(crate) fn gradient_a<S: Simd>(
     let (tokens, width) = (x.rows(), da.cols());
     let Some(dropout) = dropout else {
         let (left, right) = (Operand::transposed(gs), Operand::plain(x.block(0, tokens, first, width)));
-        return simd.call(Product { left, right, out: da, start });
+        return simd.call(Product { left, right, out: da, start, more: None });
     };
     let rank = da.rows();
     for i in (0..width).step_by(BLOCK.1) {
@@ -192,6 +192,7 @@ pub(crate) fn gradient_a<S: Simd>(
                 right: Operand::plain(block.as_ref()),
                 out: da.block(0, rank, i, cols),
                 start,
+                more: None,
             });
             start = Start::Existing;
             token += rows;
@@ -217,44 +218,50 @@ impl Kernel for InputGrad<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        base_input_grad(simd, self.base.weights, self.dy, &mut self.dx);
-        if self.adapter.is_absent() {
-            return;
-        }
         let (gs, a) = (self.gs, self.adapter.a);
-        match self.dropout {
-            None => simd.call(Product {
-                left: Operand::plain(gs),
-                right: Operand::plain(a),
-                out: self.dx,
-                start: Start::Existing,
-            }),
-            Some(dropout) => dropped_input_grad(simd, gs, a, dropout, &mut self.dx),
+        let dropout = self.dropout.filter(|_| !self.adapter.is_absent());
+        let more = (!self.adapter.is_absent() && dropout.is_none()).then(|| (Operand::plain(gs), Operand::plain(a)));
+        base_input_grad(simd, self.base.weights, self.dy, more, &mut self.dx);
+        if let Some(dropout) = dropout {
+            dropped_input_grad(simd, gs, a, dropout, &mut self.dx);
         }
     }
 }
 
-/// `dX = dY·W`
+/// `dX = dY·W ⊕ more`
 #[inline(always)]
-fn base_input_grad<S: Simd>(simd: S, w: Weights<'_>, dy: MatRef<'_>, dx: &mut MatMut<'_>) {
+fn base_input_grad<S: Simd>(
+    simd: S,
+    w: Weights<'_>,
+    dy: MatRef<'_>,
+    more: Option<(Operand<'_>, Operand<'_>)>,
+    dx: &mut MatMut<'_>,
+) {
     let rows = dy.rows();
     match w {
         Weights::Rows(w) => simd.call(Product {
             left: Operand::plain(dy),
             right: Operand::plain(w),
+            more,
             out: dx.reborrow(),
             start: Start::Zero,
         }),
+        Weights::Packed(w) if w.outputs() == 0 => {
+            // No panel: what is left is the adapter.
+            if let Ok(nothing) = MatRef::new(&[], 0, w.inputs()) {
+                let (left, right) = (Operand::plain(dy), Operand::plain(nothing));
+                simd.call(Product { left, right, more, out: dx.reborrow(), start: Start::Zero });
+            }
+        }
         // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
         Weights::Packed(w) => {
-            if w.outputs() == 0 {
-                fill_zero(dx);
-            }
             let mut start = Start::Zero;
             for (first, panel) in w.panels() {
+                let last = first + panel.cols() == w.outputs();
                 simd.call(Product {
                     left: Operand::plain(dy.block(0, rows, first, panel.cols())),
                     right: Operand::transposed(panel),
+                    more: more.filter(|_| last),
                     out: dx.reborrow(),
                     start,
                 });
@@ -279,6 +286,7 @@ fn dropped_input_grad<S: Simd>(simd: S, gs: MatRef<'_>, a: MatRef<'_>, dropout: 
                 right: Operand::plain(a.block(0, rank, i, cols)),
                 out: block.reborrow(),
                 start: Start::Zero,
+                more: None,
             });
             for t in 0..rows {
                 let to = dx.row_mut(token + t).get_mut(i..).unwrap_or(&mut []);

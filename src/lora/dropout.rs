@@ -18,7 +18,7 @@ pub struct Dropout {
     pub seed: u64,
     /// Number of the training step: another mask for each.
     pub step: u32,
-    /// Number of the layer: another mask for each. Below 2³¹; the upper half belongs to initialisation.
+    /// Number of the layer, below 2³⁰: another mask for each.
     pub layer: u32,
     /// Position of the first token in the whole batch, so that micro-batches see the masks of the batch.
     pub first_token: u64,

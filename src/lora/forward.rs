@@ -80,45 +80,44 @@ impl Kernel for Forward<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let bias = self.adapter.bias.map(|bias| bias.row(0)).or(self.base.bias);
         let start = bias.map_or(Start::Zero, Start::Bias);
-        base_product(simd, self.base.weights, self.x, &mut self.y, start);
-        if self.adapter.is_absent() {
-            return;
+        let present = !self.adapter.is_absent();
+        if present {
+            inner_activations(simd, self.adapter.a, self.x, self.dropout, &mut self.hs);
+            simd.call(Scale { data: self.hs.reborrow(), factor: self.adapter.scale });
         }
-        inner_activations(simd, self.adapter.a, self.x, self.dropout, &mut self.hs);
-        simd.call(Scale { data: self.hs.reborrow(), factor: self.adapter.scale });
-        simd.call(Product {
-            left: Operand::plain(self.hs.as_ref()),
-            right: Operand::transposed(self.adapter.b),
-            out: self.y,
-            start: Start::Existing,
-        });
+        let more = present.then(|| (Operand::plain(self.hs.as_ref()), Operand::transposed(self.adapter.b)));
+        base_product(simd, self.base.weights, self.x, more, &mut self.y, start);
     }
 }
 
-/// `Y = start ⊕ X·Wᵀ`
+/// `Y = start ⊕ X·Wᵀ ⊕ more`
 #[inline(always)]
-fn base_product<S: Simd>(simd: S, w: Weights<'_>, x: MatRef<'_>, y: &mut MatMut<'_>, start: Start<'_>) {
-    let left = Operand::plain(x);
-    let rows = x.rows();
+fn base_product<S: Simd>(
+    simd: S,
+    w: Weights<'_>,
+    x: MatRef<'_>,
+    more: Option<(Operand<'_>, Operand<'_>)>,
+    y: &mut MatMut<'_>,
+    start: Start<'_>,
+) {
+    let (left, rows) = (Operand::plain(x), x.rows());
     match w {
         Weights::Rows(w) => {
-            simd.call(Product { left, right: Operand::transposed(w), out: y.reborrow(), start });
+            simd.call(Product { left, right: Operand::transposed(w), more, out: y.reborrow(), start });
         }
         Weights::Packed(w) if w.inputs() == 0 => {
-            // Nothing to add: only the start is written.
-            let nothing = MatRef::new(&[], 0, w.outputs());
-            if let Ok(nothing) = nothing {
-                simd.call(Product { left, right: Operand::plain(nothing), out: y.reborrow(), start });
+            // No panel: what is left are the start and the adapter.
+            if let Ok(nothing) = MatRef::new(&[], 0, w.outputs()) {
+                simd.call(Product { left, right: Operand::plain(nothing), more, out: y.reborrow(), start });
             }
         }
         Weights::Packed(w) => {
             for (first, panel) in w.panels() {
-                let start = match start {
-                    Start::Bias(bias) => Start::Bias(bias.get(first..).unwrap_or(&[])),
-                    other => other,
-                };
-                let out = y.block(0, rows, first, panel.cols());
-                simd.call(Product { left, right: Operand::plain(panel), out, start });
+                let lanes = panel.cols();
+                let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
+                let out = y.block(0, rows, first, lanes);
+                let start = start.lanes_from(first);
+                simd.call(Product { left, right: Operand::plain(panel), more, out, start });
             }
         }
     }

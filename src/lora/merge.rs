@@ -99,6 +99,7 @@ impl Kernel for Merge<'_> {
                     right: Operand::plain(a.block(k, count, i, inputs)),
                     out: self.merged.block(o, rows, 0, inputs),
                     start: Start::Existing,
+                    more: None,
                 });
             }
         }

@@ -58,6 +58,12 @@ impl<R: Rounding> Simd for Avx2<R> {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch does not access memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: token.
         unsafe { _mm256_set1_ps(x) }

@@ -66,6 +66,10 @@ pub(crate) trait Simd: Copy {
     /// Runs a kernel in a function of its own that is compiled for this instruction set.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// Asks for the cache line of an address, which need not be valid. Nothing where there is no such instruction.
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+
     fn splat(self, x: f32) -> Self::V;
 
     /// # Safety

@@ -19,7 +19,8 @@ use crate::simd::sqrt;
 pub struct Rng {
     /// Seed of the run.
     pub seed: u64,
-    /// Independent sequences of one seed. The upper half belongs to initialisation, the lower half to dropout (by layer).
+    /// Independent sequences of one seed. Layer `l < 2³⁰` takes stream `l` for dropout and `2³¹ + l` for initialisation;
+    /// the streams from `2³¹ + 2³⁰` on are free.
     pub stream: u32,
     /// Independent sequences of one stream, for example one per epoch.
     pub step: u32,
@@ -62,7 +63,10 @@ impl Rng {
     pub fn shuffle<T>(&self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let bound = u32::try_from(i + 1).unwrap_or(u32::MAX);
-            items.swap(i, self.below(i as u64, bound) as usize);
+            // An index twice is no error: the item stays.
+            if let Ok([a, b]) = items.get_disjoint_mut([i, self.below(i as u64, bound) as usize]) {
+                core::mem::swap(a, b);
+            }
         }
     }
 }

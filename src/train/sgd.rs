@@ -69,7 +69,12 @@ impl Sgd {
         in_range(Argument::LearningRate, self.lr * self.b_rate, f32::MAX)?;
         in_range(Argument::WeightDecay, self.weight_decay, f32::MAX)?;
         in_range(Argument::Momentum, self.momentum, 1.0)?;
-        in_range(Argument::Momentum, self.dampening, if self.nesterov { 0.0 } else { 1.0 })
+        in_range(Argument::Momentum, self.dampening, if self.nesterov { 0.0 } else { 1.0 })?;
+        if self.nesterov && self.momentum == 0.0 {
+            let (at_least, at_most) = (f32::from_bits(1), 1.0);
+            return Err(Error::Range { argument: Argument::Momentum, at_least, at_most, got: 0.0 });
+        }
+        Ok(())
     }
 }
 
