@@ -35,6 +35,7 @@ fn main() {
     compare(&mut criterion, &backends, &whole, 384, 128);
     compare(&mut criterion, &backends, &whole, 64, 8);
     compare(&mut criterion, &backends, &Layout::ALL.map(Operation::Merge), 384, 1);
+    compare(&mut criterion, &backends, &[Operation::Sgd, Operation::AdamW], 384, 1);
     criterion.final_summary();
 }
 
@@ -65,7 +66,11 @@ fn compare(criterion: &mut Bench, backends: &[Backend], operations: &[Operation]
         for &backend in backends {
             let workload = Workload::new(backend, Shape::new(size, size, RANK), tokens);
             let Ok(workload) = workload else { panic!("{operation}: no such workload") };
-            group.throughput(Throughput::Elements(workload.work(operation).flops));
+            let work = workload.work(operation);
+            group.throughput(match operation {
+                Operation::Merge(_) | Operation::Sgd | Operation::AdamW => Throughput::Bytes(work.bytes),
+                _ => Throughput::Elements(work.flops),
+            });
             let id = BenchmarkId::new(format!("{size}x{size}, {tokens} tokens"), format!("{backend:?}"));
             let done = workload.prepare(operation, |run| {
                 group.bench_function(id, |b| b.iter(&mut *run));

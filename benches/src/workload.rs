@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use lowrank::train::{AdamW, Optimizer, Sgd, State, Trained};
 use lowrank::{
-    Accum, Adapter, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, backward, forward, merge, pack,
+    Accum, Adapter, AdapterMut, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, backward, forward,
+    merge, pack,
 };
 
 /// How the frozen weights rest in memory.
@@ -33,6 +35,10 @@ pub enum Operation {
     Backward(Layout),
     /// A merge.
     Merge(Layout),
+    /// A step of plain SGD for `A` and `B`.
+    Sgd,
+    /// A step of AdamW for `A` and `B`.
+    AdamW,
 }
 
 impl fmt::Display for Operation {
@@ -43,6 +49,8 @@ impl fmt::Display for Operation {
             Operation::Forward(layout) => ("forward", Some(layout)),
             Operation::Backward(layout) => ("backward", Some(layout)),
             Operation::Merge(layout) => ("merge", Some(layout)),
+            Operation::Sgd => ("sgd", None),
+            Operation::AdamW => ("adamw", None),
         };
         match layout {
             None => f.pad(name),
@@ -55,7 +63,7 @@ impl fmt::Display for Operation {
 /// How much an operation has to do at least.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Multiplications and additions.
+    /// Multiplications and additions; in AdamW, divisions and roots too.
     pub flops: u64,
     /// Bytes of the matrices that are read or written, each counted once.
     pub bytes: u64,
@@ -114,14 +122,17 @@ impl Workload {
         let n = self.tokens;
         let (w, x, y) = (outputs * inputs, n * inputs, n * outputs);
         let adapter = rank * (inputs + outputs);
-        let (products, numbers) = match operation {
-            Operation::Base(_) => (n * w, w + x + y),
-            Operation::Thin => (2 * y * rank, y + 2 * outputs * rank + 2 * n * rank),
-            Operation::Forward(_) => (n * (w + adapter), w + adapter + x + y),
-            Operation::Backward(_) => (n * (w + 2 * adapter), w + 2 * (adapter + x) + y),
-            Operation::Merge(_) => (w * rank, 2 * w + adapter),
+        let (flops, numbers) = match operation {
+            Operation::Base(_) => (2 * n * w, w + x + y),
+            Operation::Thin => (4 * y * rank, y + 2 * outputs * rank + 2 * n * rank),
+            Operation::Forward(_) => (2 * n * (w + adapter), w + adapter + x + y),
+            Operation::Backward(_) => (2 * n * (w + 2 * adapter), w + 2 * (adapter + x) + y),
+            Operation::Merge(_) => (2 * w * rank, 2 * w + adapter),
+            // p is read and written, g is read; so are two moments.
+            Operation::Sgd => (2 * adapter, 3 * adapter),
+            Operation::AdamW => (14 * adapter, 7 * adapter),
         };
-        Work { flops: 2 * products as u64, bytes: 4 * numbers as u64 }
+        Work { flops: flops as u64, bytes: 4 * numbers as u64 }
     }
 
     fn base(&self, layout: Layout) -> Result<Base<'_>, Error> {
@@ -156,6 +167,8 @@ impl Workload {
             Operation::Thin => self.time_backward(Layout::Rows, false, timer),
             Operation::Backward(layout) => self.time_backward(layout, true, timer),
             Operation::Merge(layout) => self.time_merge(layout, timer),
+            Operation::Sgd => self.time_step(Optimizer::Sgd, timer),
+            Operation::AdamW => self.time_step(Optimizer::AdamW, timer),
         }
     }
 
@@ -206,5 +219,26 @@ impl Workload {
         let mut merged = vec![0.0; self.w.len()];
         let mut merged = MatMut::new(&mut merged, self.shape.outputs, self.shape.inputs)?;
         Ok(timer(&mut || assert!(merge(self.backend, &base, &adapter, merged.reborrow()).is_ok())))
+    }
+
+    fn time_step<T>(&self, optimizer: Optimizer, timer: impl FnOnce(&mut dyn FnMut()) -> T) -> Result<T, Error> {
+        let Shape { inputs, outputs, rank } = self.shape;
+        let (mut a, mut b) = (self.a.clone(), self.b.clone());
+        let (a, b) = (MatMut::new(&mut a, rank, inputs)?, MatMut::new(&mut b, outputs, rank)?);
+        let mut adapter = AdapterMut { a, b, bias: None, scale: 0.5 };
+        let (mut da, mut db) = (self.a.clone(), self.b.clone());
+        let (da, db) = (Some(MatMut::new(&mut da, rank, inputs)?), MatMut::new(&mut db, outputs, rank)?);
+        let grads = Grads { a: da, b: db, bias: None, accum: Accum::Replace };
+        let mut memory = vec![0.0; optimizer.moments() * self.shape.adapter_parameters()];
+        let mut state = State::new(&mut memory, self.shape, optimizer, Trained::DEFAULT)?;
+        // So slow that the numbers stay ordinary, however often a step is repeated.
+        let (sgd, adamw) = (Sgd { lr: 1e-12, ..Sgd::DEFAULT }, AdamW { lr: 1e-12, ..AdamW::DEFAULT });
+        Ok(timer(&mut || {
+            let done = match optimizer {
+                Optimizer::AdamW => adamw.step(self.backend, &mut adapter, &grads, &mut state),
+                _ => sgd.step(self.backend, &mut adapter, &grads, &mut state),
+            };
+            assert!(done.is_ok());
+        }))
     }
 }

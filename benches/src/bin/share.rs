@@ -48,6 +48,8 @@ fn cases() -> Vec<(Operation, usize, usize)> {
         Operation::Backward(Layout::Packed),
         Operation::Backward(Layout::Rows),
         Operation::Merge(Layout::Rows),
+        Operation::Sgd,
+        Operation::AdamW,
     ];
     base.chain(whole.map(|operation| (operation, 384, 128))).collect()
 }
