@@ -98,6 +98,21 @@ impl<'a> MatRef<'a> {
         self.stride
     }
 
+    /// Whether there are no gaps between the rows.
+    pub(crate) const fn is_dense(&self) -> bool {
+        self.stride == self.cols
+    }
+
+    /// Rows without gaps as one long row.
+    #[inline(always)]
+    pub(crate) fn flatten(self) -> MatRef<'a> {
+        if !self.is_dense() {
+            return self;
+        }
+        let len = self.rows * self.cols;
+        MatRef { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
+    }
+
     /// The memory that the view was made on.
     pub(crate) const fn data(&self) -> &'a [f32] {
         self.data
@@ -190,6 +205,16 @@ impl<'a> MatMut<'a> {
     #[inline(always)]
     pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
         row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get_mut(r)).unwrap_or(&mut [])
+    }
+
+    /// Rows without gaps as one long row.
+    #[inline(always)]
+    pub(crate) fn flatten(self) -> MatMut<'a> {
+        if !self.as_ref().is_dense() {
+            return self;
+        }
+        let len = self.rows * self.cols;
+        MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
     }
 
     /// As [`MatRef::block`].

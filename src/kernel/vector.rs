@@ -14,10 +14,11 @@ impl Kernel for Scale<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let factor = simd.splat(self.factor);
-        for i in 0..self.data.rows() {
-            for part in self.data.row_mut(i).chunks_mut(S::LANES) {
+        let mut data = self.data.flatten();
+        for i in 0..data.rows() {
+            for part in data.row_mut(i).chunks_mut(S::LANES) {
                 simd.write(part, simd.mul(factor, simd.read(part)));
             }
         }

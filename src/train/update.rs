@@ -72,10 +72,14 @@ impl<R: Rule> Kernel for Update<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        for i in 0..self.param.rows() {
-            let (param, grad) = (self.param.row_mut(i), self.grad.row(i));
-            let (first, second) = (self.first.row_mut(i), self.second.row_mut(i));
+    fn run<S: Simd>(self, simd: S) {
+        let Self { rule, mut param, mut grad, mut first, mut second } = self;
+        if [param.as_ref(), grad, first.as_ref(), second.as_ref()].iter().all(MatRef::is_dense) {
+            (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
+        }
+        for i in 0..param.rows() {
+            let (param, grad) = (param.row_mut(i), grad.row(i));
+            let (first, second) = (first.row_mut(i), second.row_mut(i));
             for (block, p) in param.chunks_mut(S::LANES).enumerate() {
                 let part = block * S::LANES..block * S::LANES + p.len();
                 let g = grad.get(part.clone()).unwrap_or(&[]);
@@ -83,7 +87,7 @@ impl<R: Rule> Kernel for Update<'_, R> {
                 let m = if R::MOMENTS >= 1 { first.get_mut(part.clone()).unwrap_or(&mut []) } else { &mut [] };
                 let v = if R::MOMENTS >= 2 { second.get_mut(part).unwrap_or(&mut []) } else { &mut [] };
                 let old = [simd.read(m), simd.read(v)];
-                let (new, moments) = self.rule.apply(simd, simd.read(p), simd.read(g), old);
+                let (new, moments) = rule.apply(simd, simd.read(p), simd.read(g), old);
                 simd.write(p, new);
                 simd.write(m, moments[0]);
                 simd.write(v, moments[1]);
