@@ -49,6 +49,8 @@ pub enum Argument {
     Rank,
     /// A matrix as such, where no role is known yet.
     Matrix,
+    /// The gradients of all layers together, when it is about their norm.
+    GradNorm,
     /// The learning rate.
     LearningRate,
     /// A moment factor of an optimizer (momentum, dampening, beta).
@@ -68,6 +70,9 @@ pub enum Argument {
     /// Gradient of the loss with respect to the prediction.
     LossGrad,
 }
+
+/// The largest number below 1: a bound for what has to be smaller than 1.
+pub(crate) const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// What went wrong with an argument. Nothing was written.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -100,6 +105,15 @@ pub enum Error {
         /// Columns that came.
         got: usize,
     },
+    /// There is more of something than there is room for.
+    TooMany {
+        /// What.
+        argument: Argument,
+        /// The most that fits.
+        at_most: usize,
+        /// How many came.
+        got: usize,
+    },
     /// A row stride is smaller than a row.
     Stride {
         /// The matrix.
@@ -120,7 +134,7 @@ pub enum Error {
         argument: Argument,
         /// The smallest value allowed.
         at_least: f32,
-        /// The bound above: allowed itself only where the documentation of the argument says so.
+        /// The largest value allowed.
         at_most: f32,
         /// The value that came.
         got: f32,
@@ -168,9 +182,10 @@ impl fmt::Display for Error {
             Error::Stride { argument, expected, got } => {
                 write!(f, "{argument:?}: a row stride of at least {expected} is needed, got {got}")
             }
+            Error::TooMany { argument, at_most, got } => write!(f, "{argument:?}: at most {at_most} fit, got {got}"),
             Error::Overflow { argument } => write!(f, "{argument:?}: the size does not fit into the address space"),
             Error::Range { argument, at_least, at_most, got } => {
-                write!(f, "{argument:?}: expected a value from {at_least} to {at_most}, got {got}")
+                write!(f, "{argument:?}: expected a value from {at_least:?} to {at_most:?}, got {got:?}")
             }
             Error::NonFinite { argument, index } => {
                 write!(f, "{argument:?}: element {index} is not a finite number")

@@ -48,6 +48,10 @@
 
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::todo)
+)]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;

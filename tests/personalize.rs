@@ -1,7 +1,5 @@
 //! The scenario of the demo, whole: every backend gives the same bits, and they are the bits that are written down here.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 mod support;
 
 use lowrank::train::Optimizer;

@@ -26,6 +26,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod activations;
 mod config;

@@ -1,7 +1,5 @@
 //! The scenario is what it says it is: the data, the rotation, and a training whose bits depend on nothing but its settings.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use lowrank::train::Optimizer;
 use lowrank::{Arithmetic, Backend};
 use lowrank_demo::{

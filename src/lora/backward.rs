@@ -32,7 +32,8 @@ pub struct Backprop<'a> {
 ///   +0 instead, and is added to the first as `step(dX, D, chain)` where the element was kept.
 ///
 /// # Errors
-/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when no forward pass came before, when
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::TooMany`]; [`Error::Range`] for a
+/// scale that is not finite; [`Error::Missing`] when no forward pass came before, when
 /// `saved` was made for inference, or when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B` are zero.
 /// Nothing is written then.
 pub fn backward(

@@ -1,6 +1,6 @@
 //! Dropout on the adapter branch, without a stored mask.
 
-use crate::error::{Argument, Error};
+use crate::error::{Argument, BELOW_ONE, Error};
 use crate::kernel::philox::Stream;
 use crate::view::{MatMut, MatRef};
 
@@ -29,7 +29,7 @@ impl Dropout {
         if self.p >= 0.0 && self.p < 1.0 {
             Ok(())
         } else {
-            Err(Error::Range { argument: Argument::Dropout, at_least: 0.0, at_most: 1.0, got: self.p })
+            Err(Error::Range { argument: Argument::Dropout, at_least: 0.0, at_most: BELOW_ONE, got: self.p })
         }
     }
 

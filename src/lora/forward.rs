@@ -25,8 +25,8 @@ pub(super) const BLOCK_LEN: usize = BLOCK.0 * BLOCK.1;
 /// A token's result does not depend on the tokens beside it.
 ///
 /// # Errors
-/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`]; [`Error::Range`] for a scale that is not
-/// finite. Nothing is written then.
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`]; [`Error::TooMany`] for more tokens than
+/// `saved` was made for; [`Error::Range`] for a scale that is not finite. Nothing is written then.
 ///
 /// ```
 /// use lowrank::{Adapter, Backend, Base, MatMut, MatRef, Saved, Shape, forward};

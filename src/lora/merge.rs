@@ -17,7 +17,7 @@ use crate::weight::{Base, Weights};
 /// of the base's as it is. Unmerging is not an operation: the base still has its bits.
 ///
 /// # Errors
-/// [`Error::Rows`], [`Error::Cols`], [`Error::Range`]. Nothing is written then.
+/// [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::Range`]. Nothing is written then.
 pub fn merge(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, mut merged: MatMut<'_>) -> Result<(), Error> {
     check(base, adapter, &merged)?;
     backend.run(Merge { weights: base.weights, adapter, at: (0, 0), merged: merged.reborrow() });

@@ -326,7 +326,7 @@ impl<'m> Saved<'m> {
         expect_shape(argument, (self.shape.outputs, self.shape.inputs), (shape.outputs, shape.inputs))?;
         expect_shape(Argument::Rank, (0, self.shape.rank), (0, shape.rank))?;
         if tokens > self.hs.rows() {
-            return Err(Error::Rows { argument: Argument::Tokens, expected: self.hs.rows(), got: tokens });
+            return Err(Error::TooMany { argument: Argument::Tokens, at_most: self.hs.rows(), got: tokens });
         }
         Ok(())
     }

@@ -54,9 +54,16 @@ pub struct Backend {
     arithmetic: Arithmetic,
 }
 
-impl fmt::Debug for Backend {
+/// Instruction set and arithmetic: `avx2/fused`.
+impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.name(), self.arithmetic.name())
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::in_range;
 use super::state::{Clock, State};
 use super::update::{Rates, Rule, step};
-use crate::error::{Argument, Error};
+use crate::error::{Argument, BELOW_ONE, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::simd::{Backend, Simd, sqrt};
 
@@ -73,7 +73,7 @@ impl AdamW {
         for beta in [self.beta1, self.beta2] {
             if !(0.0..1.0).contains(&beta) {
                 let argument = Argument::Momentum;
-                return Err(Error::Range { argument, at_least: 0.0, at_most: 1.0, got: beta as f32 });
+                return Err(Error::Range { argument, at_least: 0.0, at_most: BELOW_ONE, got: beta as f32 });
             }
         }
         Ok(())

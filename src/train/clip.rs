@@ -40,7 +40,7 @@ fn matrix_square_sum(backend: Backend, matrix: MatRef<'_>) -> f32 {
 pub fn factor(square_sum: f32, max_norm: f32) -> Result<f32, Error> {
     in_range(Argument::MaxNorm, max_norm, f32::MAX)?;
     if !square_sum.is_finite() || square_sum < 0.0 {
-        return Err(Error::NonFinite { argument: Argument::MaxNorm, index: 0 });
+        return Err(Error::NonFinite { argument: Argument::GradNorm, index: 0 });
     }
     Ok((max_norm / (sqrt(square_sum) + 1e-6)).min(1.0))
 }

@@ -22,17 +22,25 @@ use crate::view::{MatMut, MatRef, expect_len, expect_shape};
 pub struct MeanLoss {
     sum: f32,
     tokens: usize,
+    seen: usize,
 }
 
 impl MeanLoss {
     /// The mean over `tokens` tokens, none of them seen yet.
     pub const fn over(tokens: usize) -> Self {
-        Self { sum: 0.0, tokens }
+        Self { sum: 0.0, tokens, seen: 0 }
     }
 
-    /// The mean so far: the sum of the losses seen, over all tokens of the batch.
+    /// The mean so far: the sum of the losses seen, over all tokens of the batch. 0 for a batch without tokens.
     pub fn value(&self) -> f32 {
-        self.sum / self.tokens as f32
+        if self.tokens == 0 { 0.0 } else { self.sum / self.tokens as f32 }
+    }
+
+    /// # Errors
+    /// [`Error::TooMany`] when the batch has no room for `n` more tokens.
+    fn check_room(&self, n: usize) -> Result<(), Error> {
+        let at_most = self.tokens - self.seen;
+        if n <= at_most { Ok(()) } else { Err(Error::TooMany { argument: Argument::Tokens, at_most, got: n }) }
     }
 
     /// Softmax cross-entropy with one label per token.
@@ -43,7 +51,7 @@ impl MeanLoss {
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Cols`], [`Error::Length`]; [`Error::Label`]; [`Error::NonFinite`] when a logit is infinite
-    /// or NaN. Nothing is written then.
+    /// or NaN; [`Error::TooMany`] when there are more tokens than the mean is over. Nothing is written then.
     pub fn softmax_cross_entropy(
         &mut self,
         logits: MatRef<'_>,
@@ -59,6 +67,8 @@ impl MeanLoss {
             }
         }
         finite(Argument::Y, logits)?;
+        self.check_room(n)?;
+        self.seen += n;
 
         let weight = 1.0 / self.tokens as f32;
         for (t, &label) in labels.iter().enumerate() {
@@ -86,7 +96,7 @@ impl MeanLoss {
     /// As `torch.nn.functional.mse_loss`.
     ///
     /// # Errors
-    /// [`Error::Rows`], [`Error::Cols`]; [`Error::NonFinite`]. Nothing is written then.
+    /// [`Error::Rows`], [`Error::Cols`]; [`Error::NonFinite`]; [`Error::TooMany`]. Nothing is written then.
     pub fn mean_squared_error(
         &mut self,
         prediction: MatRef<'_>,
@@ -98,6 +108,8 @@ impl MeanLoss {
         expect_shape(Argument::LossGrad, (grad.rows(), grad.cols()), (n, outputs))?;
         finite(Argument::Y, prediction)?;
         finite(Argument::Targets, target)?;
+        self.check_room(n)?;
+        self.seen += n;
 
         let weight = 2.0 / (self.tokens as f32 * outputs as f32);
         for t in 0..n {

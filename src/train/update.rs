@@ -5,7 +5,7 @@ use crate::error::{Argument, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::scratch::Piece;
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, expect_shape};
 
 /// The sequence of rounded operations that an optimizer applies to every parameter.
 pub(super) trait Rule: Copy {
@@ -32,6 +32,7 @@ pub(super) fn step<R: Rule>(
     state: &mut State<'_>,
 ) -> Result<(), Error> {
     let shape = adapter.as_ref().shape();
+    expect_shape(Argument::B, (adapter.b.rows(), adapter.b.cols()), (shape.outputs, shape.rank))?;
     grads.check(shape)?;
     if grads.a.is_some() {
         state.a.check(R::MOMENTS, (shape.rank, shape.inputs))?;
@@ -40,7 +41,7 @@ pub(super) fn step<R: Rule>(
     if grads.bias.is_some() {
         let Some(bias) = &adapter.bias else { return Err(Error::Missing { argument: Argument::Bias }) };
         let expected: Piece = (1, shape.outputs);
-        crate::view::expect_shape(Argument::Bias, (bias.rows(), bias.cols()), expected)?;
+        expect_shape(Argument::Bias, (bias.rows(), bias.cols()), expected)?;
         state.bias.check(R::MOMENTS, expected)?;
     }
     grads.check_finite()?;

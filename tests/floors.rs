@@ -1,0 +1,302 @@
+//! The house rules, read off the sources: imports go down only, `std`, `alloc` and `unsafe` stay in their rooms, every file
+//! says what it is and stays short.
+
+use std::path::Path;
+
+/// The floors, low to high. A module may import what is on its own floor and below.
+const FLOORS: [&str; 10] =
+    ["error", "view", "scratch", "simd", "kernel", "weight", "lora", "train", "reference", "lib"];
+
+/// Where the standard library is named: `(file, what may be said there)`. All of it needs feature `std` or a test.
+const STD_ALLOWED: [(&str, &str); 2] =
+    [("lib.rs", "extern crate std;"), ("simd/backend.rs", "std::is_x86_feature_detected!")];
+
+/// Files and directories that may contain `unsafe`.
+const UNSAFE_ALLOWED: [&str; 2] = ["simd/", "kernel/tile.rs"];
+
+const MOST_LINES: usize = 600;
+
+/// A source file without comments, texts and tests.
+struct Source {
+    /// Relative to `src/`, with `/`.
+    path: String,
+    text: String,
+    code: String,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Self {
+        let code = without_tests(&without_comments(text));
+        Self { path: path.to_owned(), text: text.to_owned(), code }
+    }
+
+    /// The names of the modules around the code, outermost first: `lora`, `merge`.
+    fn module(&self) -> Vec<&str> {
+        let path = self.path.trim_end_matches(".rs");
+        path.split('/').filter(|part| !["mod", "lib"].contains(part)).collect()
+    }
+
+    fn floor(&self) -> &str {
+        self.module().first().copied().unwrap_or("lib")
+    }
+}
+
+/// Replaces comments, and the inside of string and character literals, by nothing.
+fn without_comments(text: &str) -> String {
+    let (mut code, mut rest) = (String::new(), text);
+    while let Some(first) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at + 2)
+        } else if first == '"' {
+            code.push_str("\"\"");
+            1 + end_of_string(&rest[1..])
+        } else if let Some(len) = character_literal(rest) {
+            code.push_str("' '");
+            len
+        } else {
+            code.push(first);
+            first.len_utf8()
+        };
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+/// Length of a string's inside and its closing quote.
+fn end_of_string(inside: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in inside.char_indices() {
+        match c {
+            '"' if !escaped => return at + 1,
+            _ => escaped = c == '\\' && !escaped,
+        }
+    }
+    inside.len()
+}
+
+/// Length of the character literal at the start of `text`, if it is one and no lifetime.
+fn character_literal(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix('\'')?;
+    let skip = if inside.starts_with('\\') { 2 } else { inside.chars().next()?.len_utf8() };
+    let end = inside.get(skip..)?.find('\'')?;
+    (end == 0 || inside.starts_with('\\')).then_some(1 + skip + end + 1)
+}
+
+/// Leaves out every `#[cfg(test)] mod … { … }`.
+fn without_tests(code: &str) -> String {
+    let (mut kept, mut rest) = (String::new(), code);
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        let item = &rest[at..];
+        let open = item.find('{').unwrap_or(item.len());
+        let mut depth = 0;
+        let end = item[open..].char_indices().find_map(|(offset, c)| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            (depth == 0).then_some(open + offset + 1)
+        });
+        kept.push_str(&rest[..at]);
+        rest = &item[end.unwrap_or(item.len())..];
+    }
+    kept + rest
+}
+
+/// The identifiers of the code with their positions.
+fn identifiers(code: &str) -> Vec<(usize, &str)> {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found: Vec<(usize, &str)> = Vec::new();
+    let mut start = None;
+    for (at, c) in code.char_indices().chain([(code.len(), ' ')]) {
+        match (start, part(c)) {
+            (None, true) => start = Some(at),
+            (Some(from), false) => {
+                found.push((from, &code[from..at]));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What follows `::`: one name, or the first names of the parts of a group.
+fn names_after(path: &str) -> Vec<String> {
+    let Some(path) = path.trim_start().strip_prefix("::") else { return vec![] };
+    let path = path.trim_start();
+    let Some(group) = path.strip_prefix('{') else {
+        let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
+        return vec![if end == 0 { "*".to_owned() } else { path[..end].to_owned() }];
+    };
+    let (mut depth, mut names, mut name) = (1, vec![], String::new());
+    for c in group.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if depth == 0 || (depth == 1 && c == ',') {
+            let first = name.trim().split("::").next().unwrap_or("").trim().to_owned();
+            names.extend((!first.is_empty()).then_some(first));
+            name.clear();
+        } else {
+            name.push(c);
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+/// What follows `::super`.
+fn after_super(path: &str) -> Option<&str> {
+    path.trim_start().strip_prefix("::")?.trim_start().strip_prefix("super")
+}
+
+/// The floors that a file imports from, by `crate::…` and by `super::…`.
+fn imports(source: &Source) -> Vec<String> {
+    let (code, mut found) = (&source.code, Vec::new());
+    for (at, word) in identifiers(code) {
+        let (mut module, mut rest) = (source.module(), &code[at + word.len()..]);
+        let starts_a_path = rest.trim_start().starts_with("::") && !code[..at].trim_end().ends_with("::");
+        match word {
+            "crate" if starts_a_path => module.clear(),
+            "super" if starts_a_path => {
+                module.pop();
+                while let Some(after) = after_super(rest) {
+                    module.pop();
+                    rest = after;
+                }
+            }
+            _ => continue,
+        }
+        match module.first() {
+            Some(&floor) => found.push(floor.to_owned()),
+            None => found.extend(names_after(rest)),
+        }
+    }
+    found
+}
+
+fn upward_imports(source: &Source) -> Vec<String> {
+    let height = |floor: &str| FLOORS.iter().position(|&f| f == floor);
+    let Some(own) = height(source.floor()) else { return vec![format!("{}: on no floor", source.path)] };
+    let wrong = |name: &String| height(name).is_none_or(|floor| floor > own || floor == FLOORS.len() - 1);
+    imports(source)
+        .into_iter()
+        .filter(wrong)
+        .map(|name| format!("{}: imports `{name}`, which is not below `{}`", source.path, source.floor()))
+        .collect()
+}
+
+fn standard_library(source: &Source) -> Vec<String> {
+    let allowed = STD_ALLOWED.iter().filter(|(path, _)| *path == source.path);
+    let code = allowed.fold(source.code.clone(), |code, (_, phrase)| code.replace(phrase, ""));
+    let found = identifiers(&code).into_iter().filter(|(_, word)| ["std", "alloc"].contains(word));
+    found.map(|(_, word)| format!("{}: `{word}`", source.path)).collect()
+}
+
+fn unsafe_code(source: &Source) -> Vec<String> {
+    if UNSAFE_ALLOWED.iter().any(|room| source.path.starts_with(room)) {
+        return vec![];
+    }
+    let found = identifiers(&source.code).into_iter().filter(|&(_, word)| word == "unsafe");
+    found.map(|_| format!("{}: `unsafe`", source.path)).collect()
+}
+
+fn length(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    if lines > MOST_LINES { vec![format!("{}: {lines} lines", source.path)] } else { vec![] }
+}
+
+fn page(source: &Source) -> Vec<String> {
+    if source.text.starts_with("//! ") { vec![] } else { vec![format!("{}: no page at its top", source.path)] }
+}
+
+/// What a file does wrong.
+type Rule = fn(&Source) -> Vec<String>;
+
+const RULES: [(&str, Rule); 5] = [
+    ("imports go down", upward_imports),
+    ("no standard library", standard_library),
+    ("unsafe stays in its rooms", unsafe_code),
+    ("files are short", length),
+    ("files say what they are", page),
+];
+
+/// Every `.rs` file below a directory.
+fn sources(directory: &Path, prefix: &str, all: &mut Vec<Source>) {
+    let mut entries: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap()).collect();
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            sources(&entry.path(), &format!("{prefix}{name}/"), all);
+        } else if name.ends_with(".rs") {
+            all.push(Source::new(&format!("{prefix}{name}"), &std::fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn the_house_is_in_order() {
+    // WASI programs see the working directory only, which is that of the crate.
+    let root = if cfg!(target_family = "wasm") { "src" } else { concat!(env!("CARGO_MANIFEST_DIR"), "/src") };
+    let mut all = Vec::new();
+    sources(Path::new(root), "", &mut all);
+    let complaints: Vec<_> = RULES.iter().flat_map(|(_, rule)| all.iter().flat_map(rule)).collect();
+    let imports: usize = all.iter().map(|source| imports(source).len()).sum();
+    println!("floors: {} files, {imports} imports, {} rules", all.len(), RULES.len());
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    // Nothing checked is nothing proved.
+    assert!(all.len() >= 30 && imports >= 100, "only {} files and {imports} imports", all.len());
+    for floor in FLOORS {
+        assert!(all.iter().any(|source| source.floor() == floor), "nobody lives on floor `{floor}`");
+    }
+    for (path, phrase) in STD_ALLOWED {
+        let said = all.iter().any(|source| source.path == path && source.code.contains(phrase));
+        assert!(said, "{path} does not need its permission for `{phrase}`");
+    }
+}
+
+/// Samples with one complaint each, and samples with none: every rule can fail.
+#[test]
+fn every_rule_can_fail() {
+    let complaints = |path: &str, text: &str| -> Vec<&str> {
+        let source = Source::new(path, text);
+        RULES.iter().flat_map(|(name, rule)| rule(&source).into_iter().map(move |_| *name)).collect()
+    };
+    let long = "//! x\n".repeat(MOST_LINES + 1);
+    let bad = [
+        ("view.rs", "//! x\nuse crate::scratch::Piece;", "imports go down"),
+        ("error.rs", "//! x\nuse super::view::MatRef;", "imports go down"),
+        ("kernel/gemm.rs", "//! x\nuse crate::{simd::Simd, lora::{self, Adapter}};", "imports go down"),
+        ("kernel/gemm.rs", "//! x\nuse super::super::weight::Base;", "imports go down"),
+        ("weight/mod.rs", "//! x\nfn f() { crate::lora::finite() }", "imports go down"),
+        ("lora/mod.rs", "//! x\nuse super::{train, view};", "imports go down"),
+        ("lora/merge.rs", "//! x\nuse crate::Backend;", "imports go down"),
+        ("train/sgd.rs", "//! x\nuse crate::*;", "imports go down"),
+        ("format/mod.rs", "//! x\n", "imports go down"),
+        ("lora/mod.rs", "//! x\nfn f() -> std::vec::Vec<u8> {}", "no standard library"),
+        ("lora/mod.rs", "//! x\nextern crate alloc;", "no standard library"),
+        ("simd/backend.rs", "//! x\nuse std::collections;", "no standard library"),
+        ("lora/mod.rs", "//! x\nfn f<'a>(x: &'a str) { let c = '\"'; unsafe { g() } }", "unsafe stays in its rooms"),
+        ("kernel/pack.rs", "//! x\npub unsafe fn f() {}", "unsafe stays in its rooms"),
+        ("view.rs", &long, "files are short"),
+        ("view.rs", "// x\nfn f() {}", "files say what they are"),
+        ("view.rs", "", "files say what they are"),
+    ];
+    for (path, text, rule) in bad {
+        assert_eq!(complaints(path, text), [rule], "{path}: {text}");
+    }
+    let good = [
+        ("scratch.rs", "//! x\nuse crate::view::span; use super::error::Error;"),
+        ("lora/merge.rs", "//! std, unsafe\nuse super::forward::BLOCK; use crate::{lora, kernel::{self, tile}};"),
+        (
+            "view.rs",
+            "//! x\n#![deny(unsafe_code)]\npub(crate) fn f() { g(\"unsafe std \\\" crate::lora\") } // crate::lora",
+        ),
+        ("view.rs", "//! x\n#[cfg(test)]\nmod tests { use super::*; fn f() { unsafe { std::x() } } }\nfn g() {}"),
+        ("simd/avx2.rs", "//! x\nunsafe fn f() {}"),
+        ("lib.rs", "//! x\nextern crate std;\nfn f() { crate::lora::f() }"),
+    ];
+    for (path, text) in good {
+        assert_eq!(complaints(path, text), [""; 0], "{path}: {text}");
+    }
+}
