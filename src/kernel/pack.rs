@@ -78,7 +78,8 @@ impl PanelSource for Operand<'_> {
     }
 
     /// Only a transposed operand is ever copied: its lanes are rows of the matrix. Blocks of four depths are transposed in
-    /// registers, what is left at the edges one number at a time.
+    /// registers, what is left at the edges one number at a time. Fetching the next block of every row beforehand cost 10 % at
+    /// 64×64 to 384×384 (AVX-512, Zen 4).
     #[inline(always)]
     fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
         let count = panel.len() / width.max(1);

@@ -10,7 +10,7 @@ use crate::view::MatMut;
 /// Numbers of the exchanged output that lie on the stack at a time.
 const CHUNK: usize = 256;
 
-/// As [`Product`], for operands that lie in memory; picks the better orientation.
+/// As [`Product`], for operands that lie in memory and few lanes: picks vectors that the lanes fill, and the orientation.
 pub(crate) struct ThinProduct<'a> {
     pub left: Operand<'a>,
     pub right: Operand<'a>,
@@ -23,11 +23,27 @@ impl Kernel for ThinProduct<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let ThinProduct { left, right, mut out, start } = self;
+        let lanes = self.out.cols();
+        if S::Narrow::LANES < S::LANES && lanes <= S::Narrow::LANES {
+            simd.narrow().call(Oriented(self));
+        } else {
+            simd.call(Oriented(self));
+        }
+    }
+}
+
+struct Oriented<'a>(ThinProduct<'a>);
+
+impl Kernel for Oriented<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let ThinProduct { left, right, mut out, start } = self.0;
         let (rows, lanes) = (out.rows(), out.cols());
         let exchange = S::LANES > 1 && lanes > 0 && 2 * lanes <= S::LANES && rows >= S::LANES;
         if !exchange {
-            return simd.call(Product { left, right, out, start, more: None });
+            return simd.call(Product { left, right, more: None, out, start });
         }
         let mut chunk = [0.0; CHUNK];
         let width = CHUNK / lanes / S::LANES * S::LANES;
@@ -39,9 +55,9 @@ impl Kernel for ThinProduct<'_> {
             simd.call(Product {
                 left: right.flip(),
                 right: left.block(first, part.rows(), 0, left.cols()).flip(),
+                more: None,
                 out: exchanged,
                 start: Start::Existing,
-                more: None,
             });
             let rows = part.rows();
             for row in 0..rows {

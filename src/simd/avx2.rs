@@ -43,9 +43,15 @@ fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx2<R> {
     type V = __m256;
+    type Narrow = Self;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn narrow(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
+use super::avx2::Avx2;
 use super::{Kernel, Rounding, Simd};
 
 /// Proof that the CPU has AVX-512F.
@@ -48,9 +49,16 @@ fn join([a, b, c, d]: [__m128; 4]) -> __m512 {
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx512<R> {
     type V = __m512;
+    type Narrow = Avx2<R>;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 8;
     const TILE_VECTORS: usize = 3;
+
+    #[inline(always)]
+    fn narrow(self) -> Avx2<R> {
+        // SAFETY: a CPU with AVX-512F has AVX2 and FMA, and detection asks for all three.
+        unsafe { Avx2::new() }
+    }
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -246,7 +246,9 @@ backends! {
         fused: true,
         panel: 48,
         guaranteed: cfg!(target_feature = "avx512f"),
-        detected: std::is_x86_feature_detected!("avx512f"),
+        detected: std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma"),
         token: R => {
             // SAFETY: the variant exists only where the CPU has AVX-512F.
             unsafe { super::avx512::Avx512::<R>::new() }

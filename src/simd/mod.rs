@@ -57,11 +57,16 @@ pub(crate) trait Kernel {
 pub(crate) trait Simd: Copy {
     /// `LANES` numbers.
     type V: Copy;
+    /// The next narrower instruction set that this one includes, or itself: rows of few lanes fill its vectors better.
+    type Narrow: Simd;
     const LANES: usize;
     /// Rows of the register tile: the accumulators, one row of vectors and one broadcast fit into the register file.
     const TILE_ROWS: usize;
     /// Vectors in a row of the register tile.
     const TILE_VECTORS: usize;
+
+    /// The token of the narrower instruction set.
+    fn narrow(self) -> Self::Narrow;
 
     /// Runs a kernel in a function of its own that is compiled for this instruction set.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;

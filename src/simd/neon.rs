@@ -29,9 +29,15 @@ fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Neon<R> {
     type V = float32x4_t;
+    type Narrow = Self;
     const LANES: usize = 4;
     const TILE_ROWS: usize = 8;
     const TILE_VECTORS: usize = 3;
+
+    #[inline(always)]
+    fn narrow(self) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -16,10 +16,16 @@ impl<R> Scalar<R> {
 
 impl<R: Rounding> Simd for Scalar<R> {
     type V = f32;
+    type Narrow = Self;
     const LANES: usize = 1;
     // 8 accumulators, 2 + 1 operands: fits the 16 registers of SSE as well as those of Cortex-M4F and RISC-V F.
     const TILE_ROWS: usize = 4;
     const TILE_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn narrow(self) -> Self {
+        self
+    }
 
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -19,10 +19,16 @@ impl<R> Simd128<R> {
 
 impl<R: Rounding> Simd for Simd128<R> {
     type V = v128;
+    type Narrow = Self;
     const LANES: usize = 4;
     // Engines map the locals of a function to 16 registers on x86-64.
     const TILE_ROWS: usize = 4;
     const TILE_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn narrow(self) -> Self {
+        self
+    }
 
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
