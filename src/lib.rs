@@ -37,7 +37,8 @@
 //!    or from the old output where a call accumulates. Padding is never part of a chain.
 //! 4. The chains of every operation are written at the operation; [`mod@reference`] is their executable form.
 //! 5. Rank 0 or a scale of ±0: `A`, `B` and `h` are not read. Nothing else is skipped for its value.
-//! 6. Which elements are NaN is promised, sign and payload of a NaN are not. Infinities and the sign of zero are.
+//! 6. On finite data whose chains do not overflow, no invalid, divide-by-zero or overflow flag is raised.
+//! 7. Which elements are NaN is promised, sign and payload of a NaN are not. Infinities and the sign of zero are.
 //!
 //! So gradient accumulation is exact: a batch of 128 and 128 batches of one give the same bits.
 //!

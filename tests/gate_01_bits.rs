@@ -3,6 +3,8 @@
 //! Each case is a layer of some shape. It runs replacing and accumulating, on dense memory and on strided memory between
 //! guard bands, with weights in rows and in panels of its own and of another width.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod support;
 
 use lowrank::{Accum, Arithmetic, Backend, Dropout, Error, Shape, reference, selftest};

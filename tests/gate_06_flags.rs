@@ -3,6 +3,8 @@
 //!
 //! Needs a target whose status flags can be read; elsewhere the test is ignored, which is not the same as passed.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod support;
 
 use std::hint::black_box;

@@ -1,6 +1,7 @@
 //! Gate 7: no access outside a slice. Every buffer lies directly before an inaccessible page, and in a second run directly
 //! behind one; whoever reads or writes one element too far is killed.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![cfg(unix)]
 
 mod support;

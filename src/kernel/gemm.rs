@@ -99,7 +99,7 @@ impl<'a, R: PanelSource> Single<'a, R> {
         // The second right operand lies in place, or is copied into one panel, or has to wait.
         let fused = more.filter(|(_, right)| {
             let in_place = S::LANES == 1 || !right.is_transposed();
-            in_place || right.rows() * panel_lanes.min(lanes) <= PANEL
+            in_place || PANEL.checked_sub(right.rows() * panel_lanes.min(lanes)).is_some()
         });
         for lane in (0..lanes).step_by(panel_lanes) {
             let width = panel_lanes.min(lanes - lane);

@@ -66,7 +66,7 @@ impl<R: Rounding> Simd for Neon<R> {
         let mut lanes = [0.0; 4];
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: i < count, and the caller vouches for count numbers.
-            *lane = unsafe { from.add(i).read() };
+            *lane = unsafe { from.wrapping_add(i).read() };
         }
         // SAFETY: the array holds 4 numbers.
         unsafe { vld1q_f32(lanes.as_ptr()) }
@@ -95,7 +95,7 @@ impl<R: Rounding> Simd for Neon<R> {
         unsafe { vst1q_f32(lanes.as_mut_ptr(), v) };
         for (i, &lane) in lanes.iter().enumerate().take(count) {
             // SAFETY: i < count, and the caller vouches for count numbers.
-            unsafe { to.add(i).write(lane) };
+            unsafe { to.wrapping_add(i).write(lane) };
         }
     }
 

@@ -51,7 +51,7 @@ impl<R: Rounding> Simd for Simd128<R> {
         let mut lanes = [0.0; 4];
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: i < count, and the caller vouches for count numbers.
-            *lane = unsafe { from.add(i).read() };
+            *lane = unsafe { from.wrapping_add(i).read() };
         }
         f32x4(lanes[0], lanes[1], lanes[2], lanes[3])
     }
@@ -82,7 +82,7 @@ impl<R: Rounding> Simd for Simd128<R> {
     unsafe fn store_first(self, to: *mut f32, count: usize, v: v128) {
         for (i, lane) in lanes(v).into_iter().enumerate().take(count) {
             // SAFETY: i < count, and the caller vouches for count numbers.
-            unsafe { to.add(i).write(lane) };
+            unsafe { to.wrapping_add(i).write(lane) };
         }
     }
 
