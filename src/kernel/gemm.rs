@@ -65,7 +65,7 @@ impl<'a, R: PanelSource> Single<'a, R> {
         let few = rows <= S::TILE_ROWS / 2;
         let whole = Block { lane: 0, lanes, depth: 0, count: depth };
         match self.right.lies() {
-            Some(operand) if S::LANES == 1 || !operand.is_transposed() => {
+            Some(operand) if operand.has_vectors::<S>() => {
                 if few && lanes > panel_lanes {
                     self.by_rows(simd, operand, out, start);
                     return more;
@@ -98,8 +98,7 @@ impl<'a, R: PanelSource> Single<'a, R> {
         let mut panel = [0.0; PANEL];
         // The second right operand lies in place, or is copied into one panel, or has to wait.
         let fused = more.filter(|(_, right)| {
-            let in_place = S::LANES == 1 || !right.is_transposed();
-            in_place || PANEL.checked_sub(right.rows() * panel_lanes.min(lanes)).is_some()
+            right.has_vectors::<S>() || PANEL.checked_sub(right.rows() * panel_lanes.min(lanes)).is_some()
         });
         for lane in (0..lanes).step_by(panel_lanes) {
             let width = panel_lanes.min(lanes - lane);
@@ -107,7 +106,7 @@ impl<'a, R: PanelSource> Single<'a, R> {
                 None => Term::NONE,
                 Some((left, right)) => {
                     let right = right.block(0, right.rows(), lane, width);
-                    let strided = if S::LANES == 1 || !right.is_transposed() {
+                    let strided = if right.has_vectors::<S>() {
                         right.strided()
                     } else {
                         let panel = panel.get_mut(..right.rows() * width).unwrap_or(&mut []);

@@ -29,7 +29,7 @@
 //! | `tile.rs` | the register tile; the only file here with `unsafe`, behind one check of all lengths |
 //! | `pack.rs` | operands, and [`pack::PanelSource`], the socket for other sources of `right` |
 //! | `gemm.rs` | the blocked product |
-//! | `thin.rs` | the same product with rows and lanes exchanged, for a rank narrower than a vector |
+//! | `thin.rs` | the same product for a rank narrower than a vector: narrower vectors, or rows and lanes exchanged |
 //! | `vector.rs` | scale, sums over rows, sums of squares, the search for non-finite numbers |
 //! | `elementary.rs` | exp, ln, cos from + − × ÷ |
 //! | `philox.rs` | random words as a function of seed and position |

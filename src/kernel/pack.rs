@@ -28,8 +28,10 @@ impl<'a> Operand<'a> {
         if self.transposed { self.matrix.rows() } else { self.matrix.cols() }
     }
 
-    pub(crate) const fn is_transposed(&self) -> bool {
-        self.transposed
+    /// Whether vectors can be read from where it lies: lanes are side by side, or there is but one.
+    #[inline(always)]
+    pub(crate) const fn has_vectors<S: Simd>(&self) -> bool {
+        S::LANES == 1 || !self.transposed
     }
 
     pub(crate) const fn flip(self) -> Self {

@@ -1,5 +1,5 @@
-//! Products whose lanes are fewer than half a vector: a rank of 4 on sixteen lanes. Rows and lanes change places, so
-//! that the vectors are full; the chains stay what they were.
+//! Products of few lanes, such as a rank of 4 on sixteen. Narrower vectors, or rows and lanes that change places, keep the
+//! vectors full; the chains stay what they were.
 
 use super::gemm::Product;
 use super::pack::Operand;
