@@ -1,7 +1,9 @@
 //! The blocked product.
 
-use super::pack::{Operand, PanelSource};
-use super::tile::{PanelProduct, Start, Strided, Term};
+use super::exchange::Exchanged;
+use super::pack::Operand;
+use super::room::{PANEL, Room};
+use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
@@ -11,123 +13,108 @@ const DEPTH_BLOCK: usize = 256;
 /// Depth of a block whose right operand is read in place, row by row.
 const ROWS_BLOCK: usize = 16;
 
-/// Numbers in the panel on the stack: 3 KiB where there are vectors, nothing on one-lane targets, which read every
-/// operand in place.
-const PANEL: usize = if cfg!(any(
-    all(target_arch = "x86_64", not(lowrank_scalar_only)),
-    all(target_arch = "aarch64", target_feature = "neon", not(lowrank_scalar_only)),
-    all(target_arch = "wasm32", target_feature = "simd128", not(lowrank_scalar_only)),
-)) {
-    768
-} else {
-    0
-};
-
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, then by the same over `more`.
 ///
 /// The shapes agree: `left [rows, depth]`, `right [depth, lanes]`, `out [rows, lanes]`.
-pub(crate) struct Product<'a, R> {
+pub(crate) struct Product<'a> {
     pub left: Operand<'a>,
-    pub right: R,
+    pub right: Operand<'a>,
     /// A second product of small depth, whose chains continue those of the first.
     pub more: Option<(Operand<'a>, Operand<'a>)>,
     pub out: MatMut<'a>,
     pub start: Start<'a>,
 }
 
-impl<R: PanelSource> Kernel for Product<'_, R> {
+impl Kernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let main = Single { left: self.left, right: self.right };
-        let rest = main.run(simd, &mut self.out, self.start, self.more);
+    fn run<S: Simd>(self, simd: S) {
+        let Product { left, right, more, mut out, start } = self;
+        let (rows, lanes) = (out.rows(), out.cols());
+        let few = rows <= S::TILE_ROWS / 2;
+        let main = Single { left, right };
+        let rest = if right.has_vectors::<S>() {
+            if few && lanes > S::TILE_VECTORS * S::LANES {
+                main.by_rows(simd, &mut out, start);
+                more
+            } else {
+                main.by_panels(simd, Block::all(right), &mut out, start, more)
+            }
+        } else if few {
+            main.across(simd, &mut out, start);
+            more
+        } else if copies_less(rows, right.rows(), lanes) {
+            let pieces = core::iter::once((0, right));
+            return simd.call(Exchanged { left, pieces, more, out, start });
+        } else {
+            main.by_panels(simd, Block::all(right), &mut out, start, more)
+        };
         if let Some((left, right)) = rest {
-            Single { left, right }.run(simd, &mut self.out, Start::Existing, None);
+            simd.call(Product { left, right, more: None, out, start: Start::Existing });
         }
     }
 }
 
+/// Whether exchanging rows and lanes, which copies the left operand and the output twice, copies less than what copies the
+/// right operand.
+const fn copies_less(rows: usize, depth: usize, lanes: usize) -> bool {
+    rows.saturating_mul(depth.saturating_add(lanes.saturating_mul(2))) < depth.saturating_mul(lanes)
+}
+
 /// One product, in whichever order suits where its right operand lies.
-struct Single<'a, R> {
+struct Single<'a> {
     left: Operand<'a>,
-    right: R,
+    right: Operand<'a>,
 }
 
 type More<'a> = Option<(Operand<'a>, Operand<'a>)>;
 
-impl<'a, R: PanelSource> Single<'a, R> {
+impl<'a> Single<'a> {
+    /// One panel of lanes after the other, with the second product in the same tiles. Right operands without vectors are
+    /// copied, piece by piece.
+    ///
     /// Returns the second product where it did not fit beside the first.
-    #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>, more: More<'a>) -> More<'a> {
-        let (depth, lanes) = self.right.shape();
-        let (rows, panel_lanes) = (out.rows(), S::TILE_VECTORS * S::LANES);
-        let few = rows <= S::TILE_ROWS / 2;
-        let whole = Block { lane: 0, lanes, depth: 0, count: depth };
-        match self.right.lies() {
-            Some(operand) if operand.has_vectors::<S>() => {
-                if few && lanes > panel_lanes {
-                    self.by_rows(simd, operand, out, start);
-                    return more;
-                }
-                self.by_panels(simd, operand, out, start, more)
-            }
-            Some(operand) if few => {
-                self.across(simd, operand, out, start);
-                more
-            }
-            _ => {
-                self.packed(simd, whole, out, start);
-                more
-            }
-        }
-    }
-
-    /// The right operand in place, one panel of lanes after the other, with the second product in the same tiles.
     #[inline(always)]
     fn by_panels<S: Simd>(
         &self,
         simd: S,
-        right: Operand<'_>,
+        block: Block,
         out: &mut MatMut<'_>,
         start: Start<'_>,
         more: More<'a>,
     ) -> More<'a> {
-        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
-        let panel_lanes = S::TILE_VECTORS * S::LANES;
-        let mut panel = [0.0; PANEL];
-        // The second right operand lies in place, or is copied into one panel, or has to wait.
+        let (rows, in_place) = (out.rows(), self.right.has_vectors::<S>());
+        let step = panel_lanes::<S>(block.lanes);
         let fused = more.filter(|(_, right)| {
-            right.has_vectors::<S>() || PANEL.checked_sub(right.rows() * panel_lanes.min(lanes)).is_some()
+            right.has_vectors::<S>() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
         });
-        for lane in (0..lanes).step_by(panel_lanes) {
-            let width = panel_lanes.min(lanes - lane);
+        let (mut room, mut second_room) = (Room::new(), Room::new());
+        for lane in (0..block.lanes).step_by(step) {
+            let width = step.min(block.lanes - lane);
+            let at = block.lane + lane;
             let second = match fused {
                 None => Term::NONE,
                 Some((left, right)) => {
-                    let right = right.block(0, right.rows(), lane, width);
-                    let strided = if right.has_vectors::<S>() {
-                        right.strided()
-                    } else {
-                        let panel = panel.get_mut(..right.rows() * width).unwrap_or(&mut []);
-                        right.fill(simd, 0, 0, width, panel);
-                        Strided { data: panel, outer: width, inner: 1 }
-                    };
-                    Term { left: left.strided(), right: strided, depth: right.rows() }
+                    let right = right.block(0, right.rows(), at, width);
+                    let depth = right.rows();
+                    Term { left: left.strided(), right: right.vectors(simd, &mut second_room), depth }
                 }
             };
-            let mut start = start.lanes_from(lane);
+            let most = if in_place { DEPTH_BLOCK } else { PANEL / width };
+            let mut start = start.lanes_from(at);
             let mut from = 0;
             loop {
-                let count = DEPTH_BLOCK.min(depth - from);
-                let last = from + count >= depth;
+                let count = most.min(block.count - from);
+                let last = from + count >= block.count;
+                let right = self.right.block(block.depth + from, count, at, width);
                 let first = Term {
-                    left: self.left.block(0, rows, from, count).strided(),
-                    right: right.block(from, count, lane, width).strided(),
+                    left: self.left.block(0, rows, block.depth + from, count).strided(),
+                    right: right.vectors(simd, &mut room),
                     depth: count,
                 };
                 let terms = [first, if last { second } else { Term::NONE }];
-                simd.call(PanelProduct { terms, out: out.block(0, rows, lane, width), start });
+                simd.call(PanelProduct { terms, out: out.block(0, rows, at, width), start, ahead: Ahead::Right });
                 if last {
                     break;
                 }
@@ -141,17 +128,17 @@ impl<'a, R: PanelSource> Single<'a, R> {
     /// The right operand in place, a few of its rows after the other: for few rows of the output, which stay in the cache,
     /// memory is read in order.
     #[inline(always)]
-    fn by_rows<S: Simd>(&self, simd: S, right: Operand<'_>, out: &mut MatMut<'_>, mut start: Start<'_>) {
-        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
+    fn by_rows<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, mut start: Start<'_>) {
+        let (rows, lanes, depth) = (out.rows(), out.cols(), self.right.rows());
         let mut from = 0;
         loop {
             let count = ROWS_BLOCK.min(depth - from);
             let term = Term {
                 left: self.left.block(0, rows, from, count).strided(),
-                right: right.block(from, count, 0, lanes).strided(),
+                right: self.right.block(from, count, 0, lanes).strided(),
                 depth: count,
             };
-            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.reborrow(), start });
+            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.reborrow(), start, ahead: Ahead::Right });
             start = Start::Existing;
             from += count;
             if from >= depth {
@@ -162,50 +149,29 @@ impl<'a, R: PanelSource> Single<'a, R> {
 
     /// The right operand transposed in registers: for few rows of the output, a copy would cost more than it saves.
     #[inline(always)]
-    fn across<S: Simd>(&self, simd: S, right: Operand<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
-        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
+    fn across<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+        let (rows, lanes, depth) = (out.rows(), out.cols(), self.right.rows());
         let (full_lanes, full_depth) = (lanes - lanes % S::LANES, depth - depth % 4);
         if full_lanes > 0 {
             let term = Term {
                 left: self.left.block(0, rows, 0, full_depth).strided(),
-                right: right.block(0, full_depth, 0, full_lanes).strided(),
+                right: self.right.block(0, full_depth, 0, full_lanes).strided(),
                 depth: full_depth,
             };
-            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.block(0, rows, 0, full_lanes), start });
+            simd.call(PanelProduct {
+                terms: [term, Term::NONE],
+                out: out.block(0, rows, 0, full_lanes),
+                start,
+                ahead: Ahead::Right,
+            });
         }
-        if full_depth < depth {
+        if full_depth < depth && full_lanes > 0 {
             let rest = Block { lane: 0, lanes: full_lanes, depth: full_depth, count: depth - full_depth };
-            self.packed(simd, rest, out, Start::Existing);
+            self.by_panels(simd, rest, out, Start::Existing, None);
         }
-        let rest = Block { lane: full_lanes, lanes: lanes - full_lanes, depth: 0, count: depth };
-        self.packed(simd, rest, out, start);
-    }
-
-    /// A block of the product whose right operand is copied into a panel on the stack, piece by piece.
-    #[inline(always)]
-    fn packed<S: Simd>(&self, simd: S, block: Block, out: &mut MatMut<'_>, start: Start<'_>) {
-        let (rows, panel_lanes) = (out.rows(), S::TILE_VECTORS * S::LANES);
-        let mut panel = [0.0; PANEL];
-        for lane in (block.lane..block.lane + block.lanes).step_by(panel_lanes) {
-            let width = panel_lanes.min(block.lane + block.lanes - lane);
-            let mut start = start.lanes_from(lane);
-            let (mut from, end) = (block.depth, block.depth + block.count);
-            loop {
-                let count = (PANEL / width).min(end - from);
-                let panel = panel.get_mut(..count * width).unwrap_or(&mut []);
-                self.right.fill(simd, from, lane, width, panel);
-                let term = Term {
-                    left: self.left.block(0, rows, from, count).strided(),
-                    right: Strided { data: panel, outer: width, inner: 1 },
-                    depth: count,
-                };
-                simd.call(PanelProduct { terms: [term, Term::NONE], out: out.block(0, rows, lane, width), start });
-                start = Start::Existing;
-                from += count;
-                if from >= end {
-                    break;
-                }
-            }
+        if full_lanes < lanes {
+            let rest = Block { lane: full_lanes, lanes: lanes - full_lanes, depth: 0, count: depth };
+            self.by_panels(simd, rest, out, start, None);
         }
     }
 }
@@ -217,4 +183,10 @@ struct Block {
     lanes: usize,
     depth: usize,
     count: usize,
+}
+
+impl Block {
+    const fn all(right: Operand<'_>) -> Self {
+        Self { lane: 0, lanes: right.cols(), depth: 0, count: right.rows() }
+    }
 }

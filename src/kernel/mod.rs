@@ -39,9 +39,11 @@
 //! - **Alignment.** That of `f32`. More is faster, never required.
 
 pub(crate) mod elementary;
+pub(crate) mod exchange;
 pub(crate) mod gemm;
 pub(crate) mod pack;
 pub(crate) mod philox;
+pub(crate) mod room;
 pub(crate) mod thin;
 pub(crate) mod tile;
 pub(crate) mod vector;

@@ -1,8 +1,9 @@
 //! Operands of a product, and panels: pieces of the right operand in which the lanes of one depth lie side by side.
 
+use super::room::{PANEL, Room};
 use super::tile::Strided;
 use crate::simd::{Kernel, Simd};
-use crate::view::MatRef;
+use crate::view::{MatMut, MatRef};
 
 /// A matrix, or its transpose, as it lies in memory.
 #[derive(Copy, Clone, Debug)]
@@ -48,6 +49,23 @@ impl<'a> Operand<'a> {
         Self { matrix, transposed: self.transposed }
     }
 
+    /// The same numbers with lanes side by side: where they lie, or copied into the room.
+    #[inline(always)]
+    pub(crate) fn vectors<'r, S: Simd>(self, simd: S, room: &'r mut Room<PANEL>) -> Strided<'r>
+    where
+        'a: 'r,
+    {
+        if self.has_vectors::<S>() {
+            return self.strided();
+        }
+        let (depth, lanes) = (self.rows(), self.cols());
+        let panel = room.first(depth * lanes);
+        if let Ok(mut panel) = MatMut::new(panel, depth, lanes) {
+            transpose(simd, self.matrix, &mut panel);
+        }
+        Strided { data: panel, outer: lanes, inner: 1 }
+    }
+
     #[inline(always)]
     pub(crate) fn strided(&self) -> Strided<'a> {
         let (outer, inner) = if self.transposed { (1, self.matrix.stride()) } else { (self.matrix.stride(), 1) };
@@ -55,57 +73,44 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// Where the right operand of a product comes from: the socket into which a weight format plugs.
-pub(crate) trait PanelSource: Copy {
-    /// `(depth, lanes)`
-    fn shape(&self) -> (usize, usize);
-
-    /// The source as it lies in memory, `(depth, lane)`, unless it has to be decoded.
-    fn lies(&self) -> Option<Operand<'_>>;
-
-    /// Writes lanes `lane..lane + width` at `depth..` into `panel`, whose rows are `width` wide: as many depths as it
-    /// has rows.
-    fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]);
+/// `to = fromᵀ`: whole vectors of rows and columns in fours in registers, what is left one number at a time. Fetching the next
+/// block of every row beforehand cost 10 % at 64×64 to 384×384 (AVX-512, Zen 4).
+#[inline(always)]
+pub(crate) fn transpose<S: Simd>(simd: S, from: MatRef<'_>, to: &mut MatMut<'_>) {
+    let mut row = transpose_vectors(simd, from, to, 0);
+    if S::Narrow::LANES < S::LANES {
+        row = transpose_vectors(simd.narrow(), from, to, row);
+    }
+    let fours = from.cols() - from.cols() % 4;
+    one_by_one(from.block(0, row, fours, from.cols()), &mut to.block(fours, from.cols(), 0, row));
+    one_by_one(from.block(row, from.rows(), 0, from.cols()), &mut to.block(0, from.cols(), row, from.rows()));
 }
 
-impl PanelSource for Operand<'_> {
-    #[inline(always)]
-    fn shape(&self) -> (usize, usize) {
-        (self.rows(), self.cols())
+/// Transposes as many whole vectors of rows as there are from `row` on, and returns the row behind them.
+#[inline(always)]
+fn transpose_vectors<S: Simd>(simd: S, from: MatRef<'_>, to: &mut MatMut<'_>, mut row: usize) -> usize {
+    let (cols, stride) = (from.cols(), to.stride());
+    while S::LANES > 1 && row + S::LANES <= from.rows() {
+        let mut columns = to.block(0, cols, row, S::LANES);
+        simd.transpose(from.block(row, S::LANES, 0, cols).data(), from.stride(), columns.data_mut(), stride, cols);
+        row += S::LANES;
     }
+    row
+}
 
-    #[inline(always)]
-    fn lies(&self) -> Option<Operand<'_>> {
-        Some(*self)
-    }
-
-    /// Only a transposed operand is ever copied: its lanes are rows of the matrix. Blocks of four depths are transposed in
-    /// registers, what is left at the edges one number at a time. Fetching the next block of every row beforehand cost 10 % at
-    /// 64×64 to 384×384 (AVX-512, Zen 4).
-    #[inline(always)]
-    fn fill<S: Simd>(&self, simd: S, depth: usize, lane: usize, width: usize, panel: &mut [f32]) {
-        let count = panel.len() / width.max(1);
-        let stride = self.matrix.stride();
-        let full = width - width % S::LANES;
-        let mut done = 0;
-        for l in (0..full).step_by(S::LANES) {
-            let rows = self.matrix.block(lane + l, S::LANES, depth, count).data();
-            done = simd.transpose(rows, stride, panel.get_mut(l..).unwrap_or(&mut []), width, count);
-        }
-        for l in 0..width {
-            let first = if l < full { done } else { 0 };
-            let row = self.matrix.row(lane + l).get(depth + first..).unwrap_or(&[]);
-            for (to, &value) in panel.iter_mut().skip(first * width + l).step_by(width).zip(row) {
-                *to = value;
-            }
-        }
+#[inline(always)]
+fn one_by_one(from: MatRef<'_>, to: &mut MatMut<'_>) {
+    let stride = to.stride();
+    for i in 0..from.rows() {
+        let column = to.data_mut().get_mut(i..).unwrap_or(&mut []).iter_mut().step_by(stride.max(1));
+        column.zip(from.row(i)).for_each(|(to, &value)| *to = value);
     }
 }
 
-/// Copies lanes into panels that lie one after the other, `width` lanes in each.
+/// Copies the rows of a matrix into panels of lanes that lie one after the other, `width` lanes in each.
 pub(crate) struct Pack<'a> {
-    /// `(depth, lanes)`
-    pub source: Operand<'a>,
+    /// `(lane, depth)`
+    pub matrix: MatRef<'a>,
     pub width: usize,
     pub panels: &'a mut [f32],
 }
@@ -115,12 +120,12 @@ impl Kernel for Pack<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (depth, _) = self.source.shape();
-        if depth == 0 {
-            return;
-        }
-        for (p, panel) in self.panels.chunks_mut(self.width.saturating_mul(depth).max(1)).enumerate() {
-            self.source.fill(simd, 0, p * self.width, panel.len() / depth, panel);
+        let (lanes, depth) = (self.matrix.rows(), self.matrix.cols());
+        let size = self.width.saturating_mul(depth).max(1);
+        for (lane, panel) in (0..lanes).step_by(self.width.max(1)).zip(self.panels.chunks_mut(size)) {
+            let rows = self.matrix.block(lane, self.width, 0, depth);
+            let Ok(mut panel) = MatMut::new(panel, depth, rows.rows()) else { return };
+            transpose(simd, rows, &mut panel);
         }
     }
 }

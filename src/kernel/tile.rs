@@ -31,6 +31,14 @@ impl<'a> Start<'a> {
     }
 }
 
+/// Lanes of the panels that `lanes` are cut into: as many as a tile has, or fewer, so that the last one is not much
+/// narrower than the others.
+#[inline(always)]
+pub(crate) fn panel_lanes<S: Simd>(lanes: usize) -> usize {
+    let most = S::TILE_VECTORS * S::LANES;
+    lanes.div_ceil(lanes.div_ceil(most).max(1)).next_multiple_of(S::LANES).max(1)
+}
+
 /// Depths by which the first right operand is fetched beforehand.
 const DEPTH_AHEAD: usize = 32;
 
@@ -83,6 +91,16 @@ pub(crate) struct PanelProduct<'a> {
     pub terms: [Term<'a>; 2],
     pub out: MatMut<'a>,
     pub start: Start<'a>,
+    pub ahead: Ahead<'a>,
+}
+
+/// What is fetched into the cache beforehand.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Ahead<'a> {
+    /// The first right operand, [`DEPTH_AHEAD`] depths from where the product is.
+    Right,
+    /// Rows that lie side by side, and are those of the first left operand next time.
+    Left(&'a [f32]),
 }
 
 impl PanelProduct<'_> {
@@ -121,7 +139,10 @@ impl Kernel for PanelProduct<'_> {
             terms: self.terms.map(Factors::of),
             out_row: self.out.stride(),
             out: self.out.data_mut().as_mut_ptr(),
-            ahead: DEPTH_AHEAD * self.terms[0].right.outer,
+            fetch: match self.ahead {
+                Ahead::Right => Fetch::along(self.terms[0].right),
+                Ahead::Left(next) => Fetch { from: next.as_ptr(), per_row: self.terms[0].left.outer, per_depth: 0 },
+            },
             start: match self.start {
                 Start::Zero => Chains::Zero,
                 Start::Bias(bias) => Chains::Lanes(bias.as_ptr()),
@@ -129,8 +150,9 @@ impl Kernel for PanelProduct<'_> {
             },
         };
         let mut lane = 0;
+        let step = panel_lanes::<S>(lanes);
         while lane < lanes {
-            let width = (lanes - lane).min(S::TILE_VECTORS * S::LANES);
+            let width = step.min(lanes - lane);
             // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes
             // of a bias, and what is asked of lanes across; lane + width <= lanes.
             unsafe { column(simd, &operands, rows, width, across) };
@@ -181,8 +203,26 @@ struct Operands {
     out: *mut f32,
     out_row: usize,
     start: Chains,
-    /// Elements from the first right operand to what is fetched into the cache beforehand.
-    ahead: usize,
+    fetch: Fetch,
+}
+
+/// What a tile fetches into the cache beforehand: a line for each of its vectors, per depth.
+#[derive(Copy, Clone)]
+struct Fetch {
+    from: *const f32,
+    /// Elements from what one row fetches to what the next one does. Such a tile fetches as many elements per depth as it has
+    /// rows.
+    per_row: usize,
+    /// Elements per depth, where they do not depend on the rows.
+    per_depth: usize,
+}
+
+impl Fetch {
+    #[inline(always)]
+    fn along(right: Strided<'_>) -> Self {
+        let from = right.data.as_ptr().wrapping_add(DEPTH_AHEAD * right.outer);
+        Self { from, per_row: 0, per_depth: right.outer }
+    }
 }
 
 impl Operands {
@@ -191,6 +231,9 @@ impl Operands {
     fn skip_lanes(&mut self, lanes: usize) {
         for term in &mut self.terms {
             term.right = term.right.wrapping_add(lanes * term.right_lane);
+        }
+        if self.fetch.per_row == 0 {
+            self.fetch.from = self.fetch.from.wrapping_add(lanes);
         }
         self.out = self.out.wrapping_add(lanes);
         if let Chains::Lanes(bias) = &mut self.start {
@@ -204,6 +247,7 @@ impl Operands {
             term.left = term.left.wrapping_add(rows * term.left_row);
         }
         self.out = self.out.wrapping_add(rows * self.out_row);
+        self.fetch.from = self.fetch.from.wrapping_add(rows * self.fetch.per_row);
     }
 }
 
@@ -267,12 +311,10 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
     mut rows: usize,
     tail: usize,
 ) {
-    let limit = if S::LANES == 1 { S::TILE_ROWS } else { S::TILE_ROWS * S::TILE_VECTORS / VECTORS };
-    heights!(rows, operands, limit, 12 8 6 4 2 1 => {
+    let limit = if S::LANES == 1 { S::TILE_ROWS } else { (S::TILE_ROWS * S::TILE_VECTORS / VECTORS).min(8) };
+    heights!(rows, operands, limit, 8 6 4 2 1 => {
         // SAFETY: as for this function; at least ROWS rows are left.
         unsafe { tile::<S, ROWS, VECTORS, TAIL, false>(simd, &operands, tail) };
-        // The rows below find the panel in the cache.
-        operands.ahead = 0;
     });
 }
 
@@ -321,11 +363,11 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: boo
         unsafe { accumulate_across(simd, &mut acc, first) };
     } else {
         // SAFETY: as for this function.
-        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, first, tail, o.ahead) };
+        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, first, tail, o.fetch) };
     }
     if second.depth > 0 {
         // SAFETY: as for this function.
-        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, second, tail, 0) };
+        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, second, tail, o.fetch) };
     }
     unroll!(m < ROWS, {
         unroll!(v < VECTORS, {
@@ -362,6 +404,32 @@ unsafe fn load<S: Simd, const VECTORS: usize, const TAIL: bool>(
     }
 }
 
+/// Pointers to the rows of the left operand, one for every three rows.
+struct RowPointers<const ROWS: usize>([*const f32; 4]);
+
+impl<const ROWS: usize> RowPointers<ROWS> {
+    #[inline(always)]
+    fn new(first: *const f32, stride: usize) -> Self {
+        let mut rows = [first; 4];
+        unroll!(group < 4, { rows[group] = first.wrapping_add(3 * group * stride) });
+        Self(rows)
+    }
+
+    #[inline(always)]
+    fn row(&self, row: usize, stride: usize) -> *const f32 {
+        self.0[row / 3].wrapping_add(row % 3 * stride)
+    }
+
+    #[inline(always)]
+    fn advance<S: Simd>(&mut self, simd: S, depth: usize) {
+        unroll!(group < 4, {
+            if 3 * group < ROWS {
+                self.0[group] = simd.unrelated(self.0[group].wrapping_add(depth));
+            }
+        });
+    }
+}
+
 /// The chains over one term.
 ///
 /// # Safety
@@ -372,10 +440,11 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAI
     acc: &mut [[S::V; VECTORS]; ROWS],
     term: &Factors,
     tail: usize,
-    ahead: usize,
+    fetch: Fetch,
 ) {
     let t = *term;
-    let (mut left, mut right) = (t.left, t.right);
+    let (mut left, mut right) = (RowPointers::<ROWS>::new(t.left, t.left_row), t.right);
+    let (mut next, stride) = (fetch.from, if fetch.per_row > 0 { ROWS } else { fetch.per_depth });
     for _ in 0..t.depth {
         let mut lanes = [simd.splat(0.0); VECTORS];
         unroll!(v < VECTORS, {
@@ -388,15 +457,16 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAI
                 // SAFETY: the term holds these lanes at this depth.
                 lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, from, v_at, tail) };
             }
-            simd.prefetch(right.wrapping_add(ahead + v * S::LANES));
+            simd.prefetch(next.wrapping_add(v * S::LANES));
         });
         unroll!(m < ROWS, {
             // SAFETY: the term holds this row at this depth.
-            let value = unsafe { left.wrapping_add(m * t.left_row).read() };
+            let value = unsafe { left.row(m, t.left_row).read() };
             let value = simd.splat(value);
             unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
         });
-        left = left.wrapping_add(t.left_depth);
+        left.advance(simd, t.left_depth);
+        next = next.wrapping_add(stride);
         right = right.wrapping_add(t.right_depth);
     }
 }
@@ -428,4 +498,101 @@ unsafe fn accumulate_across<S: Simd, const ROWS: usize, const VECTORS: usize>(
         });
         d += 4;
     }
+}
+
+/// One row of the output over whole panels that lie one after the other, several at a time: memory is faster when it is read
+/// at several places, and a chain waits for its own last step.
+pub(crate) struct RowProduct<'a> {
+    /// `(0, depth)`
+    pub left: &'a [f32],
+    /// Panels of `width` lanes, `(depth, lane)` in each.
+    pub panels: &'a [f32],
+    pub width: usize,
+    pub out: &'a mut [f32],
+    pub start: Start<'a>,
+}
+
+impl Kernel for RowProduct<'_> {
+    /// Lanes of the output that were written: those of the whole panels, or none where panels are not as wide as a tile.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        let (depth, width) = (self.left.len(), self.width);
+        let size = width.saturating_mul(depth);
+        if S::LANES == 1 || width != S::TILE_VECTORS * S::LANES || size == 0 {
+            return 0;
+        }
+        let mut count = (self.panels.len() / size).min(self.out.len() / width);
+        if let Start::Bias(bias) = self.start {
+            count = count.min(bias.len() / width);
+        }
+        let mut done = 0;
+        macro_rules! groups {
+            ($($side:literal)*) => {
+                $(while count - done >= $side {
+                    let at = done * width;
+                    let (right, out) = (self.panels.as_ptr().wrapping_add(done * size), self.out.as_mut_ptr().wrapping_add(at));
+                    let start = match self.start {
+                        Start::Zero => Chains::Zero,
+                        Start::Bias(bias) => Chains::Lanes(bias.as_ptr().wrapping_add(at)),
+                        Start::Existing => Chains::Existing,
+                    };
+                    // SAFETY: `count` panels lie in `panels`, and as many times `width` numbers in `out` and a bias.
+                    unsafe { if S::TILE_VECTORS == 3 { side_by_side::<S, $side, 3>(simd, self.left, right, size, out, start) } else if S::TILE_VECTORS == 2 { side_by_side::<S, $side, 2>(simd, self.left, right, size, out, start) } };
+                    done += $side;
+                })*
+            };
+        }
+        groups!(8 4 2 1);
+        done * width
+    }
+}
+
+/// # Safety
+/// `SIDE` panels, `panel` numbers apart and as wide as the tile, lie in `right`; all their lanes in `out` and a bias.
+#[inline(always)]
+unsafe fn side_by_side<S: Simd, const SIDE: usize, const VECTORS: usize>(
+    simd: S,
+    left: &[f32],
+    right: *const f32,
+    panel: usize,
+    out: *mut f32,
+    start: Chains,
+) {
+    let mut acc = [[simd.splat(0.0); VECTORS]; SIDE];
+    let width = VECTORS * S::LANES;
+    let from = match start {
+        Chains::Zero => core::ptr::null(),
+        Chains::Lanes(bias) => bias,
+        Chains::Existing => out.cast_const(),
+    };
+    if !matches!(start, Chains::Zero) {
+        unroll!(p < SIDE, {
+            unroll!(v < VECTORS, {
+                // SAFETY: as for this function.
+                acc[p][v] = unsafe { simd.load(from.wrapping_add(p * width + v * S::LANES)) };
+            });
+        });
+    }
+    let mut pointers = [right; SIDE];
+    unroll!(p < SIDE, { pointers[p] = right.wrapping_add(p * panel) });
+    for &value in left {
+        let value = simd.splat(value);
+        unroll!(p < SIDE, {
+            unroll!(v < VECTORS, {
+                let at = pointers[p].wrapping_add(v * S::LANES);
+                // SAFETY: as for this function.
+                let lanes = unsafe { simd.load(at) };
+                acc[p][v] = simd.step(acc[p][v], value, lanes);
+            });
+            pointers[p] = simd.unrelated(pointers[p].wrapping_add(width));
+        });
+    }
+    unroll!(p < SIDE, {
+        unroll!(v < VECTORS, {
+            // SAFETY: as for this function.
+            unsafe { simd.store(out.wrapping_add(p * width + v * S::LANES), acc[p][v]) };
+        });
+    });
 }

@@ -3,6 +3,7 @@
 use super::forward::{BLOCK, BLOCK_LEN};
 use super::{Accum, Adapter, Dropout, Grads, Saved, Shape};
 use crate::error::{Argument, Error};
+use crate::kernel::exchange::Exchanged;
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
 use crate::kernel::thin::ThinProduct;
@@ -11,9 +12,6 @@ use crate::kernel::vector::{Scale, SumRows};
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
 use crate::weight::{Base, Weights};
-
-/// Inputs that `dX` is formed for at a time from packed weights: their chains stay in the cache from panel to panel.
-const INPUT_BLOCK: usize = 96;
 
 /// What flows through a layer in the backward pass.
 #[derive(Debug)]
@@ -241,7 +239,6 @@ fn base_input_grad<S: Simd>(
     more: Option<(Operand<'_>, Operand<'_>)>,
     dx: &mut MatMut<'_>,
 ) {
-    let rows = dy.rows();
     match w {
         Weights::Rows(w) => simd.call(Product {
             left: Operand::plain(dy),
@@ -258,26 +255,13 @@ fn base_input_grad<S: Simd>(
             }
         }
         // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
-        Weights::Packed(w) => {
-            let inputs = w.inputs();
-            for i in (0..inputs).step_by(INPUT_BLOCK) {
-                let mut out = dx.block(0, rows, i, INPUT_BLOCK);
-                let mut start = Start::Zero;
-                for (first, panel) in w.panels() {
-                    let last = first + panel.cols() == w.outputs();
-                    simd.call(Product {
-                        left: Operand::plain(dy.block(0, rows, first, panel.cols())),
-                        right: Operand::transposed(panel.block(i, INPUT_BLOCK, 0, panel.cols())),
-                        more: more
-                            .filter(|_| last)
-                            .map(|(left, right)| (left, right.block(0, right.rows(), i, INPUT_BLOCK))),
-                        out: out.reborrow(),
-                        start,
-                    });
-                    start = Start::Existing;
-                }
-            }
-        }
+        Weights::Packed(w) => simd.call(Exchanged {
+            left: Operand::plain(dy),
+            pieces: w.panels().map(|(first, panel)| (first, Operand::transposed(panel))),
+            more,
+            out: dx.reborrow(),
+            start: Start::Zero,
+        }),
     }
 }
 

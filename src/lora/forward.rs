@@ -5,7 +5,7 @@ use crate::error::{Argument, Error};
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
 use crate::kernel::thin::ThinProduct;
-use crate::kernel::tile::Start;
+use crate::kernel::tile::{RowProduct, Start};
 use crate::kernel::vector::Scale;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
@@ -112,7 +112,21 @@ fn base_product<S: Simd>(
             }
         }
         Weights::Packed(w) => {
-            for (first, panel) in w.panels() {
+            let done = match rows {
+                1 => simd.call(RowProduct {
+                    left: x.row(0),
+                    panels: w.data(),
+                    width: w.width(),
+                    out: y.row_mut(0),
+                    start,
+                }),
+                _ => 0,
+            };
+            if let Some((left, right)) = more.filter(|_| done > 0) {
+                let right = right.block(0, right.rows(), 0, done);
+                simd.call(Product { left, right, more: None, out: y.block(0, 1, 0, done), start: Start::Existing });
+            }
+            for (first, panel) in w.panels().skip(done / w.width()) {
                 let lanes = panel.cols();
                 let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
                 let out = y.block(0, rows, first, lanes);

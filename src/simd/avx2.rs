@@ -70,6 +70,11 @@ impl<R: Rounding> Simd for Avx2<R> {
     }
 
     #[inline(always)]
+    fn unrelated(self, pointer: *const f32) -> *const f32 {
+        super::unrelated(pointer)
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: token.
         unsafe { _mm256_set1_ps(x) }

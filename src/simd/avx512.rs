@@ -77,6 +77,11 @@ impl<R: Rounding> Simd for Avx512<R> {
     }
 
     #[inline(always)]
+    fn unrelated(self, pointer: *const f32) -> *const f32 {
+        super::unrelated(pointer)
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: token.
         unsafe { _mm512_set1_ps(x) }

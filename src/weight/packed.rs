@@ -3,7 +3,7 @@
 use core::num::NonZeroUsize;
 
 use crate::error::{Argument, Error};
-use crate::kernel::pack::{Operand, Pack};
+use crate::kernel::pack::Pack;
 use crate::simd::Backend;
 use crate::view::{MatRef, expect_len, span};
 
@@ -39,7 +39,7 @@ pub fn pack<'b>(backend: Backend, w: MatRef<'_>, buffer: &'b mut [f32]) -> Resul
     let (outputs, inputs, width) = (w.rows(), w.cols(), backend.panel_width());
     let Some(len) = packed_len(outputs, inputs) else { return Err(Error::Overflow { argument: Argument::W }) };
     expect_len(Argument::Packed, buffer.len(), len)?;
-    backend.run(Pack { source: Operand::transposed(w), width, panels: buffer });
+    backend.run(Pack { matrix: w, width, panels: buffer });
     Packed::new(buffer, outputs, inputs, width)
 }
 
@@ -72,6 +72,11 @@ impl<'a> Packed<'a> {
         self.inputs
     }
 
+    /// All panels, one after the other.
+    pub(crate) const fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
     /// Outputs in every panel but the last.
     pub const fn width(&self) -> usize {
         self.width.get()
@@ -79,7 +84,7 @@ impl<'a> Packed<'a> {
 
     /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output.
     #[inline(always)]
-    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + use<'a> {
+    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + Clone + use<'a> {
         let (inputs, width) = (self.inputs, self.width.get());
         let panel = width.saturating_mul(inputs).max(1);
         self.data.chunks(panel).enumerate().filter_map(move |(p, data)| {
