@@ -482,6 +482,9 @@ unsafe fn accumulate_across<S: Simd, const ROWS: usize, const VECTORS: usize>(
     term: &Factors,
 ) {
     let t = *term;
+    // Where the rows leave no gaps, the next tile follows this one.
+    let fetch = if t.right_lane == t.depth { VECTORS * S::LANES * t.right_lane } else { 0 };
+    let mut next = t.right.wrapping_add(fetch);
     let mut d = 0;
     while d < t.depth {
         unroll!(v < VECTORS, {
@@ -489,12 +492,14 @@ unsafe fn accumulate_across<S: Simd, const ROWS: usize, const VECTORS: usize>(
             // SAFETY: the term holds LANES rows of these lanes, and four numbers of each from this depth on.
             let columns = unsafe { simd.load_columns(from, t.right_lane) };
             unroll!(j < 4, {
+                simd.prefetch(next.wrapping_add(j * S::LANES));
                 unroll!(m < ROWS, {
                     // SAFETY: the term holds this row at this depth.
                     let value = unsafe { t.left.wrapping_add(m * t.left_row + (d + j) * t.left_depth).read() };
                     acc[m][v] = simd.step(acc[m][v], simd.splat(value), columns[j]);
                 });
             });
+            next = next.wrapping_add(if fetch > 0 { 4 * S::LANES } else { 0 });
         });
         d += 4;
     }
