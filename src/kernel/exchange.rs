@@ -60,7 +60,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
         let (rows, lanes) = (out.rows(), out.cols());
         let width = panel_lanes::<S>(rows);
         let height = (ACCUMULATORS / width).max(1);
-        let (mut chunk, mut panel) = (Room::<ACCUMULATORS>::new(), Room::new());
+        let (mut chunk, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
         for row in (0..rows).step_by(width) {
             let width = width.min(rows - row);
             for lane in (0..lanes).step_by(height) {
@@ -70,28 +70,44 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                 begin(simd, start.lanes_from(lane), &part, &mut block);
                 let firsts = pieces.clone().map(|(depth, right)| (left, depth, right));
                 let seconds = more.iter().map(|&(left, right)| (left, 0, right));
-                let mut all = firsts.chain(seconds).peekable();
-                while let Some((left, depth, right)) = all.next() {
-                    let next = all.peek().map_or(right, |&(_, _, next)| next);
-                    let next = next.block(0, next.rows(), lane, height).strided();
-                    let ahead = if next.inner == right.rows() { Ahead::Left(next.data) } else { Ahead::Right };
-                    let most = (PANEL / width).max(1);
-                    for from in (0..right.rows()).step_by(most) {
+                let most = (PANEL / width).max(1);
+                let mut blocks = firsts.chain(seconds).flat_map(|(left, depth, right)| {
+                    (0..right.rows()).step_by(most).map(move |from| {
                         let count = most.min(right.rows() - from);
-                        let lanes = left.block(row, width, depth + from, count).flip();
-                        let term = Term {
-                            left: right.block(from, count, lane, height).flip().strided(),
-                            right: lanes.vectors(simd, &mut panel),
-                            depth: count,
-                        };
-                        let terms = [term, Term::NONE];
-                        simd.call(PanelProduct { terms, out: block.reborrow(), start: Start::Existing, ahead });
-                    }
+                        (
+                            left.block(row, width, depth + from, count).flip(),
+                            right.block(from, count, lane, height).flip(),
+                        )
+                    })
+                });
+                let mut later = blocks.clone().skip(2);
+                while let Some(first) = blocks.next() {
+                    let terms = [
+                        term(simd, Some(first), later.next(), &mut one),
+                        term(simd, blocks.next(), later.next(), &mut two),
+                    ];
+                    simd.call(PanelProduct { terms, out: block.reborrow(), start: Start::Existing });
                 }
                 transpose(simd, block.as_ref(), &mut part);
             }
         }
     }
+}
+
+/// One block of depths: its right operand is copied. What comes `later` is fetched beforehand where its rows leave no gaps.
+#[inline(always)]
+fn term<'r, 'a: 'r, S: Simd>(
+    simd: S,
+    block: Option<(Operand<'a>, Operand<'a>)>,
+    later: Option<(Operand<'a>, Operand<'a>)>,
+    room: &'r mut Room<PANEL>,
+) -> Term<'r> {
+    let Some((right, left)) = block else { return Term::NONE };
+    let ahead = match later.map(|(_, left)| left.strided()) {
+        Some(next) if next.outer == right.rows() => Ahead::Left(next.data),
+        _ => Ahead::Nothing,
+    };
+    Term { left: left.strided(), right: right.vectors(simd, room), depth: right.rows(), ahead }
 }
 
 /// The exchanged accumulators at their start.

@@ -98,7 +98,12 @@ impl<'a> Single<'a> {
                 Some((left, right)) => {
                     let right = right.block(0, right.rows(), at, width);
                     let depth = right.rows();
-                    Term { left: left.strided(), right: right.vectors(simd, &mut second_room), depth }
+                    Term {
+                        left: left.strided(),
+                        right: right.vectors(simd, &mut second_room),
+                        depth,
+                        ahead: Ahead::Nothing,
+                    }
                 }
             };
             let most = if in_place { DEPTH_BLOCK } else { PANEL / width };
@@ -112,9 +117,10 @@ impl<'a> Single<'a> {
                     left: self.left.block(0, rows, block.depth + from, count).strided(),
                     right: right.vectors(simd, &mut room),
                     depth: count,
+                    ahead: if in_place { Ahead::Right } else { Ahead::Nothing },
                 };
                 let terms = [first, if last { second } else { Term::NONE }];
-                simd.call(PanelProduct { terms, out: out.block(0, rows, at, width), start, ahead: Ahead::Right });
+                simd.call(PanelProduct { terms, out: out.block(0, rows, at, width), start });
                 if last {
                     break;
                 }
@@ -137,8 +143,9 @@ impl<'a> Single<'a> {
                 left: self.left.block(0, rows, from, count).strided(),
                 right: self.right.block(from, count, 0, lanes).strided(),
                 depth: count,
+                ahead: Ahead::Right,
             };
-            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.reborrow(), start, ahead: Ahead::Right });
+            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.reborrow(), start });
             start = Start::Existing;
             from += count;
             if from >= depth {
@@ -157,13 +164,9 @@ impl<'a> Single<'a> {
                 left: self.left.block(0, rows, 0, full_depth).strided(),
                 right: self.right.block(0, full_depth, 0, full_lanes).strided(),
                 depth: full_depth,
+                ahead: Ahead::Nothing,
             };
-            simd.call(PanelProduct {
-                terms: [term, Term::NONE],
-                out: out.block(0, rows, 0, full_lanes),
-                start,
-                ahead: Ahead::Right,
-            });
+            simd.call(PanelProduct { terms: [term, Term::NONE], out: out.block(0, rows, 0, full_lanes), start });
         }
         if full_depth < depth && full_lanes > 0 {
             let rest = Block { lane: 0, lanes: full_lanes, depth: full_depth, count: depth - full_depth };

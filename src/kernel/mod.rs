@@ -44,6 +44,7 @@ pub(crate) mod gemm;
 pub(crate) mod pack;
 pub(crate) mod philox;
 pub(crate) mod room;
+pub(crate) mod row;
 pub(crate) mod thin;
 pub(crate) mod tile;
 pub(crate) mod vector;

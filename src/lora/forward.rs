@@ -4,8 +4,9 @@ use super::{Adapter, Dropout, Saved};
 use crate::error::{Argument, Error};
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
+use crate::kernel::row::RowProduct;
 use crate::kernel::thin::ThinProduct;
-use crate::kernel::tile::{RowProduct, Start};
+use crate::kernel::tile::Start;
 use crate::kernel::vector::Scale;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
@@ -126,7 +127,7 @@ fn base_product<S: Simd>(
                 let right = right.block(0, right.rows(), 0, done);
                 simd.call(Product { left, right, more: None, out: y.block(0, 1, 0, done), start: Start::Existing });
             }
-            for (first, panel) in w.panels().skip(done / w.width()) {
+            for (first, panel) in w.panels().skip(done.div_ceil(w.width())) {
                 let lanes = panel.cols();
                 let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
                 let out = y.block(0, rows, first, lanes);

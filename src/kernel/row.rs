@@ -1,0 +1,157 @@
+//! One row of the output, as when a single token is computed.
+
+#![allow(unsafe_code, reason = "one check of all lengths in `run`, then raw pointers")]
+
+use super::tile::{Start, unroll};
+use crate::simd::{Kernel, Simd};
+
+/// One row of the output over panels that lie one after the other, several at a time: memory is faster when it is read at
+/// several places, and a chain waits for its own last step. 4096×4096: 8 GFLOP/s with one panel, 12 with four or eight.
+/// Prefetching takes bandwidth: 38 instead of 47 GFLOP/s where the third-level cache holds the weights (AVX-512, Zen 4).
+pub(crate) struct RowProduct<'a> {
+    /// One number for each depth.
+    pub left: &'a [f32],
+    /// Panels `[depth, width]`, the last one narrower if need be.
+    pub panels: &'a [f32],
+    pub width: usize,
+    pub out: &'a mut [f32],
+    pub start: Start<'a>,
+}
+
+impl Kernel for RowProduct<'_> {
+    /// Lanes of the output that were written: all of them, those of the whole panels, or none where panels are not as wide
+    /// as a tile.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        let (depth, lanes, width) = (self.left.len(), self.out.len(), self.width);
+        let start = match self.start {
+            Start::Zero => From::Zero,
+            Start::Bias(bias) if bias.len() >= lanes => From::Memory(bias.as_ptr()),
+            Start::Bias(_) => return 0,
+            Start::Existing => From::Memory(self.out.as_ptr()),
+        };
+        let fits = lanes.checked_mul(depth).is_some_and(|len| len <= self.panels.len());
+        if S::LANES == 1 || width != S::TILE_VECTORS * S::LANES || depth == 0 || !fits {
+            return 0;
+        }
+        let mut row = Row { left: self.left, right: self.panels.as_ptr(), out: self.out.as_mut_ptr(), start };
+        // SAFETY: as many panels and lanes lie in the panels, the output and a bias.
+        let panels = unsafe { row.panels(simd, lanes / width, lanes % width) };
+        panels.min(lanes)
+    }
+}
+
+/// Where the chains start.
+#[derive(Copy, Clone)]
+enum From {
+    Zero,
+    Memory(*const f32),
+}
+
+/// What is left of the row, from its first element.
+struct Row<'a> {
+    left: &'a [f32],
+    right: *const f32,
+    out: *mut f32,
+    start: From,
+}
+
+impl Row<'_> {
+    /// As many panels at a time as accumulators stay in registers, a narrower last one beside the last of them. Returns the
+    /// lanes that were written.
+    ///
+    /// # Safety
+    /// `count` panels as wide as the tile and one of `tail` lanes lie in `right`, all their lanes in `out` and at the start.
+    #[inline(always)]
+    unsafe fn panels<S: Simd>(&mut self, simd: S, mut count: usize, tail: usize) -> usize {
+        let (width, mut done) = (S::TILE_VECTORS * S::LANES, 0);
+        let tail = if tail.is_multiple_of(S::LANES) { tail / S::LANES } else { 0 };
+        macro_rules! groups {
+            ($($side:literal)*) => {
+                $(while $side <= S::TILE_ROWS && count >= $side {
+                    count -= $side;
+                    let beside = if count == 0 { tail } else { 0 };
+                    // SAFETY: as for this function, of which as much is left.
+                    unsafe { self.group::<S, $side>(simd, beside) };
+                    done += $side * width + beside * S::LANES;
+                })*
+            };
+        }
+        groups!(8 4 2 1);
+        done
+    }
+
+    /// `SIDE` panels, and `beside` vectors of the last one.
+    ///
+    /// # Safety
+    /// As for [`Row::panels`].
+    #[inline(always)]
+    unsafe fn group<S: Simd, const SIDE: usize>(&mut self, simd: S, beside: usize) {
+        macro_rules! vectors {
+            ($($vectors:literal $beside:literal),*) => {
+                $(if $vectors == S::TILE_VECTORS && $beside == beside {
+                    // SAFETY: as for this function.
+                    unsafe { self.side_by_side::<S, SIDE, $vectors, $beside>(simd) }
+                })*
+            };
+        }
+        vectors!(2 0, 2 1, 3 0, 3 1, 3 2);
+    }
+
+    /// # Safety
+    /// As for [`Row::panels`].
+    #[inline(always)]
+    unsafe fn side_by_side<S: Simd, const SIDE: usize, const VECTORS: usize, const BESIDE: usize>(&mut self, simd: S) {
+        let (width, beside) = (VECTORS * S::LANES, BESIDE * S::LANES);
+        let panel = width * self.left.len();
+        let mut acc = [[simd.splat(0.0); VECTORS]; SIDE];
+        let mut last = [simd.splat(0.0); BESIDE];
+        if let From::Memory(from) = self.start {
+            unroll!(p < SIDE, {
+                unroll!(v < VECTORS, {
+                    // SAFETY: the start of these lanes lies here.
+                    acc[p][v] = unsafe { simd.load(from.wrapping_add(p * width + v * S::LANES)) };
+                });
+            });
+            unroll!(v < BESIDE, {
+                // SAFETY: as above.
+                last[v] = unsafe { simd.load(from.wrapping_add(SIDE * width + v * S::LANES)) };
+            });
+            self.start = From::Memory(from.wrapping_add(SIDE * width + beside));
+        }
+        let mut at = [self.right; SIDE];
+        unroll!(p < SIDE, { at[p] = self.right.wrapping_add(p * panel) });
+        let mut at_last = self.right.wrapping_add(SIDE * panel);
+        for &value in self.left {
+            let value = simd.splat(value);
+            unroll!(p < SIDE, {
+                unroll!(v < VECTORS, {
+                    // SAFETY: the panel holds these lanes at this depth.
+                    let lanes = unsafe { simd.load(at[p].wrapping_add(v * S::LANES)) };
+                    acc[p][v] = simd.step(acc[p][v], value, lanes);
+                });
+                at[p] = simd.unrelated(at[p].wrapping_add(width));
+            });
+            unroll!(v < BESIDE, {
+                // SAFETY: as above.
+                let lanes = unsafe { simd.load(at_last.wrapping_add(v * S::LANES)) };
+                last[v] = simd.step(last[v], value, lanes);
+            });
+            at_last = at_last.wrapping_add(beside);
+        }
+        unroll!(p < SIDE, {
+            unroll!(v < VECTORS, {
+                // SAFETY: the output has these lanes.
+                unsafe { simd.store(self.out.wrapping_add(p * width + v * S::LANES), acc[p][v]) };
+            });
+        });
+        unroll!(v < BESIDE, {
+            // SAFETY: as above.
+            unsafe { simd.store(self.out.wrapping_add(SIDE * width + v * S::LANES), last[v]) };
+        });
+        self.right = self.right.wrapping_add(SIDE * panel + beside * self.left.len());
+        self.out = self.out.wrapping_add(SIDE * width + beside);
+    }
+}
