@@ -55,40 +55,68 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Exchanged { left, pieces, more, mut out, start } = self.0;
-        let (rows, lanes) = (out.rows(), out.cols());
+    fn run<S: Simd>(mut self, simd: S) {
+        let (rows, lanes) = (self.0.out.rows(), self.0.out.cols());
         let width = panel_lanes::<S>(rows);
         let height = (ACCUMULATORS / width).max(1);
-        let (mut chunk, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
+        let (mut room, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
         for row in (0..rows).step_by(width) {
             let width = width.min(rows - row);
             for lane in (0..lanes).step_by(height) {
-                let mut part = out.block(row, width, lane, height);
-                let height = part.cols();
-                let Ok(mut block) = MatMut::new(chunk.first(height * width), height, width) else { return };
-                begin(simd, start.lanes_from(lane), &part, &mut block);
-                let firsts = pieces.clone().map(|(depth, right)| (left, depth, right));
-                let seconds = more.iter().map(|&(left, right)| (left, 0, right));
-                let most = (PANEL / width).max(1);
-                let mut blocks = firsts.chain(seconds).flat_map(|(left, depth, right)| {
-                    (0..right.rows()).step_by(most).map(move |from| {
-                        let count = most.min(right.rows() - from);
-                        (
-                            left.block(row, width, depth + from, count).flip(),
-                            right.block(from, count, lane, height).flip(),
-                        )
-                    })
-                });
+                let height = height.min(lanes - lane);
+                let at = Block { row, width, lane, height };
+                let Ok(mut sums) = MatMut::new(room.first(height * width), height, width) else { return };
+                let mut blocks = self.depths(at);
                 let mut later = blocks.clone().skip(2);
+                self.begin(simd, at, &mut sums);
                 while let Some(first) = blocks.next() {
                     let terms = [
                         term(simd, Some(first), later.next(), &mut one),
                         term(simd, blocks.next(), later.next(), &mut two),
                     ];
-                    simd.call(PanelProduct { terms, out: block.reborrow(), start: Start::Existing });
+                    simd.call(PanelProduct { terms, out: sums.reborrow(), start: Start::Existing });
                 }
-                transpose(simd, block.as_ref(), &mut part);
+                transpose(simd, sums.as_ref(), &mut self.0.out.block(row, width, lane, height));
+            }
+        }
+    }
+}
+
+/// A block of the output: `width` rows, which are lanes now, and `height` lanes, which are rows now.
+#[derive(Copy, Clone)]
+struct Block {
+    row: usize,
+    width: usize,
+    lane: usize,
+    height: usize,
+}
+
+impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, P> {
+    /// What such a block of the output is the product of, as many depths at a time as have room: right and left operand.
+    #[inline(always)]
+    fn depths(&self, at: Block) -> impl Iterator<Item = (Operand<'a>, Operand<'a>)> + Clone + use<'a, P> {
+        let Block { row, width, lane, height } = at;
+        let (left, most) = (self.0.left, (PANEL / width).max(1));
+        let firsts = self.0.pieces.clone().map(move |(depth, right)| (left, depth, right));
+        let seconds = self.0.more.into_iter().map(|(left, right)| (left, 0, right));
+        firsts.chain(seconds).flat_map(move |(left, depth, right)| {
+            (0..right.rows()).step_by(most).map(move |from| {
+                let count = most.min(right.rows() - from);
+                let tokens = left.block(row, width, depth + from, count);
+                (tokens.flip(), right.block(from, count, lane, height).flip())
+            })
+        })
+    }
+
+    /// The exchanged accumulators at their start.
+    #[inline(always)]
+    fn begin<S: Simd>(&mut self, simd: S, at: Block, sums: &mut MatMut<'_>) {
+        match self.0.start.lanes_from(at.lane) {
+            Start::Zero => (0..at.height).for_each(|i| sums.row_mut(i).fill(0.0)),
+            Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
+            Start::Existing => {
+                let out = self.0.out.block(at.row, at.width, at.lane, at.height);
+                transpose(simd, out.as_ref(), sums);
             }
         }
     }
@@ -108,14 +136,4 @@ fn term<'r, 'a: 'r, S: Simd>(
         _ => Ahead::Nothing,
     };
     Term { left: left.strided(), right: right.vectors(simd, room), depth: right.rows(), ahead }
-}
-
-/// The exchanged accumulators at their start.
-#[inline(always)]
-fn begin<S: Simd>(simd: S, start: Start<'_>, out: &MatMut<'_>, block: &mut MatMut<'_>) {
-    match start {
-        Start::Zero => (0..block.rows()).for_each(|i| block.row_mut(i).fill(0.0)),
-        Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| block.row_mut(i).fill(value)),
-        Start::Existing => transpose(simd, out.as_ref(), block),
-    }
 }

@@ -4,23 +4,24 @@
 
 use core::mem::MaybeUninit;
 
-/// Whether anything is ever copied: one-lane targets read every operand in place.
-const VECTORS: usize = if cfg!(any(
-    all(target_arch = "x86_64", not(lowrank_scalar_only)),
-    all(target_arch = "aarch64", target_feature = "neon", not(lowrank_scalar_only)),
-    all(target_arch = "wasm32", target_feature = "simd128", not(lowrank_scalar_only)),
+/// Numbers of a panel: 12 KiB on x86-64, which has the widest tiles, 4 KiB where vectors have four lanes, none on one-lane
+/// targets, which read every operand in place.
+pub(crate) const PANEL: usize = if cfg!(lowrank_scalar_only) {
+    0
+} else if cfg!(target_arch = "x86_64") {
+    3072
+} else if cfg!(any(
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "wasm32", target_feature = "simd128"),
 )) {
-    1
+    1024
 } else {
     0
 };
 
-/// Numbers of a panel: 12 KiB.
-pub(crate) const PANEL: usize = 3072 * VECTORS;
-
-/// Numbers of the accumulators of a product with rows and lanes exchanged: 24 KiB. For 128 tokens and packed weights of
-/// 2048×2048 and more, 12 KiB made it 13 % slower, 16 KiB 7 % (AVX-512, Zen 4).
-pub(crate) const ACCUMULATORS: usize = 6144 * VECTORS;
+/// Numbers of the accumulators of a product with rows and lanes exchanged. On 128 tokens and packed weights of 2048×2048 and
+/// more, half of it made the backward pass 13 % slower, two thirds 7 % (AVX-512, Zen 4).
+pub(crate) const ACCUMULATORS: usize = 2 * PANEL;
 
 /// At most `N` numbers.
 pub(crate) struct Room<const N: usize> {
