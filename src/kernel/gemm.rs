@@ -3,7 +3,7 @@
 use super::exchange::Exchanged;
 use super::pack::Operand;
 use super::room::{PANEL, Room};
-use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
+use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
@@ -41,6 +41,9 @@ impl Kernel for Product<'_> {
             } else {
                 main.by_panels(simd, Block::all(right), &mut out, start, more)
             }
+        } else if rows == 1 && lanes < S::LANES && !matches!(start, Start::Bias(_)) {
+            main.turned(simd, &mut out, start);
+            more
         } else if few {
             main.across(simd, &mut out, start);
             more
@@ -152,6 +155,20 @@ impl<'a> Single<'a> {
                 break;
             }
         }
+    }
+
+    /// One row and few lanes: as a column of as many rows, nothing of the right operand has to be copied.
+    #[inline(always)]
+    fn turned<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+        let (lanes, depth) = (out.cols(), self.right.rows());
+        let first = Term {
+            left: self.right.flip().strided(),
+            right: Strided { data: self.left.strided().data, outer: self.left.strided().inner, inner: 1 },
+            depth,
+            ahead: Ahead::Nothing,
+        };
+        let Ok(column) = MatMut::with_stride(out.row_mut(0), lanes, 1, 1) else { return };
+        simd.call(PanelProduct { terms: [first, Term::NONE], out: column, start });
     }
 
     /// The right operand transposed in registers: for few rows of the output, a copy would cost more than it saves.

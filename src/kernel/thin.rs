@@ -8,6 +8,9 @@ use super::tile::Start;
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
+/// Depth from which on it pays to exchange rows and lanes, and the output with them.
+const DEPTH: usize = 16;
+
 /// As [`Product`], for few lanes: picks vectors that the lanes fill, and the orientation.
 pub(crate) struct ThinProduct<'a> {
     pub left: Operand<'a>,
@@ -23,7 +26,8 @@ impl Kernel for ThinProduct<'_> {
     fn run<S: Simd>(self, simd: S) {
         let ThinProduct { left, right, out, start } = self;
         let (rows, lanes) = (out.rows(), out.cols());
-        if S::LANES > 1 && lanes > 0 && 2 * lanes <= S::Narrow::LANES && rows >= S::LANES {
+        let pays = right.rows() >= DEPTH && rows >= S::LANES;
+        if pays && S::LANES > 1 && lanes > 0 && 2 * lanes <= S::Narrow::LANES {
             let pieces = core::iter::once((0, right));
             simd.call(Exchanged { left, pieces, more: None, out, start });
         } else if S::Narrow::LANES < S::LANES && lanes <= S::Narrow::LANES {

@@ -110,6 +110,7 @@ const CHUNK: usize = 64;
 
 /// Row-major index of the first element that is infinite or NaN.
 pub(crate) fn first_non_finite(matrix: MatRef<'_>) -> Option<usize> {
+    let matrix = matrix.flatten();
     (0..matrix.rows()).find_map(|i| {
         let row = matrix.row(i);
         let chunk = row.chunks(CHUNK).position(|chunk| !all_finite(chunk))? * CHUNK;
