@@ -8,7 +8,7 @@ use super::pack::{Operand, transpose};
 use super::room::{ACCUMULATORS, PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
-use crate::view::MatMut;
+use crate::view::{MatMut, MatRef};
 
 /// As [`Product`], its right operand in pieces, each with the depth at which it starts.
 pub(crate) struct Exchanged<'a, P> {
@@ -68,7 +68,8 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                 let Ok(mut sums) = MatMut::new(room.first(height * width), height, width) else { return };
                 let mut blocks = self.depths(at);
                 let mut later = blocks.clone().skip(2);
-                self.begin(simd, at, &mut sums);
+                let mut part = self.0.out.block(row, width, lane, height);
+                begin(simd, self.0.start.lanes_from(lane), part.as_ref(), &mut sums);
                 while let Some(first) = blocks.next() {
                     let terms = [
                         term(simd, Some(first), later.next(), &mut one),
@@ -76,7 +77,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                     ];
                     simd.call(PanelProduct { terms, out: sums.reborrow(), start: Start::Existing });
                 }
-                transpose(simd, sums.as_ref(), &mut self.0.out.block(row, width, lane, height));
+                transpose(simd, sums.as_ref(), &mut part);
             }
         }
     }
@@ -107,18 +108,15 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, P> {
             })
         })
     }
+}
 
-    /// The exchanged accumulators at their start.
-    #[inline(always)]
-    fn begin<S: Simd>(&mut self, simd: S, at: Block, sums: &mut MatMut<'_>) {
-        match self.0.start.lanes_from(at.lane) {
-            Start::Zero => (0..at.height).for_each(|i| sums.row_mut(i).fill(0.0)),
-            Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
-            Start::Existing => {
-                let out = self.0.out.block(at.row, at.width, at.lane, at.height);
-                transpose(simd, out.as_ref(), sums);
-            }
-        }
+/// The exchanged accumulators at their start.
+#[inline(always)]
+pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: MatRef<'_>, sums: &mut MatMut<'_>) {
+    match start {
+        Start::Zero => (0..sums.rows()).for_each(|i| sums.row_mut(i).fill(0.0)),
+        Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
+        Start::Existing => transpose(simd, out, sums),
     }
 }
 

@@ -35,6 +35,10 @@ impl<'a> Operand<'a> {
         S::LANES == 1 || !self.transposed
     }
 
+    pub(crate) const fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
     pub(crate) const fn flip(self) -> Self {
         Self { matrix: self.matrix, transposed: !self.transposed }
     }

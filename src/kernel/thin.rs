@@ -1,10 +1,11 @@
 //! Products of few lanes, such as a rank of 4 on sixteen. Narrower vectors, or rows and lanes that change places, keep the
 //! vectors full; the chains stay what they were.
 
-use super::exchange::Exchanged;
+use super::exchange::{Exchanged, begin};
 use super::gemm::Product;
-use super::pack::Operand;
-use super::tile::Start;
+use super::pack::{Operand, transpose};
+use super::room::{ACCUMULATORS, PANEL, Room};
+use super::tile::{Ahead, PanelProduct, Start, Strided, Term};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
@@ -25,15 +26,56 @@ impl Kernel for ThinProduct<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let ThinProduct { left, right, out, start } = self;
-        let (rows, lanes) = (out.rows(), out.cols());
-        let pays = right.rows() >= DEPTH && rows >= S::LANES;
-        if pays && S::LANES > 1 && lanes > 0 && 2 * lanes <= S::Narrow::LANES {
+        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
+        let narrow = S::Narrow::LANES;
+        let exchange = S::LANES > 1 && lanes > 0 && 2 * lanes <= narrow && rows >= narrow && depth >= DEPTH;
+        if exchange && left.is_transposed() {
+            // Its rows lie side by side: they are lanes.
             let pieces = core::iter::once((0, right));
             simd.call(Exchanged { left, pieces, more: None, out, start });
-        } else if S::Narrow::LANES < S::LANES && lanes <= S::Narrow::LANES {
+        } else if exchange && depth.is_multiple_of(4) {
+            simd.narrow().call(Turned(ThinProduct { left, right, out, start }));
+        } else if narrow < S::LANES && lanes <= narrow {
             simd.narrow().call(Product { left, right, more: None, out, start });
         } else {
             simd.call(Product { left, right, more: None, out, start });
         }
+    }
+}
+
+/// Rows and lanes exchanged. The left operand is transposed in registers, the right one copied.
+struct Turned<'a>(ThinProduct<'a>);
+
+impl Kernel for Turned<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let ThinProduct { left, right, mut out, start } = self.0;
+        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
+        let full = rows - rows % S::LANES;
+        let most = (ACCUMULATORS / lanes / S::LANES * S::LANES).max(S::LANES);
+        let most_depth = (PANEL / lanes / 4 * 4).max(4);
+        let (mut room, mut panel) = (Room::<ACCUMULATORS>::new(), Room::new());
+        for row in (0..full).step_by(most) {
+            let width = most.min(full - row);
+            let Ok(mut sums) = MatMut::new(room.first(lanes * width), lanes, width) else { return };
+            let mut part = out.block(row, width, 0, lanes);
+            begin(simd, start, part.as_ref(), &mut sums);
+            for from in (0..depth).step_by(most_depth) {
+                let count = most_depth.min(depth - from);
+                let Strided { data, outer, inner } = right.block(from, count, 0, lanes).vectors(simd, &mut panel);
+                let term = Term {
+                    left: Strided { data, outer: inner, inner: outer },
+                    right: left.block(row, width, from, count).flip().strided(),
+                    depth: count,
+                    ahead: Ahead::Nothing,
+                };
+                simd.call(PanelProduct { terms: [term, Term::NONE], out: sums.reborrow(), start: Start::Existing });
+            }
+            transpose(simd, sums.as_ref(), &mut part);
+        }
+        let (left, out) = (left.block(full, rows, 0, depth), out.block(full, rows, 0, lanes));
+        simd.call(Product { left, right, more: None, out, start });
     }
 }

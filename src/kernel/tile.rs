@@ -44,9 +44,11 @@ fn even_parts<S: Simd>(lanes: usize, most_vectors: usize) -> usize {
     lanes.div_ceil(parts).next_multiple_of(S::LANES).max(1)
 }
 
-/// Lanes across the rows of a matrix that are walked at a time. With 48 of them, rows 4 KiB apart displaced each other from
-/// the first-level cache: 3 instead of 12 GFLOP/s on one token at 1024×1024 (AVX-512, Zen 4).
-const ACROSS_LANES: usize = 16;
+/// Lanes across the rows of a matrix that are walked at a time, for one row of the output and for more: with few chains, each
+/// waits for its own last step, with many rows of the matrix, 4 KiB apart they displace each other from the first-level cache.
+/// One token, 1024×1024 rows: 3 GFLOP/s with 48 lanes, 12 with 16 (AVX-512); a rank of 4: 23 with 16 lanes, 40 with 8 (AVX2,
+/// Zen 4).
+const ACROSS_LANES: (usize, usize) = (16, 8);
 
 /// Depths by which the first right operand is fetched beforehand.
 const DEPTH_AHEAD: usize = 32;
@@ -157,10 +159,9 @@ impl Kernel for PanelProduct<'_> {
             },
         };
         let mut lane = 0;
-        let step = even_parts::<S>(
-            lanes,
-            if across { (ACROSS_LANES / S::LANES).min(S::TILE_VECTORS) } else { S::TILE_VECTORS },
-        );
+        let across_lanes = if rows == 1 { ACROSS_LANES.0 } else { ACROSS_LANES.1 };
+        let vectors = if across { (across_lanes / S::LANES).clamp(1, S::TILE_VECTORS) } else { S::TILE_VECTORS };
+        let step = even_parts::<S>(lanes, vectors);
         while lane < lanes {
             let width = step.min(lanes - lane);
             // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes
@@ -342,7 +343,8 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
 /// As for [`stack`]; the first depth is a multiple of 4.
 #[inline(always)]
 unsafe fn stack_across<S: Simd, const VECTORS: usize>(simd: S, mut operands: Operands, mut rows: usize) {
-    heights!(rows, operands, S::TILE_ROWS / 2, 4 2 1 => {
+    let limit = S::TILE_ROWS * S::TILE_VECTORS * 2 / 3 / VECTORS;
+    heights!(rows, operands, limit, 4 2 1 => {
         // SAFETY: as for this function; at least ROWS rows are left.
         unsafe { tile::<S, ROWS, VECTORS, false, true>(simd, &operands, 0) }
     });
