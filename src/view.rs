@@ -3,6 +3,8 @@
 //! Row-major with a row stride: element `(i, j)` is `data[i * stride + j]`. A view is checked once, when it is made; from
 //! then on `(rows - 1) * stride + cols <= data.len()` holds, which is what the kernels rely on.
 
+use core::ops::Range;
+
 use crate::error::{Argument, Error};
 
 /// Elements that a `[rows, cols]` matrix spans at `stride`, or `None` when that number does not fit into memory.
@@ -28,6 +30,15 @@ const fn check_dense(len: usize, rows: usize, cols: usize) -> Result<(), Error> 
     let argument = Argument::Matrix;
     let Some(expected) = span(rows, cols, cols) else { return Err(Error::Overflow { argument }) };
     if len != expected { Err(Error::Length { argument, expected, got: len }) } else { Ok(()) }
+}
+
+/// Where row `at` starts in `len` elements, for cutting there; at their end where there is no such row.
+const fn start_of_row(at: usize, len: usize, (rows, cols): (usize, usize), stride: usize) -> usize {
+    if at < rows && cols > 0 { at_most(at * stride, len) } else { len }
+}
+
+const fn at_most(n: usize, limit: usize) -> usize {
+    if n < limit { n } else { limit }
 }
 
 /// A matrix `[rows, cols]` that is only read. It may lie in flash.
@@ -135,6 +146,36 @@ impl<'a> MatRef<'a> {
         let start = first * self.stride + col;
         MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
     }
+
+    /// The first `at` rows, and the others. Where there are fewer than `at`, the first piece has all of them.
+    ///
+    /// ```
+    /// let x = lowrank::MatRef::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    /// let (first, rest) = x.split_rows(1);
+    /// assert_eq!((first.rows(), rest.rows(), rest.row(0)), (1, 2, &[3.0, 4.0][..]));
+    /// ```
+    #[must_use]
+    pub const fn split_rows(self, at: usize) -> (Self, Self) {
+        let Self { data, rows, cols, stride } = self;
+        let at = at_most(at, rows);
+        let (first, rest) = data.split_at(start_of_row(at, data.len(), (rows, cols), stride));
+        (Self { data: first, rows: at, cols, stride }, Self { data: rest, rows: rows - at, cols, stride })
+    }
+
+    /// The first `at` columns, and the others. Where there are fewer than `at`, the first piece has all of them.
+    ///
+    /// ```
+    /// let dy = lowrank::MatRef::from_rows(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    /// let (first, rest) = dy.split_cols(1);
+    /// assert_eq!((first.row(1), rest.row(1)), (&[4.0][..], &[5.0, 6.0][..]));
+    /// ```
+    #[must_use]
+    pub const fn split_cols(self, at: usize) -> (Self, Self) {
+        let Self { data, rows, cols, stride } = self;
+        let at = at_most(at, cols);
+        let (_, rest) = data.split_at(at_most(at, data.len()));
+        (Self { data, rows, cols: at, stride }, Self { data: rest, rows, cols: cols - at, stride })
+    }
 }
 
 impl<'a> MatMut<'a> {
@@ -217,6 +258,17 @@ impl<'a> MatMut<'a> {
         MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
     }
 
+    /// As [`MatMut::split_cols`]. Of several rows, which are an error wherever one is expected, the first piece has all.
+    pub(crate) const fn split_line(self, at: usize) -> (Self, Self) {
+        if self.rows > 1 {
+            return self.split_rows(usize::MAX);
+        }
+        let Self { data, rows, cols, stride } = self;
+        let at = at_most(at, cols);
+        let (first, rest) = data.split_at_mut(at_most(at, data.len()));
+        (Self { data: first, rows, cols: at, stride }, Self { data: rest, rows, cols: cols - at, stride })
+    }
+
     /// As [`MatRef::block`].
     #[inline(always)]
     pub(crate) fn block(&mut self, first: usize, count: usize, col: usize, cols: usize) -> MatMut<'_> {
@@ -228,10 +280,48 @@ impl<'a> MatMut<'a> {
         let start = first * self.stride + col;
         MatMut { data: self.data.get_mut(start..).unwrap_or(&mut []), rows, cols, stride: self.stride }
     }
+
+    /// As [`MatRef::split_rows`]: two pieces that two threads can write.
+    ///
+    /// ```
+    /// let mut y = [[0.0; 2]; 3];
+    /// let (mut first, mut rest) = lowrank::MatMut::from_rows(&mut y).split_rows(2);
+    /// first.row_mut(1).fill(1.0);
+    /// rest.row_mut(0).fill(2.0);
+    /// assert_eq!(y, [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]);
+    /// ```
+    #[must_use]
+    pub const fn split_rows(self, at: usize) -> (Self, Self) {
+        let Self { data, rows, cols, stride } = self;
+        let at = at_most(at, rows);
+        let (first, rest) = data.split_at_mut(start_of_row(at, data.len(), (rows, cols), stride));
+        (Self { data: first, rows: at, cols, stride }, Self { data: rest, rows: rows - at, cols, stride })
+    }
+
+    /// The first `at` columns, and the others, of a matrix that has one row: the output of one token, a bias. Where there
+    /// are fewer than `at`, the first piece has all of them.
+    ///
+    /// # Errors
+    /// [`Error::Rows`] when there are several rows: their pieces would lie between each other.
+    ///
+    /// ```
+    /// let mut y = [[0.0; 3]];
+    /// let (mut first, mut rest) = lowrank::MatMut::from_rows(&mut y).split_cols(2)?;
+    /// first.row_mut(0).fill(1.0);
+    /// rest.row_mut(0).fill(2.0);
+    /// assert_eq!(y, [[1.0, 1.0, 2.0]]);
+    /// # Ok::<(), lowrank::Error>(())
+    /// ```
+    pub const fn split_cols(self, at: usize) -> Result<(Self, Self), Error> {
+        if self.rows > 1 {
+            return Err(Error::Rows { argument: Argument::Matrix, expected: 1, got: self.rows });
+        }
+        Ok(self.split_line(at))
+    }
 }
 
 #[inline(always)]
-fn row_range(i: usize, rows: usize, cols: usize, stride: usize) -> Option<core::ops::Range<usize>> {
+fn row_range(i: usize, rows: usize, cols: usize, stride: usize) -> Option<Range<usize>> {
     (i < rows && cols > 0).then(|| i * stride..i * stride + cols)
 }
 
@@ -245,6 +335,17 @@ pub(crate) const fn expect_shape(
         Err(Error::Rows { argument, expected: expected.0, got: got.0 })
     } else if got.1 != expected.1 {
         Err(Error::Cols { argument, expected: expected.1, got: got.1 })
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that a range lies within a length and does not run backwards.
+pub(crate) const fn expect_range(argument: Argument, range: &Range<usize>, len: usize) -> Result<(), Error> {
+    if range.end > len {
+        Err(Error::TooMany { argument, at_most: len, got: range.end })
+    } else if range.start > range.end {
+        Err(Error::TooMany { argument, at_most: range.end, got: range.start })
     } else {
         Ok(())
     }

@@ -119,6 +119,12 @@ fn strided_views() {
 fn look_around(view: MatRef<'_>) {
     for i in [0, 1, 2, 8, MAX / 4, MAX / 2, MAX].into_iter().chain([view.rows().wrapping_sub(1), view.rows()]) {
         assert_eq!(view.row(i).len(), if i < view.rows() { view.cols() } else { 0 });
+        let ((above, below), (left, right)) = (view.split_rows(i), view.split_cols(i));
+        assert_eq!((above.rows() + below.rows(), below.cols()), (view.rows(), view.cols()));
+        assert_eq!((left.cols() + right.cols(), right.rows()), (view.cols(), view.rows()));
+        for piece in [above, below, left, right] {
+            assert_eq!(piece.row(0).len(), if piece.rows() > 0 { piece.cols() } else { 0 });
+        }
     }
 }
 
