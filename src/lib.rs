@@ -15,7 +15,8 @@
 //!
 //! # Anti-goals
 //! No graph, no tape, no model zoo: whoever has several layers calls [`forward`] and [`backward`] once per layer. No
-//! threads: outputs can be split anywhere. No mixed precision beside stored weights. No silent fallback.
+//! threads: the caller can have its own on pieces of a call, as [`lora`] says. No mixed precision beside stored weights. No
+//! silent fallback.
 //!
 //! # The map
 //! Imports go down only.
@@ -74,8 +75,8 @@ pub mod weight;
 
 pub use error::{Argument, Error};
 pub use lora::{
-    Accum, Adapter, AdapterMut, Backprop, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved, Grads, Saved,
-    Scale, Shape, backward, forward, merge, merge_finite,
+    Accum, Adapter, AdapterMut, Backprop, Cut, Done, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved, Grads,
+    GradsPart, Saved, Scale, Shape, backward, forward, input_grads, merge, merge_finite, parameter_grads,
 };
 pub use simd::{Arithmetic, Backend, Deviation, selftest};
 pub use train::{Plan, Work};

@@ -139,7 +139,7 @@ fn non_finite(argument: Argument, index: usize) -> Error {
 
 /// What AdamW and SGD check about adapter, gradients and state.
 fn step_cases(function: &'static Function) -> Vec<Case> {
-    use Argument::{A, B, Bias, DA, DB, DBias, State};
+    use Argument::{A, Bias, DA, DB, DBias, State};
     let missing = Error::Missing { argument: Bias };
     vec![
         case(function, rows(DA, 3, 2), |c| c.da = Some((2, 5))),
@@ -148,8 +148,10 @@ fn step_cases(function: &'static Function) -> Vec<Case> {
         case(function, cols(DB, 3, 4), |c| c.db = (4, 4)),
         case(function, rows(DBias, 1, 2), |c| c.dbias = Some((2, 4))),
         case(function, cols(DBias, 4, 5), |c| c.dbias = Some((1, 5))),
-        case(function, cols(B, 3, 4), |c| c.b = (4, 4)),
-        case(function, cols(B, 3, 2), |c| c.b = (4, 2)),
+        // Gradients are held to their matrices, not `B` to `A`: of which they may be rows.
+        case(function, cols(DB, 4, 3), |c| c.b = (4, 4)),
+        case(function, cols(DB, 2, 3), |c| c.b = (4, 2)),
+        case(function, rows(DA, 2, 3), |c| c.a = (2, 5)),
         case(function, rows(Bias, 1, 2), |c| c.trained_bias = Some((2, 4))),
         case(function, cols(Bias, 4, 3), |c| c.trained_bias = Some((1, 3))),
         case(function, rows(State, 3, 0), |c| c.moments[0][0] = (0, 5)),

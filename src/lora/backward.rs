@@ -1,7 +1,7 @@
 //! `g = dY·B`, `gs = s·g`, `dB = dYᵀ·hs`, `dA = gsᵀ·X̃`, `db = Σ dY`, `dX = dY·W + (gs·A)⊙D`.
 
 use super::forward::{BLOCK, BLOCK_LEN};
-use super::{Accum, Adapter, Dropout, Grads, Saved, Shape};
+use super::{Accum, Adapter, Batch, Cut, Dropout, Grads, GradsPart, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
 use crate::kernel::exchange::Exchanged;
 use crate::kernel::gemm::Product;
@@ -24,13 +24,7 @@ pub struct Backprop<'a> {
     pub dx: Option<MatMut<'a>>,
 }
 
-/// Backward pass of the last [`forward`](super::forward) with this `saved`.
-///
-/// - `g[t,k] = chain_o B[o,k]·dY[t,o]`, `gs = rn(s·g)`
-/// - `dA[k,i] = chain_t gs[t,k]·X̃[t,i]`, `dB[o,k] = chain_t dY[t,o]·hs[t,k]`, `db[o] = chain_t dY[t,o]`: from +0, or
-///   from what is there, as [`Grads::accum`] says
-/// - `dX[t,i] = chain_o W[o,i]·dY[t,o]`, continued by `chain_k A[k,i]·gs[t,k]`. With dropout the second chain starts from
-///   +0 instead, and is added to the first as `step(dX, D, chain)` where the element was kept.
+/// Backward pass of the last [`forward`](super::forward) with this `saved`: [`input_grads`], then [`parameter_grads`].
 ///
 /// # Errors
 /// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::TooMany`]; [`Error::Range`] for a
@@ -46,21 +40,97 @@ pub fn backward(
     grads: &mut Grads<'_>,
 ) -> Result<(), Error> {
     let shape = prepare(base, adapter, &flow, saved)?;
-    grads.check(shape)?;
-    if grads.a.is_some() && flow.x.is_none() {
-        return Err(Error::Missing { argument: Argument::X });
-    }
-    let tokens = flow.dy.rows();
-    backend.run(Backward {
-        base,
-        adapter,
-        flow,
-        hs: saved.hs.as_ref().block(0, tokens, 0, shape.rank),
-        gs: saved.gs.block(0, tokens, 0, shape.rank),
-        dropout: saved.dropout,
-        grads,
-    });
+    grads.check(shape, grads.end())?;
+    check_x(flow.x, grads, shape, flow.dy.rows())?;
+    backend.run(BothPasses { base, adapter, flow, saved, grads });
     Ok(())
+}
+
+/// The half of [`backward`] that has a chain for each token; tokens can be [split](Saved::split_tokens).
+///
+/// - `g[t,k] = chain_o B[o,k]·dY[t,o]`, `gs = rn(s·g)`, which `saved` keeps for [`parameter_grads`]
+/// - `dX[t,i] = chain_o W[o,i]·dY[t,o]`, continued by `chain_k A[k,i]·gs[t,k]`. With dropout the second chain starts from
+///   +0 instead, and is added to the first as `step(dX, D, chain)` where the element was kept.
+///
+/// `dx` is `None` where nothing below is trained: then `W` is not read.
+///
+/// # Errors
+/// As [`backward`].
+///
+/// ```
+/// use lowrank::{Accum, Adapter, Backend, Base, Cut, Grads, MatMut, MatRef, Saved};
+/// use lowrank::{forward, input_grads, parameter_grads};
+///
+/// let base = Base { weights: MatRef::from_rows(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).into(), bias: None };
+/// let (a, b) = (MatRef::from_rows(&[[1.0, 1.0]]), MatRef::from_rows(&[[0.0], [0.0], [1.0]]));
+/// let adapter = Adapter { a, b, bias: None, scale: 2.0 };
+/// let (x, dy) = (MatRef::from_rows(&[[3.0, 4.0]]), MatRef::from_rows(&[[1.0, 0.0, 1.0]]));
+/// let (mut y, mut dx, mut memory) = ([[0.0; 3]], [[0.0; 2]], [0.0; 2]);
+/// let mut saved = Saved::training(&mut memory, adapter.shape(), 1)?;
+/// forward(Backend::BASELINE, &base, &adapter, x, MatMut::from_rows(&mut y), &mut saved)?;
+///
+/// input_grads(Backend::BASELINE, &base, &adapter, dy, Some(MatMut::from_rows(&mut dx)), &mut saved)?;
+/// assert_eq!(dx, [[2.0 + 2.0, 1.0 + 2.0]]);
+///
+/// let (mut da, mut db) = ([[0.0; 2]], [[0.0]; 3]);
+/// let (a, b) = (Some(MatMut::from_rows(&mut da)), MatMut::from_rows(&mut db));
+/// let mut grads = Grads { a, b, bias: None, accum: Accum::Replace };
+/// let (mut first, mut rest) = grads.whole().split(Cut { rank: 1, output: 0 });
+/// parameter_grads(Backend::BASELINE, Some(x), dy, &saved, &mut first)?; // dA
+/// parameter_grads(Backend::BASELINE, Some(x), dy, &saved, &mut rest)?; // dB
+/// assert_eq!((da, db), ([[6.0, 8.0]], [[14.0], [0.0], [14.0]]));
+/// # Ok::<(), lowrank::Error>(())
+/// ```
+pub fn input_grads(
+    backend: Backend,
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    dy: MatRef<'_>,
+    dx: Option<MatMut<'_>>,
+    saved: &mut Saved<'_>,
+) -> Result<(), Error> {
+    let flow = Backprop { x: None, dy, dx };
+    prepare(base, adapter, &flow, saved)?;
+    backend.run(InputPass { base, adapter, dy, dx: flow.dx, saved });
+    Ok(())
+}
+
+/// The half of [`backward`] that has a chain for each parameter; parameters can be [split](GradsPart::split). For an example
+/// see [`input_grads`], which comes before.
+///
+/// `dA[k,i] = chain_t gs[t,k]·X̃[t,i]`, `dB[o,k] = chain_t dY[t,o]·hs[t,k]`, `db[o] = chain_t dY[t,o]`: from +0, or from
+/// what is there, as [`Grads::accum`] says.
+///
+/// `x` and `dy` are those of all tokens; `x` is not needed where `A` is frozen.
+///
+/// # Errors
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when no [`input_grads`] came before on
+/// all tokens, or when `dA` is wanted without `X`. Nothing is written then.
+pub fn parameter_grads(
+    backend: Backend,
+    x: Option<MatRef<'_>>,
+    dy: MatRef<'_>,
+    saved: &Saved<'_>,
+    part: &mut GradsPart<'_>,
+) -> Result<(), Error> {
+    let Some(Batch { tokens, progress: Progress::Backward | Progress::Absent }) = saved.batch else {
+        return Err(Error::Missing { argument: Argument::Saved });
+    };
+    let shape = saved.shape();
+    expect_shape(Argument::DY, (dy.rows(), dy.cols()), (tokens, shape.outputs))?;
+    part.check(shape)?;
+    let (grads, first) = part.parts();
+    check_x(x, grads, shape, tokens)?;
+    backend.run(ParameterPass { x, dy, saved, grads, first });
+    Ok(())
+}
+
+fn check_x(x: Option<MatRef<'_>>, grads: &Grads<'_>, shape: Shape, tokens: usize) -> Result<(), Error> {
+    match x {
+        Some(x) => expect_shape(Argument::X, (x.rows(), x.cols()), (tokens, shape.inputs)),
+        None if grads.a.is_some() => Err(Error::Missing { argument: Argument::X }),
+        None => Ok(()),
+    }
 }
 
 /// The checks that every backward pass shares.
@@ -74,8 +144,8 @@ pub(crate) fn prepare(
     let (shape, tokens) = (adapter.shape(), flow.dy.rows());
     expect_shape(Argument::DY, (tokens, flow.dy.cols()), (tokens, shape.outputs))?;
     saved.check(shape, tokens)?;
-    match saved.tokens {
-        Some(expected) if expected != tokens => {
+    match saved.batch {
+        Some(Batch { tokens: expected, .. }) if expected != tokens => {
             return Err(Error::Rows { argument: Argument::DY, expected, got: tokens });
         }
         Some(_) if saved.gs.rows() >= tokens => {}
@@ -91,41 +161,86 @@ pub(crate) fn prepare(
     Ok(shape)
 }
 
-struct Backward<'a, 'g> {
+struct BothPasses<'a, 's, 'g> {
     base: &'a Base<'a>,
     adapter: &'a Adapter<'a>,
     flow: Backprop<'a>,
-    hs: MatRef<'a>,
-    gs: MatMut<'a>,
-    dropout: Option<Dropout>,
+    saved: &'a mut Saved<'s>,
     grads: &'a mut Grads<'g>,
 }
 
-impl Kernel for Backward<'_, '_> {
+impl Kernel for BothPasses<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (dy, grads) = (self.flow.dy, self.grads);
-        let start = grads.accum.start();
-        if let Some(bias) = &mut grads.bias {
+    fn run<S: Simd>(self, simd: S) {
+        let Self { base, adapter, flow: Backprop { x, dy, dx }, saved, grads } = self;
+        InputPass { base, adapter, dy, dx, saved: &mut *saved }.run(simd);
+        ParameterPass { x, dy, saved, grads, first: Cut::START }.run(simd);
+    }
+}
+
+struct InputPass<'a, 's> {
+    base: &'a Base<'a>,
+    adapter: &'a Adapter<'a>,
+    dy: MatRef<'a>,
+    dx: Option<MatMut<'a>>,
+    saved: &'a mut Saved<'s>,
+}
+
+impl Kernel for InputPass<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { base, adapter, dy, dx, saved } = self;
+        let (tokens, absent, dropout) = (dy.rows(), adapter.is_absent(), saved.dropout());
+        let progress = if absent { Progress::Absent } else { Progress::Backward };
+        saved.batch = Some(Batch { tokens, progress });
+        let mut gs = saved.gs.block(0, tokens, 0, adapter.a.rows());
+        if !absent {
+            simd.call(InnerGrad { adapter, dy, gs: gs.reborrow() });
+        }
+        if let Some(dx) = dx {
+            simd.call(InputGrad { base, adapter, dy, gs: gs.as_ref(), dropout, dx });
+        }
+    }
+}
+
+struct ParameterPass<'a, 's, 'g> {
+    x: Option<MatRef<'a>>,
+    dy: MatRef<'a>,
+    saved: &'a Saved<'s>,
+    grads: &'a mut Grads<'g>,
+    /// Where the gradients start in those of the layer.
+    first: Cut,
+}
+
+impl Kernel for ParameterPass<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, dy, saved, grads: Grads { a, b, bias, accum }, first } = self;
+        let (tokens, start) = (dy.rows(), accum.start());
+        let dy = dy.block(0, tokens, first.output, b.rows());
+        if let Some(bias) = bias {
             simd.call(SumRows { rows: dy, out: bias.row_mut(0), start });
         }
-        if self.adapter.is_absent() {
-            if grads.accum == Accum::Replace {
-                fill_zero(&mut grads.b);
-                grads.a.iter_mut().for_each(fill_zero);
+        if saved.is_absent() {
+            if *accum == Accum::Replace {
+                fill_zero(b);
+                a.iter_mut().for_each(fill_zero);
             }
-        } else {
-            simd.call(InnerGrad { adapter: self.adapter, dy, gs: self.gs.reborrow() });
-            gradient_b(simd, dy, self.hs, &mut grads.b, start);
-            if let (Some(da), Some(x)) = (&mut grads.a, self.flow.x) {
-                gradient_a(simd, self.gs.as_ref(), x, self.dropout, da.reborrow(), (0, start));
-            }
+            return;
         }
-        if let Some(dx) = self.flow.dx {
-            let (base, adapter, gs) = (self.base, self.adapter, self.gs.as_ref());
-            simd.call(InputGrad { base, adapter, dy, gs, dropout: self.dropout, dx });
+        gradient_b(simd, dy, saved.hs.as_ref().block(0, tokens, 0, b.cols()), b, start);
+        // Masks are not worth making for no row.
+        if let (Some(da), Some(x)) = (a, x)
+            && da.rows() > 0
+        {
+            let gs = saved.gs.as_ref().block(0, tokens, first.rank, da.rows());
+            gradient_a(simd, gs, x, saved.dropout(), da.reborrow(), (0, start));
         }
     }
 }

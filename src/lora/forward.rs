@@ -1,6 +1,6 @@
 //! `h = X̃·Aᵀ`, `hs = s·h`, `Y = X·Wᵀ + b + hs·Bᵀ`.
 
-use super::{Adapter, Dropout, Saved};
+use super::{Adapter, Batch, Dropout, Progress, Saved};
 use crate::error::{Argument, Error};
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
@@ -59,9 +59,10 @@ pub fn forward(
     expect_shape(Argument::X, (tokens, x.cols()), (tokens, shape.inputs))?;
     expect_shape(Argument::Y, (y.rows(), y.cols()), (tokens, shape.outputs))?;
     saved.check(shape, tokens)?;
-    saved.tokens = Some(tokens);
+    saved.batch = Some(Batch { tokens, progress: Progress::Forward });
+    let dropout = saved.dropout();
     let hs = saved.hs.block(0, tokens, 0, shape.rank);
-    backend.run(Forward { base, adapter, x, y, hs, dropout: saved.dropout });
+    backend.run(Forward { base, adapter, x, y, hs, dropout });
     Ok(())
 }
 
@@ -113,21 +114,24 @@ fn base_product<S: Simd>(
             }
         }
         Weights::Packed(w) => {
+            let (uncut, panels) = w.uncut();
             let done = match rows {
                 1 => simd.call(RowProduct {
                     left: x.row(0),
-                    panels: w.data(),
+                    panels,
                     width: w.width(),
-                    out: y.row_mut(0),
-                    start,
+                    out: y.row_mut(0).get_mut(uncut.clone()).unwrap_or(&mut []),
+                    start: start.lanes_from(uncut.start),
                 }),
                 _ => 0,
             };
-            if let Some((left, right)) = more.filter(|_| done > 0) {
-                let right = right.block(0, right.rows(), 0, done);
-                simd.call(Product { left, right, more: None, out: y.block(0, 1, 0, done), start: Start::Existing });
+            let done = uncut.start..uncut.start + done;
+            if let Some((left, right)) = more.filter(|_| !done.is_empty()) {
+                let right = right.block(0, right.rows(), done.start, done.len());
+                let out = y.block(0, 1, done.start, done.len());
+                simd.call(Product { left, right, more: None, out, start: Start::Existing });
             }
-            for (first, panel) in w.panels().skip(done.div_ceil(w.width())) {
+            for (first, panel) in w.panels().filter(|(first, _)| !done.contains(first)) {
                 let lanes = panel.cols();
                 let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
                 let out = y.block(0, rows, first, lanes);

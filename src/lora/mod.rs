@@ -10,18 +10,35 @@
 //! Language Models", 2021; names and shapes as in PEFT.
 //!
 //! With rank 0, or with a scale of ±0, the adapter is absent: `A`, `B` and `h` are not read, `dA` and `dB` are zero.
+//!
+//! # Threads
+//! Each call can run on pieces of a layer, in any order and at the same time: pieces are disjoint borrows, and every chain lies
+//! within one piece, so the bits are those of the whole. For more than two pieces, cut a piece again.
+//!
+//! | call | its pieces | cut by |
+//! |---|---|---|
+//! | [`forward`] | tokens, or outputs | [`Saved::split_tokens`], or [`Base::outputs`] and [`Adapter::outputs`] |
+//! | [`merge`] | outputs | [`Base::outputs`] and [`Adapter::outputs`] |
+//! | [`input_grads`] | tokens | [`Saved::split_tokens`] |
+//! | [`parameter_grads`] | parameters | [`GradsPart::split`] |
+//! | a step of an optimizer | parameters | [`AdapterMut::split`], [`State::split`](crate::train::State::split) |
+//!
+//! `X`, `Y`, `dY` and `dX` are cut by [`MatRef::split_rows`] and [`MatMut::split_rows`], the only row of one token's `Y` by
+//! [`MatMut::split_cols`].
 
 mod backward;
 mod dropout;
 mod fixed;
 mod forward;
 mod merge;
+mod split;
 
-pub use backward::{Backprop, backward};
+pub use backward::{Backprop, backward, input_grads, parameter_grads};
 pub use dropout::Dropout;
 pub use fixed::{FixedAdapter, FixedBase, FixedGrads, FixedSaved};
 pub use forward::forward;
 pub use merge::{merge, merge_finite};
+pub use split::{Cut, Done, GradsPart};
 
 pub(crate) use backward::{InnerGrad, InputGrad, gradient_a, gradient_b, prepare};
 
@@ -235,16 +252,6 @@ impl Grads<'_> {
         finite(Argument::DB, self.b.as_ref())?;
         self.bias.as_ref().map_or(Ok(()), |bias| finite(Argument::DBias, bias.as_ref()))
     }
-
-    pub(crate) fn check(&self, shape: Shape) -> Result<(), Error> {
-        if let Some(a) = &self.a {
-            expect_shape(Argument::DA, (a.rows(), a.cols()), (shape.rank, shape.inputs))?;
-        }
-        expect_shape(Argument::DB, (self.b.rows(), self.b.cols()), (shape.outputs, shape.rank))?;
-        self.bias
-            .as_ref()
-            .map_or(Ok(()), |bias| expect_shape(Argument::DBias, (bias.rows(), bias.cols()), (1, shape.outputs)))
-    }
 }
 
 /// What the forward pass leaves for the backward pass, and room for what the backward pass needs: `hs [n, r]`, and in
@@ -256,9 +263,29 @@ pub struct Saved<'m> {
     pub(crate) hs: MatMut<'m>,
     pub(crate) gs: MatMut<'m>,
     shape: Shape,
-    /// Tokens of the last forward pass.
-    pub(crate) tokens: Option<usize>,
-    pub(crate) dropout: Option<Dropout>,
+    /// The number of the first token, in a piece of a batch.
+    first: usize,
+    /// Of the last forward pass.
+    pub(crate) batch: Option<Batch>,
+    dropout: Option<Dropout>,
+}
+
+/// Tokens, and how far they have come.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub tokens: usize,
+    pub progress: Progress,
+}
+
+/// What there is of a batch.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// `hs`
+    Forward,
+    /// `hs` and `gs`
+    Backward,
+    /// Neither, and neither is needed.
+    Absent,
 }
 
 impl<'m> Saved<'m> {
@@ -300,7 +327,7 @@ impl<'m> Saved<'m> {
     }
 
     pub(crate) fn from_pieces(hs: MatMut<'m>, gs: MatMut<'m>, shape: Shape) -> Self {
-        Self { hs, gs, shape, tokens: None, dropout: None }
+        Self { hs, gs, shape, first: 0, batch: None, dropout: None }
     }
 
     /// Dropout of the following forward passes and of the backward passes that belong to them.
@@ -312,13 +339,28 @@ impl<'m> Saved<'m> {
             dropout.check()?;
         }
         self.dropout = dropout;
-        self.tokens = None;
+        self.batch = None;
         Ok(())
+    }
+
+    /// Dropout with the first of these tokens as its first.
+    pub(crate) fn dropout(&self) -> Option<Dropout> {
+        let first = self.first as u64;
+        self.dropout.map(|whole| Dropout { first_token: whole.first_token.wrapping_add(first), ..whole })
     }
 
     /// `hs [n, r]` of the last forward pass: the scaled inner activations `s·X̃·Aᵀ`.
     pub fn hs(&self) -> MatRef<'_> {
-        self.hs.as_ref().block(0, self.tokens.unwrap_or(0), 0, self.shape.rank)
+        self.hs.as_ref().block(0, self.batch.map_or(0, |batch| batch.tokens), 0, self.shape.rank)
+    }
+
+    pub(crate) const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Whether the backward pass has found the adapter absent.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.batch.is_some_and(|batch| batch.progress == Progress::Absent)
     }
 
     pub(crate) fn check(&self, shape: Shape, tokens: usize) -> Result<(), Error> {

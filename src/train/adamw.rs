@@ -40,7 +40,8 @@ impl AdamW {
 
     /// One step for one layer. The gradients are read, the adapter and the state are changed.
     ///
-    /// `A` (or the bias) is left alone where `grads` has no gradient for it.
+    /// `A` (or the bias) is left alone where `grads` has no gradient for it. The parameters may be a piece of a layer's: see
+    /// [`AdapterMut::split`].
     ///
     /// # Errors
     /// [`Error::Range`] for a hyper-parameter; [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when there is a gradient

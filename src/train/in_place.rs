@@ -56,7 +56,7 @@ impl InPlace {
         let shape = prepare(base, &adapter.as_ref(), &flow, saved)?;
         crate::lora::finite(Argument::DY, flow.dy)?;
         let tokens = flow.dy.rows();
-        let dropout = saved.dropout;
+        let dropout = saved.dropout();
         let mut inner = Inner {
             hs: saved.hs.block(0, tokens, 0, shape.rank),
             gs: saved.gs.block(0, tokens, 0, shape.rank),
@@ -80,7 +80,7 @@ impl InPlace {
             let rates = (-(self.lr * factor), -(self.lr * self.b_rate * factor));
             backend.run(Descend { inner, rates, a: adapter.a.reborrow(), b: adapter.b.reborrow() });
         }
-        saved.tokens = None;
+        saved.batch = None;
         Ok(())
     }
 }

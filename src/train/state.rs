@@ -1,7 +1,7 @@
 //! What an optimizer remembers about a layer between two steps, in the caller's memory.
 
 use crate::error::{Argument, Error};
-use crate::lora::Shape;
+use crate::lora::{Cut, Shape};
 use crate::scratch::{Piece, Scratch, total};
 use crate::view::{MatMut, expect_shape};
 
@@ -115,13 +115,38 @@ impl<'m> State<'m> {
         let mut moments = |first, second| Ok(Moments { first: scratch.take(first)?, second: scratch.take(second)? });
         Ok(Self { a: moments(a1, a2)?, b: moments(b1, b2)?, bias: moments(bias1, bias2)?, clock: Clock::default() })
     }
+
+    /// All of it as one piece, to be [split](Self::split).
+    pub fn whole(&mut self) -> State<'_> {
+        State { a: self.a.whole(), b: self.b.whole(), bias: self.bias.whole(), clock: self.clock }
+    }
+
+    /// The state in two pieces, for a step on each: see [`AdapterMut::split`](crate::AdapterMut::split). Each piece has a
+    /// clock. When all have made their step, set that of the whole to it.
+    #[must_use]
+    pub fn split(self, at: Cut) -> (State<'m>, State<'m>) {
+        let Self { a, b, bias, clock } = self;
+        let (a, more_a) = a.split(|matrix| matrix.split_rows(at.rank));
+        let (b, more_b) = b.split(|matrix| matrix.split_rows(at.output));
+        let (bias, more_bias) = bias.split(|matrix| matrix.split_line(at.output));
+        (State { a, b, bias, clock }, State { a: more_a, b: more_b, bias: more_bias, clock })
+    }
 }
 
 const fn keep(piece: Piece, wanted: bool) -> Piece {
     if wanted { piece } else { (0, piece.1) }
 }
 
-impl Moments<'_> {
+impl<'m> Moments<'m> {
+    fn whole(&mut self) -> Moments<'_> {
+        Moments { first: self.first.reborrow(), second: self.second.reborrow() }
+    }
+
+    fn split(self, cut: impl Fn(MatMut<'m>) -> (MatMut<'m>, MatMut<'m>)) -> (Moments<'m>, Moments<'m>) {
+        let ((first, more_first), (second, more_second)) = (cut(self.first), cut(self.second));
+        (Moments { first, second }, Moments { first: more_first, second: more_second })
+    }
+
     /// Checks that there are `count` moments for a matrix of this shape.
     pub(crate) fn check(&self, count: usize, shape: Piece) -> Result<(), Error> {
         if count >= 1 {

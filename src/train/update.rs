@@ -23,7 +23,8 @@ pub(super) struct Rates<R> {
     pub b: R,
 }
 
-/// Checks everything, then applies the rule to `A`, `B` and the bias, as far as there are gradients.
+/// Checks everything, then applies the rule to `A`, `B` and the bias, as far as there are gradients. No element knows of
+/// another, so `A` and `B` may be rows of those of a layer.
 pub(super) fn step<R: Rule>(
     backend: Backend,
     rates: Rates<R>,
@@ -31,17 +32,18 @@ pub(super) fn step<R: Rule>(
     grads: &Grads<'_>,
     state: &mut State<'_>,
 ) -> Result<(), Error> {
-    let shape = adapter.as_ref().shape();
-    expect_shape(Argument::B, (adapter.b.rows(), adapter.b.cols()), (shape.outputs, shape.rank))?;
-    grads.check(shape)?;
-    if grads.a.is_some() {
-        state.a.check(R::MOMENTS, (shape.rank, shape.inputs))?;
+    let (a, b) = ((adapter.a.rows(), adapter.a.cols()), (adapter.b.rows(), adapter.b.cols()));
+    if let Some(grad) = &grads.a {
+        expect_shape(Argument::DA, (grad.rows(), grad.cols()), a)?;
+        state.a.check(R::MOMENTS, a)?;
     }
-    state.b.check(R::MOMENTS, (shape.outputs, shape.rank))?;
-    if grads.bias.is_some() {
+    expect_shape(Argument::DB, (grads.b.rows(), grads.b.cols()), b)?;
+    state.b.check(R::MOMENTS, b)?;
+    if let Some(grad) = &grads.bias {
         let Some(bias) = &adapter.bias else { return Err(Error::Missing { argument: Argument::Bias }) };
-        let expected: Piece = (1, shape.outputs);
+        let expected: Piece = (1, b.0);
         expect_shape(Argument::Bias, (bias.rows(), bias.cols()), expected)?;
+        expect_shape(Argument::DBias, (grad.rows(), grad.cols()), expected)?;
         state.bias.check(R::MOMENTS, expected)?;
     }
     grads.check_finite()?;

@@ -14,8 +14,10 @@ mod packed;
 
 pub use packed::{Packed, pack, packed_len};
 
+use core::ops::Range;
+
 use crate::error::{Argument, Error};
-use crate::view::{MatMut, MatRef, expect_len};
+use crate::view::{MatMut, MatRef, expect_len, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
 #[derive(Copy, Clone, Debug)]
@@ -40,6 +42,14 @@ impl<'a> Weights<'a> {
         match self {
             Weights::Rows(w) => w.cols(),
             Weights::Packed(w) => w.inputs(),
+        }
+    }
+
+    /// Outputs `range`, which lies within them.
+    const fn range(self, range: &Range<usize>) -> Self {
+        match self {
+            Weights::Rows(w) => Weights::Rows(w.split_rows(range.end).0.split_rows(range.start).1),
+            Weights::Packed(w) => Weights::Packed(w.range(range)),
         }
     }
 
@@ -96,7 +106,30 @@ pub struct Base<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-impl Base<'_> {
+impl<'a> Base<'a> {
+    /// Outputs `range` as a layer of their own: these rows of `W`, these elements of the bias. Packed weights can be cut
+    /// at any output; at a multiple of [`Packed::width`] they are read fastest.
+    ///
+    /// With [`Adapter::outputs`](crate::Adapter::outputs) of the same range, [`forward`](crate::forward) gives these
+    /// columns of `Y`, with the same bits: two threads can compute one token.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] when the range ends behind the last output or starts behind its end; [`Error::Length`] when there
+    /// are not as many biases as outputs.
+    ///
+    /// ```
+    /// use lowrank::{Base, MatRef};
+    /// let weights = MatRef::from_rows(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).into();
+    /// let part = Base { weights, bias: Some(&[0.1, 0.2, 0.3]) }.outputs(1..3)?;
+    /// assert_eq!((part.weights.outputs(), part.weights.get(0, 1), part.bias), (2, Some(1.0), Some(&[0.2, 0.3][..])));
+    /// # Ok::<(), lowrank::Error>(())
+    /// ```
+    pub fn outputs(&self, range: Range<usize>) -> Result<Base<'a>, Error> {
+        self.check()?;
+        expect_range(Argument::W, &range, self.weights.outputs())?;
+        Ok(Base { weights: self.weights.range(&range), bias: self.bias.and_then(|bias| bias.get(range)) })
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.bias.map_or(Ok(()), |bias| expect_len(Argument::Bias, bias.len(), self.weights.outputs()))
     }

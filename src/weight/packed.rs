@@ -1,16 +1,22 @@
 //! Panels of outputs. The layout is on the page of the [module](super).
 
 use core::num::NonZeroUsize;
+use core::ops::Range;
 
 use crate::error::{Argument, Error};
 use crate::kernel::pack::Pack;
 use crate::simd::Backend;
 use crate::view::{MatRef, expect_len, span};
 
-/// Weights `W [out, in]` in panels of outputs, borrowed.
+/// Weights `W [out, in]` in panels of outputs, borrowed: all of them, or a range of outputs.
 #[derive(Copy, Clone, Debug)]
 pub struct Packed<'a> {
     data: &'a [f32],
+    /// Outputs in `data`.
+    all: usize,
+    /// The first output of the range.
+    first: usize,
+    /// Outputs of the range.
     outputs: usize,
     inputs: usize,
     width: NonZeroUsize,
@@ -57,7 +63,7 @@ impl<'a> Packed<'a> {
             return Err(Error::Overflow { argument: Argument::Packed });
         };
         match expect_len(Argument::Packed, data.len(), len) {
-            Ok(()) => Ok(Self { data, outputs, inputs, width }),
+            Ok(()) => Ok(Self { data, all: outputs, first: 0, outputs, inputs, width }),
             Err(error) => Err(error),
         }
     }
@@ -72,32 +78,50 @@ impl<'a> Packed<'a> {
         self.inputs
     }
 
-    /// All panels, one after the other.
-    pub(crate) const fn data(&self) -> &'a [f32] {
-        self.data
-    }
-
     /// Outputs in every panel but the last.
     pub const fn width(&self) -> usize {
         self.width.get()
     }
 
-    /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output.
+    /// Outputs `range` of these, which lies within them.
+    pub(super) const fn range(self, range: &Range<usize>) -> Self {
+        Self { first: self.first + range.start, outputs: range.end - range.start, ..self }
+    }
+
+    /// The outputs whose panels lie within the range as a whole, and these panels, one after the other.
+    #[inline(always)]
+    pub(crate) fn uncut(&self) -> (Range<usize>, &'a [f32]) {
+        let Self { data, all, first, outputs, inputs, width } = *self;
+        let whole = |end: usize| end - end % width;
+        let start = whole(first.saturating_add(width.get() - 1));
+        let end = if first + outputs == all { all } else { whole(first + outputs) };
+        let panels = data.get(start.saturating_mul(inputs)..end.saturating_mul(inputs)).unwrap_or(&[]);
+        (start.saturating_sub(first)..end.saturating_sub(first), panels)
+    }
+
+    /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output. Where the range
+    /// starts or ends within a panel, that panel is cut.
     #[inline(always)]
     pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + Clone + use<'a> {
-        let (inputs, width) = (self.inputs, self.width.get());
-        let panel = width.saturating_mul(inputs).max(1);
-        self.data.chunks(panel).enumerate().filter_map(move |(p, data)| {
-            let matrix = MatRef::new(data, inputs, data.len().checked_div(inputs)?).ok()?;
-            Some((p * width, matrix))
+        let Self { data, all, first, outputs, inputs, width } = *self;
+        let (start, end) = (first - first % width, first + outputs);
+        // Without inputs or outputs there is nothing in a panel.
+        let end = if inputs == 0 || outputs == 0 { start } else { end };
+        (start..end).step_by(width.get()).filter_map(move |panel| {
+            let lanes = width.get().min(all - panel);
+            let skipped = first.saturating_sub(panel);
+            let kept = lanes.min(end - panel) - skipped;
+            let matrix = MatRef::with_stride(data.get(panel * inputs + skipped..)?, inputs, kept, lanes).ok()?;
+            Some((panel + skipped - first, matrix))
         })
     }
 
     /// The weights of output `o`, from input `i` on.
     pub(crate) fn row(&self, o: usize, i: usize) -> impl Iterator<Item = &'a f32> + use<'a> {
+        let o = self.first + o;
         let lane = o % self.width;
         let panel = o - lane;
-        let width = self.width.get().min(self.outputs - panel);
+        let width = self.width.get().min(self.all - panel);
         self.data.get(panel * self.inputs + i * width + lane..).unwrap_or(&[]).iter().step_by(width.max(1))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lowrank::train::{AdamW, InPlace, Sgd};
 use lowrank::{
     Accum, Adapter, AdapterMut, Argument, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, forward,
+    input_grads,
 };
 
 use super::{Data, Rng, mat, mat_mut, report};
@@ -38,6 +39,8 @@ pub struct Call {
     pub inference: bool,
     /// Tokens of the forward pass before the call.
     pub forward: Option<usize>,
+    /// Whether `input_grads` came after it.
+    pub input_grads: bool,
     /// Matrices that are all zero, or minus zero.
     pub zero: Vec<(Argument, f32)>,
     /// Elements that are replaced.
@@ -79,6 +82,7 @@ impl Default for Call {
             saved: (SHAPE, TOKENS),
             inference: false,
             forward: Some(TOKENS),
+            input_grads: false,
             zero: Vec::new(),
             put: Vec::new(),
             sizes: [2, 3, 3, 6],
@@ -181,6 +185,10 @@ impl<'m, 'c> Cut<'m, 'c> {
         let mut y = vec![0.0; n * outputs];
         let y = mat_mut(&mut y, n, outputs);
         forward(Backend::BASELINE, &base, &adapter, mat(&x, n, inputs), y, &mut saved).unwrap();
+        if self.call.input_grads {
+            let dy = fill(n * outputs);
+            input_grads(Backend::BASELINE, &base, &adapter, mat(&dy, n, outputs), None, &mut saved).unwrap();
+        }
         saved
     }
 }
