@@ -1,10 +1,14 @@
 //! What is measured: the operations of one adapted layer, and beside them what the machine can do at best.
 //!
-//! Used by the criterion benchmarks (`cargo bench -p lowrank-bench`) and by the program `share`.
+//! Used by the criterion benchmarks (`cargo bench -p lowrank-bench`) and by the programs `share` and `threads`.
 
+mod halves;
+mod pair;
 pub mod peak;
 mod workload;
 
+pub use halves::Halves;
+pub use pair::Pair;
 pub use workload::{Layout, Operation, Work, Workload};
 
 use lowrank::{Arithmetic, Backend};

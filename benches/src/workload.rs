@@ -135,7 +135,7 @@ impl Workload {
         Work { flops: flops as u64, bytes: 4 * numbers as u64 }
     }
 
-    fn base(&self, layout: Layout) -> Result<Base<'_>, Error> {
+    pub(crate) fn base(&self, layout: Layout) -> Result<Base<'_>, Error> {
         let (outputs, inputs) = (self.shape.outputs, self.shape.inputs);
         let weights = match layout {
             Layout::Rows => MatRef::new(&self.w, outputs, inputs)?.into(),
@@ -147,7 +147,7 @@ impl Workload {
         Ok(Base { weights, bias: Some(&self.bias) })
     }
 
-    fn adapter(&self) -> Result<Adapter<'_>, Error> {
+    pub(crate) fn adapter(&self) -> Result<Adapter<'_>, Error> {
         let Shape { inputs, outputs, rank } = self.shape;
         let (a, b) = (MatRef::new(&self.a, rank, inputs)?, MatRef::new(&self.b, outputs, rank)?);
         Ok(Adapter { a, b, bias: None, scale: 0.5 })
@@ -181,8 +181,16 @@ impl Workload {
         Ok(timer(&mut || assert!(forward(self.backend, &base, &adapter, x, y.reborrow(), &mut saved).is_ok())))
     }
 
-    fn x(&self) -> Result<MatRef<'_>, Error> {
+    pub(crate) fn x(&self) -> Result<MatRef<'_>, Error> {
         MatRef::new(&self.x, self.tokens, self.shape.inputs)
+    }
+
+    pub(crate) fn dy(&self) -> Result<MatRef<'_>, Error> {
+        MatRef::new(&self.dy, self.tokens, self.shape.outputs)
+    }
+
+    pub(crate) const fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// Everything, or what training `B` alone takes.
@@ -194,7 +202,7 @@ impl Workload {
     ) -> Result<T, Error> {
         let Shape { inputs, outputs, rank } = self.shape;
         let (base, adapter, x) = (self.base(layout)?, self.adapter()?, self.x()?);
-        let dy = MatRef::new(&self.dy, self.tokens, outputs)?;
+        let dy = self.dy()?;
         let mut memory = vec![0.0; 2 * rank * self.tokens];
         let mut saved = Saved::training(&mut memory, self.shape, self.tokens)?;
         let (mut y, mut dx) = (vec![0.0; self.dy.len()], vec![0.0; self.x.len()]);
