@@ -13,6 +13,9 @@ const DEPTH_BLOCK: usize = 256;
 /// Depth of a block whose right operand is read in place, row by row.
 const ROWS_BLOCK: usize = 16;
 
+/// Rows of the output for which the right operand is read in order, although the output is written again for every block.
+const FEW: usize = 4;
+
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, then by the same over `more`.
 ///
 /// The shapes agree: `left [rows, depth]`, `right [depth, lanes]`, `out [rows, lanes]`.
@@ -32,10 +35,9 @@ impl Kernel for Product<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Product { left, right, more, mut out, start } = self;
         let (rows, lanes) = (out.rows(), out.cols());
-        let few = rows <= S::TILE_ROWS / 2;
         let main = Single { left, right };
         let rest = if right.has_vectors::<S>() {
-            if few && lanes > S::TILE_VECTORS * S::LANES {
+            if rows <= FEW && lanes > S::TILE_VECTORS * S::LANES {
                 main.by_rows(simd, &mut out, start);
                 more
             } else {
@@ -44,7 +46,7 @@ impl Kernel for Product<'_> {
         } else if rows == 1 && lanes < S::LANES && !matches!(start, Start::Bias(_)) {
             main.turned(simd, &mut out, start);
             more
-        } else if few {
+        } else if rows <= S::TILE_ROWS / 2 {
             main.across(simd, &mut out, start);
             more
         } else if copies_less(rows, right.rows(), lanes) {
