@@ -132,9 +132,9 @@ impl<R: Rounding> Simd for Avx2<R> {
         }
         if count & 2 != 0 {
             // SAFETY: token.
-            let pairs = unsafe { _mm_castps_pd(lanes) };
+            let bits = unsafe { _mm_castps_si128(lanes) };
             // SAFETY: 2 more numbers are left; the instruction takes any alignment.
-            unsafe { _mm_storel_pd(at.cast(), pairs) };
+            unsafe { _mm_storeu_si64(at.cast(), bits) };
             // SAFETY: token.
             lanes = unsafe { _mm_movehl_ps(lanes, lanes) };
             at = at.wrapping_add(2);

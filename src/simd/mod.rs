@@ -26,12 +26,16 @@ pub(crate) use scalar::sqrt;
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 #[inline(always)]
 #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written through the pointer")]
-fn unrelated(mut pointer: *const f32) -> *const f32 {
+fn unrelated(pointer: *const f32) -> *const f32 {
     #[cfg(not(miri))]
-    // SAFETY: no instruction at all.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
-    }
+    let pointer = {
+        let same: *const f32;
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) pointer => same, options(pure, nomem, nostack, preserves_flags));
+        }
+        same
+    };
     pointer
 }
 
