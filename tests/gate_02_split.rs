@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use lowrank::{
@@ -13,35 +12,11 @@ use lowrank::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 use support::placed::{Placed, Placement};
+use support::random::{accums, for_all};
 use support::stage::{How, Layout, Stage};
-use support::{Data, Layer, Outputs, Rng, backends, first_difference, full, mat, mat_mut, report};
-
-/// Random cases of each property: on every backend.
-fn cases() -> u32 {
-    if full() { 10_000 } else { 300 }
-}
-
-/// Runs a property on random cases and every backend, and prints how often it held.
-fn for_all<S: Strategy>(property: &str, strategy: S, holds: impl Fn(Backend, &S::Value) -> Result<(), TestCaseError>) {
-    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
-    let backends = backends();
-    let counts: Vec<Cell<u64>> = backends.iter().map(|_| Cell::new(0)).collect();
-    let result = TestRunner::new(config).run(&strategy, |case| {
-        for (&backend, count) in backends.iter().zip(&counts) {
-            holds(backend, &case)?;
-            count.set(count.get() + 1);
-        }
-        Ok(())
-    });
-    if let Err(failure) = result {
-        panic!("{property}: {failure}");
-    }
-    for (backend, count) in backends.iter().zip(&counts) {
-        report(2, format!("{backend:?}"), count.get(), &format!("random cases of {property}"), u64::from(cases()));
-    }
-}
+use support::{Data, Layer, Outputs, Rng, first_difference, mat, mat_mut};
 
 /// A layer that is alive in each of its parts.
 fn layers(dropout: bool) -> impl Strategy<Value = Layer> {
@@ -59,10 +34,6 @@ fn layers(dropout: bool) -> impl Strategy<Value = Layer> {
             layer
         },
     )
-}
-
-fn accums() -> impl Strategy<Value = Accum> {
-    prop_oneof![Just(Accum::Replace), Just(Accum::Add)]
 }
 
 fn equal(what: &str, got: &[f32], expected: &[f32]) -> Result<(), TestCaseError> {

@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
 
 use lowrank::train::{AdamW, Clock, Optimizer, Plan, Sgd, State, Trained};
@@ -15,7 +14,8 @@ use lowrank::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
+use support::random::{accums, for_all};
 use support::stage::{Layout, pack_by_hand};
 use support::{Data, Layer, Outputs, Rng, backends, first_difference, full, mat, mat_mut, report};
 
@@ -149,31 +149,6 @@ fn layers(tokens: RangeInclusive<usize>, outputs: usize) -> impl Strategy<Value 
     (shape, kind, any::<u64>(), any::<bool>()).prop_map(|((inputs, outputs, rank, tokens), data, seed, dropout)| {
         layer(Shape::new(inputs, outputs, rank), tokens, data, seed, dropout)
     })
-}
-
-fn accums() -> impl Strategy<Value = Accum> {
-    prop_oneof![Just(Accum::Replace), Just(Accum::Add)]
-}
-
-/// Random cases of each property: on every backend.
-fn for_all<S: Strategy>(property: &str, strategy: S, holds: impl Fn(Backend, &S::Value) -> Result<(), TestCaseError>) {
-    let cases = if full() { 10_000 } else { 300 };
-    let backends = backends();
-    let counts: Vec<Cell<u64>> = backends.iter().map(|_| Cell::new(0)).collect();
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let result = TestRunner::new(config).run(&strategy, |case| {
-        for (&backend, count) in backends.iter().zip(&counts) {
-            holds(backend, &case)?;
-            count.set(count.get() + 1);
-        }
-        Ok(())
-    });
-    if let Err(failure) = result {
-        panic!("{property}: {failure}");
-    }
-    for (backend, count) in backends.iter().zip(&counts) {
-        report(2, format!("{backend:?}"), count.get(), &format!("random cases of {property}"), u64::from(cases));
-    }
 }
 
 /// Writes the number of every element, counted in the whole matrix.

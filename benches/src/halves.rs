@@ -8,7 +8,7 @@ use lowrank::{
 use crate::{Layout, Pair, Workload};
 
 /// So slow that the numbers stay ordinary, however often a step is repeated.
-const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
+pub const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
 
 /// All of `A` for one thread, all of `B` for the other.
 const fn cut(shape: Shape) -> Cut {

@@ -7,9 +7,11 @@ mod pair;
 pub mod peak;
 mod workload;
 
-pub use halves::Halves;
+pub use halves::{ADAMW, Halves};
 pub use pair::Pair;
 pub use workload::{Layout, Operation, Work, Workload};
+
+use std::time::Instant;
 
 use lowrank::{Arithmetic, Backend};
 
@@ -21,4 +23,11 @@ pub fn measured_backends() -> Vec<Backend> {
         println!("not measured: {backend:?}, which is emulated");
     }
     measured
+}
+
+/// How long `action` takes.
+pub fn seconds(action: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    action();
+    start.elapsed().as_secs_f64()
 }

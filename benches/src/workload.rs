@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lowrank::train::{AdamW, Optimizer, Sgd, State, Trained};
+use lowrank::train::{Optimizer, Sgd, State, Trained};
 use lowrank::{
     Accum, Adapter, AdapterMut, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, backward, forward,
     merge, pack,
@@ -240,7 +240,7 @@ impl Workload {
         let mut memory = vec![0.0; optimizer.moments() * self.shape.adapter_parameters()];
         let mut state = State::new(&mut memory, self.shape, optimizer, Trained::DEFAULT)?;
         // So slow that the numbers stay ordinary, however often a step is repeated.
-        let (sgd, adamw) = (Sgd { lr: 1e-12, ..Sgd::DEFAULT }, AdamW { lr: 1e-12, ..AdamW::DEFAULT });
+        let (sgd, adamw) = (Sgd { lr: 1e-12, ..Sgd::DEFAULT }, crate::ADAMW);
         Ok(timer(&mut || {
             let done = match optimizer {
                 Optimizer::AdamW => adamw.step(self.backend, &mut adapter, &grads, &mut state),

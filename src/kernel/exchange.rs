@@ -5,7 +5,7 @@
 
 use super::gemm::Product;
 use super::pack::{Operand, transpose};
-use super::room::{ACCUMULATORS, PANEL, Room};
+use super::tile::room::{ACCUMULATORS, PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};

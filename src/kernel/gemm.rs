@@ -2,7 +2,7 @@
 
 use super::exchange::Exchanged;
 use super::pack::Operand;
-use super::room::{PANEL, Room};
+use super::tile::room::{PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;

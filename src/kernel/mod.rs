@@ -26,9 +26,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `tile.rs` | the register tile; `unsafe` behind one check of all lengths |
-//! | `row.rs` | one row of the output over several panels at once; `unsafe`, as above |
-//! | `room.rs` | memory on the stack for what is copied; `unsafe`, as above |
+//! | `tile/` | the register tile, behind one check of all lengths; one row over several panels; room on the stack for copies |
 //! | `pack.rs` | operands, transposition, panels |
 //! | `gemm.rs` | the blocked product: picks the order of the loops |
 //! | `exchange.rs` | the same with rows and lanes exchanged, so that of a large `right` nothing is copied |
@@ -37,7 +35,7 @@
 //! | `elementary.rs` | exp, ln, cos from + − × ÷ |
 //! | `philox.rs` | random words as a function of seed and position |
 //!
-//! - **Stack.** Copies lie on it: at most two panels and the accumulators of `room.rs`, 48 KiB on x86-64, 16 KiB with NEON and
+//! - **Stack.** Copies lie on it: at most two panels and the accumulators of `tile/room.rs`, 48 KiB on x86-64, 16 KiB with NEON and
 //!   simd128, nothing on one-lane targets.
 //! - **Edges.** The last vector of a row may be partly filled: only its valid lanes are read and written.
 //! - **Aliasing.** Operands are borrowed, the output is borrowed mutably: they cannot overlap.
@@ -48,8 +46,6 @@ pub(crate) mod exchange;
 pub(crate) mod gemm;
 pub(crate) mod pack;
 pub(crate) mod philox;
-pub(crate) mod room;
-pub(crate) mod row;
 pub(crate) mod thin;
 pub(crate) mod tile;
 pub(crate) mod vector;

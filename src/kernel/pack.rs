@@ -1,7 +1,7 @@
 //! Operands of a product, and panels: pieces of the right operand in which the lanes of one depth lie side by side.
 
-use super::room::{PANEL, Room};
 use super::tile::Strided;
+use super::tile::room::{PANEL, Room};
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 

@@ -4,7 +4,7 @@
 use super::exchange::{Exchanged, begin};
 use super::gemm::Product;
 use super::pack::{Operand, transpose};
-use super::room::{ACCUMULATORS, PANEL, Room};
+use super::tile::room::{ACCUMULATORS, PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;

@@ -4,9 +4,9 @@ use super::{Adapter, Batch, Dropout, Progress, Saved};
 use crate::error::{Argument, Error};
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
-use crate::kernel::row::RowProduct;
 use crate::kernel::thin::ThinProduct;
 use crate::kernel::tile::Start;
+use crate::kernel::tile::row::RowProduct;
 use crate::kernel::vector::Scale;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
@@ -131,12 +131,14 @@ fn base_product<S: Simd>(
                 let out = y.block(0, 1, done.start, done.len());
                 simd.call(Product { left, right, more: None, out, start: Start::Existing });
             }
-            for (first, panel) in w.panels().filter(|(first, _)| !done.contains(first)) {
-                let lanes = panel.cols();
-                let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
-                let out = y.block(0, rows, first, lanes);
-                let start = start.lanes_from(first);
-                simd.call(Product { left, right: Operand::plain(panel), more, out, start });
+            for rest in [0..done.start, done.end..w.outputs()] {
+                for (first, panel) in w.range(&rest).panels() {
+                    let (first, lanes) = (rest.start + first, panel.cols());
+                    let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
+                    let out = y.block(0, rows, first, lanes);
+                    let start = start.lanes_from(first);
+                    simd.call(Product { left, right: Operand::plain(panel), more, out, start });
+                }
             }
         }
     }

@@ -84,19 +84,21 @@ impl<'a> Packed<'a> {
     }
 
     /// Outputs `range` of these, which lies within them.
-    pub(super) const fn range(self, range: &Range<usize>) -> Self {
+    #[inline(always)]
+    pub(crate) const fn range(self, range: &Range<usize>) -> Self {
         Self { first: self.first + range.start, outputs: range.end - range.start, ..self }
     }
 
-    /// The outputs whose panels lie within the range as a whole, and these panels, one after the other.
+    /// The outputs whose panels lie within the range as a whole, and these panels, one after the other. They are none where
+    /// every panel is cut.
     #[inline(always)]
     pub(crate) fn uncut(&self) -> (Range<usize>, &'a [f32]) {
         let Self { data, all, first, outputs, inputs, width } = *self;
-        let whole = |end: usize| end - end % width;
-        let start = whole(first.saturating_add(width.get() - 1));
-        let end = if first + outputs == all { all } else { whole(first + outputs) };
+        let (limit, whole) = (first + outputs, |output: usize| output - output % width);
+        let start = whole(first.saturating_add(width.get() - 1)).min(limit);
+        let end = if limit == all { all } else { whole(limit).max(start) };
         let panels = data.get(start.saturating_mul(inputs)..end.saturating_mul(inputs)).unwrap_or(&[]);
-        (start.saturating_sub(first)..end.saturating_sub(first), panels)
+        (start - first..end - first, panels)
     }
 
     /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output. Where the range

@@ -6,6 +6,7 @@
 pub mod errors;
 pub mod oracle;
 pub mod placed;
+pub mod random;
 pub mod stage;
 pub mod tolerances;
 

@@ -24,7 +24,7 @@ export class Seconds {
 }
 
 function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }
 
 function seconds(calls, action) {

@@ -1,11 +1,10 @@
 //! Which share of the machine's peak the products reach: both are timed in turn, in one run.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use lowrank::{Arithmetic, Backend, Error, Shape};
-use lowrank_bench::{Layout, Operation, Work, Workload, measured_backends, peak};
+use lowrank_bench::{Layout, Operation, Work, Workload, measured_backends, peak, seconds};
 
 /// Prints which share of the peak of this machine each operation reaches.
 ///
@@ -74,12 +73,6 @@ impl Rates {
         shares.sort_by(f64::total_cmp);
         shares[shares.len() / 2]
     }
-}
-
-fn seconds(action: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    action();
-    start.elapsed().as_secs_f64()
 }
 
 /// How often `action` fits into the time of one timing.

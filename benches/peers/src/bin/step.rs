@@ -5,10 +5,11 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use clap::Parser;
-use lowrank::train::{AdamW, Optimizer, State, Trained};
+use lowrank::train::{Optimizer, State, Trained};
 use lowrank::{
     Accum, AdapterMut, Backend, Backprop, Base, Grads, MatMut, MatRef, Saved, Shape, Weights, backward, forward, pack,
 };
+use lowrank_bench::ADAMW;
 use lowrank_peers::memory::Buffer;
 
 /// Times one adapted layer on one thread, whenever a line on the standard input asks for it.
@@ -32,8 +33,6 @@ struct Arguments {
 /// Where the numbers of a matrix start in the sequence; `training.py` has the same list.
 const SEEDS: [u32; 6] = [0, 1 << 26, 2 << 26, 3 << 26, 4 << 26, 5 << 26];
 const SCALE: f32 = 2.0;
-/// So slow that the numbers stay ordinary, however often a step is repeated.
-const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
 
 struct Layer<'a> {
     backend: Backend,
