@@ -14,10 +14,9 @@ use lowrank::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
 use support::random::{accums, for_all};
 use support::stage::{Layout, pack_by_hand};
-use support::{Data, Layer, Outputs, Rng, backends, first_difference, full, mat, mat_mut, report};
+use support::{Data, Layer, Outputs, Rng, backends, first_difference, mat, mat_mut, report};
 
 /// Cuts one after the other: pieces as long as they say, and the rest.
 fn pieces<T, A: Copy>(whole: T, lengths: &[A], split: impl Fn(T, A) -> (T, T)) -> Vec<T> {

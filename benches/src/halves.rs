@@ -1,14 +1,11 @@
 //! A layer in training, with its calls whole on one thread or in halves on two.
 
-use lowrank::train::{AdamW, Optimizer, Plan, Work};
+use lowrank::train::{Optimizer, Plan, Work};
 use lowrank::{
     Backend, Backprop, Base, Cut, Error, MatMut, MatRef, Saved, Shape, backward, forward, input_grads, parameter_grads,
 };
 
-use crate::{Layout, Pair, Workload};
-
-/// So slow that the numbers stay ordinary, however often a step is repeated.
-pub const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
+use crate::{ADAMW, Layout, Pair, Workload};
 
 /// All of `A` for one thread, all of `B` for the other.
 const fn cut(shape: Shape) -> Cut {

@@ -7,9 +7,9 @@ mod pair;
 pub mod peak;
 mod workload;
 
-pub use halves::{ADAMW, Halves};
+pub use halves::Halves;
 pub use pair::Pair;
-pub use workload::{Layout, Operation, Work, Workload};
+pub use workload::{ADAMW, Layout, Operation, Work, Workload};
 
 use std::time::Instant;
 

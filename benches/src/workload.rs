@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use lowrank::train::{Optimizer, Sgd, State, Trained};
+use lowrank::train::{AdamW, Optimizer, Sgd, State, Trained};
 use lowrank::{
     Accum, Adapter, AdapterMut, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, backward, forward,
     merge, pack,
 };
+
+/// So slow that the numbers stay ordinary, however often a step is repeated. [`Sgd`] is run at the same rate.
+pub const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
 
 /// How the frozen weights rest in memory.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -239,8 +242,7 @@ impl Workload {
         let grads = Grads { a: da, b: db, bias: None, accum: Accum::Replace };
         let mut memory = vec![0.0; optimizer.moments() * self.shape.adapter_parameters()];
         let mut state = State::new(&mut memory, self.shape, optimizer, Trained::DEFAULT)?;
-        // So slow that the numbers stay ordinary, however often a step is repeated.
-        let (sgd, adamw) = (Sgd { lr: 1e-12, ..Sgd::DEFAULT }, crate::ADAMW);
+        let (sgd, adamw) = (Sgd { lr: ADAMW.lr, ..Sgd::DEFAULT }, ADAMW);
         Ok(timer(&mut || {
             let done = match optimizer {
                 Optimizer::AdamW => adamw.step(self.backend, &mut adapter, &grads, &mut state),
