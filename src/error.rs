@@ -3,6 +3,10 @@
 //! Every public operation checks all of its arguments before it writes anything, so an `Err` means that every output
 //! is as it was.
 
+mod flaw;
+
+pub use flaw::Flaw;
+
 use core::fmt;
 
 /// The argument that an [`Error`] is about, by the name it has in the equation or at the call.
@@ -69,6 +73,10 @@ pub enum Argument {
     Targets,
     /// Gradient of the loss with respect to the prediction.
     LossGrad,
+    /// An adapter file, in bytes.
+    File,
+    /// The bias of `B`, as with `lora_bias` in PEFT.
+    BBias,
 }
 
 /// The largest number below 1: a bound for what has to be smaller than 1.
@@ -167,6 +175,13 @@ pub enum Error {
         /// What is too much.
         argument: Argument,
     },
+    /// An adapter file does not keep to the [format](crate::format), or would not.
+    File {
+        /// Where, in bytes from the start of the file: the start of a field, or the byte itself where it is about one.
+        at: usize,
+        /// What is wrong there.
+        flaw: Flaw,
+    },
 }
 
 impl fmt::Display for Error {
@@ -196,6 +211,7 @@ impl fmt::Display for Error {
             Error::DeadAdapter => f.write_str("A and B are both zero: the adapter can never learn"),
             Error::Missing { argument } => write!(f, "{argument:?}: needed here, but not given"),
             Error::Unexpected { argument } => write!(f, "{argument:?}: given, but this call cannot fill it"),
+            Error::File { at, flaw } => flaw.describe(at, f),
         }
     }
 }

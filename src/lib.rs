@@ -24,12 +24,13 @@
 //! | floor | modules | what is there |
 //! |---|---|---|
 //! | yardstick | [`mod@reference`] | the executable specification: naive loops, obviously right |
+//! | files | [`mod@format`] | the adapter file: parse, use in place, write |
 //! | training | [`train`] | optimizers, clipping, schedules, losses, initialisation, memory plan |
 //! | adaptation | [`lora`] | [`forward`], [`backward`], [`merge`]; adapters, gradients, what is saved between the passes |
 //! | weights | [`weight`] | how the frozen `W` rests in memory: rows or panels |
 //! | kernels | `kernel` | the register tile, panels, blocked products, vector operations; each written once |
 //! | machine | `simd` | one table of operations per instruction set; [`Backend`], [`Arithmetic`], [`selftest`] |
-//! | words | `error`, `view`, `scratch` | [`Error`], [`MatRef`], [`MatMut`], lengths and how buffers are cut |
+//! | words | `error`, `dtype`, `view`, `scratch` | [`Error`], [`Dtype`], [`MatRef`], [`MatMut`], lengths and how buffers are cut |
 //!
 //! # The arithmetic contract, version 1
 //! 1. IEEE 754 binary32, round to nearest even, subnormals kept. [`selftest`] detects builds and threads that break this.
@@ -58,6 +59,7 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod dtype;
 mod error;
 mod scratch;
 mod view;
@@ -67,13 +69,16 @@ mod simd;
 
 mod kernel;
 
+pub mod format;
 pub mod lora;
 pub mod reference;
 
 pub mod train;
 pub mod weight;
 
-pub use error::{Argument, Error};
+pub use dtype::Dtype;
+pub use error::{Argument, Error, Flaw};
+pub use format::{AdapterFile, Contents};
 pub use lora::{
     Accum, Adapter, AdapterMut, Backprop, Cut, Done, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved, Grads,
     GradsPart, Saved, Scale, Shape, backward, forward, input_grads, merge, merge_finite, parameter_grads,

@@ -7,6 +7,7 @@
 //! Both arithmetics are types too ([`Separate`], [`Fused`]), so that the choice is made once per call and never in a loop.
 
 mod backend;
+mod bytes;
 mod probe;
 mod scalar;
 
@@ -20,6 +21,7 @@ mod neon;
 mod simd128;
 
 pub use backend::{Arithmetic, Backend};
+pub(crate) use bytes::as_f32;
 pub use probe::{Deviation, selftest};
 pub(crate) use scalar::sqrt;
 

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "a module of each gate, which is a binary")]
 
 pub mod errors;
+pub mod files;
 pub mod oracle;
 pub mod placed;
 pub mod random;

@@ -1,0 +1,226 @@
+//! From layers to bytes.
+
+use core::convert::Infallible;
+
+use super::crc::Crc;
+use super::extent::{ALIGN, Extent, PARTS, Part, Place, addressable, narrow};
+use super::header::{self, HEADER, Header};
+use super::layer::is_empty;
+use super::table::{self, ENTRY, Entry, Key};
+use super::{Layer, flawed};
+use crate::error::{Argument, Error, Flaw};
+
+/// What is to be written into an adapter file.
+#[derive(Copy, Clone, Debug)]
+pub struct Contents<'a> {
+    /// Ascending by name and then by id.
+    pub layers: &'a [Layer<'a>],
+    /// Text that this crate does not interpret; may be empty.
+    pub metadata: &'a str,
+    /// The fingerprint of the base that the adapters belong to (see [`Fingerprint`](super::Fingerprint)); 0 when it is not
+    /// known.
+    pub fingerprint: u64,
+    /// The number of the save. It wraps.
+    pub generation: u32,
+}
+
+/// Why a file was not streamed to its end.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum StreamError<E> {
+    /// The contents are not those of a file. Nothing has been given to the sink.
+    Contents(Error),
+    /// What the sink said.
+    Sink(E),
+}
+
+impl Contents<'_> {
+    /// Bytes of the file. Everything is checked.
+    ///
+    /// # Errors
+    /// [`Error::File`] with the place that the flaw would have in the file; [`Error::Overflow`] when the file does not fit
+    /// into the address space.
+    pub fn encoded_len(&self) -> Result<usize, Error> {
+        let end = self.check()?.place.payload;
+        addressable(end).ok_or(Error::Overflow { argument: Argument::File })
+    }
+
+    /// Writes the file to the start of `out` and returns its length. What lies behind it stays as it is.
+    ///
+    /// # Errors
+    /// As [`encoded_len`](Self::encoded_len); [`Error::TooMany`] when `out` is too short. Nothing is written then.
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, Error> {
+        let (got, at_most) = (self.encoded_len()?, out.len());
+        let Some((first, mut rest)) = out.get_mut(..got).and_then(<[u8]>::split_first_chunk_mut::<HEADER>) else {
+            return Err(Error::TooMany { argument: Argument::File, at_most, got });
+        };
+        let header = self.stream(|piece| -> Result<(), Infallible> {
+            if let Some((to, after)) = core::mem::take(&mut rest).split_at_mut_checked(piece.len()) {
+                to.iter_mut().zip(piece).for_each(|(to, &byte)| *to = byte);
+                rest = after;
+            }
+            Ok(())
+        });
+        match header {
+            Ok(header) => *first = header,
+            Err(StreamError::Contents(error)) => return Err(error),
+        }
+        Ok(got)
+    }
+
+    /// Gives the bytes from 64 on to `sink` in their order: 64 at a time, and at the end fewer, a multiple of 16. Then returns
+    /// the first 64 bytes, the header: the first in the file and the last in time, so that a file which was not written to
+    /// its end has no header.
+    ///
+    /// # Errors
+    /// [`StreamError::Contents`] as [`encoded_len`](Self::encoded_len), before the sink gets anything;
+    /// [`StreamError::Sink`] as soon as it fails.
+    pub fn stream<E>(&self, sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<[u8; HEADER], StreamError<E>> {
+        let length = self.encoded_len().map_err(StreamError::Contents)? as u64;
+        let (mut header, entries) = self.start().map_err(StreamError::Contents)?;
+        let mut out = Out { piece: [0; PIECE], filled: 0, crc: Crc::NEW, sink };
+        for entry in entries {
+            let entry = entry.map_err(StreamError::Contents)?;
+            out.put(&entry.write()).map_err(StreamError::Sink)?;
+        }
+        self.texts_and_payload(&mut out).map_err(StreamError::Sink)?;
+        (header.length, header.payload_crc) = (length, out.crc.finish());
+        Ok(header.emit())
+    }
+
+    fn texts_and_payload<E>(&self, out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>) -> Result<(), E> {
+        self.layers.iter().try_for_each(|layer| out.put(layer.name.as_bytes()))?;
+        out.put(self.metadata.as_bytes())?;
+        out.pad()?;
+        for tensor in self.layers.iter().flat_map(Layer::tensors) {
+            tensor.each_bytes(|bytes| out.put(bytes))?;
+            out.pad()?;
+        }
+        out.flush()
+    }
+
+    /// The entries when all of them have been made, and found right.
+    fn check(&self) -> Result<Entries<'_>, Error> {
+        let (_, mut entries) = self.start()?;
+        entries.by_ref().try_for_each(|entry| entry.map(drop))?;
+        Ok(entries)
+    }
+
+    /// The header, but for length and checksums, and the entries.
+    fn start(&self) -> Result<(Header, Entries<'_>), Error> {
+        let field = |at, size: u64| narrow(size).ok_or(flawed(at, Flaw::TooLarge));
+        let names = self.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.name.len() as u64));
+        let mut header = Header::EMPTY;
+        header.layers = field(header::at::LAYERS, self.layers.len() as u64)?;
+        header.names = field(header::at::NAMES, names)?;
+        header.metadata = field(header::at::METADATA, self.metadata.len() as u64)?;
+        (header.fingerprint, header.generation) = (self.fingerprint, self.generation);
+        let extent = Extent::new(header.layers, header.names, header.metadata);
+        let Some(Extent { names: name, payload, .. }) = extent else {
+            return Err(flawed(header::at::NAMES, Flaw::TooLarge));
+        };
+        Ok((header, Entries { layers: self.layers, start: HEADER, place: Place { name, payload }, previous: None }))
+    }
+}
+
+/// Makes the entries of the table, one after the other, and checks the layers in doing so.
+struct Entries<'a> {
+    layers: &'a [Layer<'a>],
+    /// Of the next entry.
+    start: usize,
+    place: Place,
+    previous: Option<Key<'a>>,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Result<Entry, Error>> {
+        let (layer, rest) = self.layers.split_first()?;
+        let entry = self.entry(layer);
+        self.layers = rest;
+        self.start = self.start.saturating_add(ENTRY);
+        Some(entry)
+    }
+}
+
+impl<'a> Entries<'a> {
+    fn entry(&mut self, layer: &Layer<'a>) -> Result<Entry, Error> {
+        let mut entry = Entry::of(layer, self.start)?;
+        entry.name_at = narrow(self.place.name).ok_or(flawed(self.start + table::at::NAME, Flaw::TooLarge))?;
+        entry.payload_at = self.place.payload;
+        let outline = entry.meaning(self.start)?.outline;
+        check_tensors(layer, &outline.parts(), self.start)?;
+        let key = Key { name: layer.name.as_bytes(), id: layer.id };
+        key.check_after(self.previous, self.start)?;
+        self.previous = Some(key);
+        self.place = self.place.after(&entry, &outline, self.start)?;
+        Ok(entry)
+    }
+}
+
+/// Checks that the tensors are those of which the table will speak.
+fn check_tensors(layer: &Layer<'_>, parts: &[Part; PARTS], start: usize) -> Result<(), Error> {
+    use table::at::{A, B, B_BIAS, BIAS, OPTIMIZER};
+    let fields = [A, B, BIAS, B_BIAS].into_iter().chain([OPTIMIZER; 6]);
+    for ((tensor, part), at) in layer.tensors().iter().zip(parts).zip(fields) {
+        let fail = |flaw| Err(flawed(start + at, flaw));
+        let (rows, cols) = (tensor.rows(), tensor.cols());
+        if is_empty((rows, cols)) && is_empty((part.rows, part.cols)) {
+            continue;
+        }
+        let clamp = |n: usize| narrow(n as u64).unwrap_or(u32::MAX);
+        if rows != part.rows {
+            return fail(Flaw::Rows { expected: clamp(part.rows), got: clamp(rows) });
+        }
+        if cols != part.cols {
+            return fail(Flaw::Cols { expected: clamp(part.cols), got: clamp(cols) });
+        }
+        if tensor.dtype() != part.dtype {
+            return fail(Flaw::NotF32);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a sink gets at once.
+const PIECE: usize = 64;
+
+/// Collects bytes into pieces for the sink, and their checksum.
+struct Out<F> {
+    piece: [u8; PIECE],
+    filled: usize,
+    crc: Crc,
+    sink: F,
+}
+
+impl<E, F: FnMut(&[u8]) -> Result<(), E>> Out<F> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
+        bytes.iter().try_for_each(|&byte| self.put_byte(byte))
+    }
+
+    fn put_byte(&mut self, byte: u8) -> Result<(), E> {
+        if let Some(to) = self.piece.get_mut(self.filled) {
+            *to = byte;
+            self.filled += 1;
+        }
+        if self.filled == PIECE { self.flush() } else { Ok(()) }
+    }
+
+    /// Zeros up to where the next tensor may start. Pieces start at such places.
+    fn pad(&mut self) -> Result<(), E> {
+        while !(self.filled as u64).is_multiple_of(ALIGN) {
+            self.put_byte(0)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), E> {
+        let piece = self.piece.get(..self.filled).unwrap_or(&[]);
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.crc.update(piece);
+        self.filled = 0;
+        (self.sink)(piece)
+    }
+}

@@ -1,0 +1,221 @@
+//! From bytes to layers.
+
+use super::crc::Crc;
+use super::extent::{Extent, PARTS, Part, Place, aligned};
+use super::header::{self, HEADER, Header};
+use super::table::{self, ENTRY, Entry, Key, Meaning};
+use super::{Layer, Tensor, Training, all_zero, flawed, to_usize};
+use crate::error::{Error, Flaw};
+
+/// An adapter file that has been verified from its first byte to its last, borrowed. It may lie in flash.
+#[derive(Copy, Clone, Debug)]
+pub struct AdapterFile<'a> {
+    bytes: &'a [u8],
+    header: Header,
+    extent: Extent,
+}
+
+impl<'a> AdapterFile<'a> {
+    /// Checks everything that the [format](super) asks for. The time is linear in the number of bytes.
+    ///
+    /// The bytes may lie at any address; at a multiple of 4 (see [`Aligned`](super::Aligned)) numbers in f32 can be used where
+    /// they are.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the first flaw and where it is.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let Some(first) = bytes.first_chunk::<HEADER>() else {
+            return Err(flawed(bytes.len(), Flaw::Truncated { expected: HEADER }));
+        };
+        let header = Header::parse(first)?;
+        if header.length != bytes.len() as u64 {
+            return Err(flawed(header::at::LENGTH, Flaw::Length { expected: bytes.len() }));
+        }
+        let file = Self { bytes, header, extent: extent(&header)? };
+        let expected = Crc::of(bytes.get(HEADER..).unwrap_or(&[]));
+        if header.payload_crc != expected {
+            return Err(flawed(header::at::PAYLOAD_CRC, Flaw::Crc { expected, got: header.payload_crc }));
+        }
+        file.check_layers()?;
+        Ok(file)
+    }
+
+    /// The fingerprint of the base that the adapters belong to (see [`Fingerprint`](super::Fingerprint)); 0 when it is not
+    /// known.
+    pub const fn fingerprint(&self) -> u64 {
+        self.header.fingerprint
+    }
+
+    /// The number of the save. It wraps: compare by serial arithmetic (RFC 1982).
+    pub const fn generation(&self) -> u32 {
+        self.header.generation
+    }
+
+    /// Text that this crate does not interpret.
+    pub fn metadata(&self) -> &'a str {
+        self.text(self.extent.metadata, self.header.metadata).unwrap_or("")
+    }
+
+    /// All layers, ascending by name and then by id.
+    pub const fn layers(&self) -> Layers<'a> {
+        Layers { file: *self, next: 0 }
+    }
+
+    /// Layer number `index` of [`layers`](Self::layers).
+    pub fn layer(&self, index: usize) -> Option<Layer<'a>> {
+        let entry = self.entry(index)?;
+        let Meaning { outline, scale, clock, fan_in_fan_out, random } = entry.meaning(0).ok()?;
+        let mut rest = self.bytes.get(usize::try_from(entry.payload_at).ok()?..)?;
+        let mut tensors = [Tensor::EMPTY; PARTS];
+        for (tensor, part) in tensors.iter_mut().zip(outline.parts()) {
+            *tensor = cut(&mut rest, part)?;
+        }
+        let [a, b, bias, b_bias, moments @ ..] = tensors;
+        Some(Layer {
+            name: self.text(u64::from(entry.name_at), entry.name_len)?,
+            id: entry.id,
+            scale,
+            a,
+            b,
+            bias: outline.bias.map(|_| bias),
+            b_bias: outline.b_bias.map(|_| b_bias),
+            fan_in_fan_out,
+            training: outline.training.map(|(optimizer, trained)| Training { optimizer, trained, clock, moments }),
+            random,
+        })
+    }
+
+    /// The layer of this name, of several the one with the smallest id. A binary search.
+    pub fn find(&self, name: &str) -> Option<Layer<'a>> {
+        let (mut low, mut high) = (0, self.header.layers as usize);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.name(&self.entry(middle)?) < name.as_bytes() { low = middle + 1 } else { high = middle }
+        }
+        self.layer(low).filter(|layer| layer.name == name)
+    }
+
+    /// The first layer with this id. It looks at one after the other.
+    pub fn find_id(&self, id: u32) -> Option<Layer<'a>> {
+        let index = (0..self.header.layers as usize).find(|&i| self.entry(i).is_some_and(|entry| entry.id == id))?;
+        self.layer(index)
+    }
+
+    fn entry(&self, index: usize) -> Option<Entry> {
+        let entries = self.part(HEADER as u64, self.extent.names)?;
+        entries.as_chunks::<ENTRY>().0.get(index).map(|bytes| Entry::read(bytes))
+    }
+
+    fn part(&self, from: u64, to: u64) -> Option<&'a [u8]> {
+        self.bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
+    }
+
+    fn text(&self, at: u64, len: u32) -> Option<&'a str> {
+        core::str::from_utf8(self.part(at, at + u64::from(len))?).ok()
+    }
+
+    fn name(&self, entry: &Entry) -> &'a [u8] {
+        let at = u64::from(entry.name_at);
+        self.part(at, at + u64::from(entry.name_len)).unwrap_or(&[])
+    }
+
+    fn check_layers(&self) -> Result<(), Error> {
+        let Extent { names, metadata, metadata_end, payload } = self.extent;
+        let mut place = Place { name: names, payload };
+        let mut previous = None;
+        for index in 0..self.header.layers as usize {
+            let start = HEADER + index * ENTRY;
+            let entry = self.entry(index).unwrap_or_default();
+            let meaning = entry.meaning(start)?;
+            let after = place.after(&entry, &meaning.outline, start)?;
+            if after.name > metadata {
+                return Err(flawed(start + table::at::NAME_LEN, Flaw::Outside));
+            }
+            if after.payload > self.bytes.len() as u64 {
+                return Err(flawed(start + table::at::PAYLOAD, Flaw::Outside));
+            }
+            let key = Key { name: self.name(&entry), id: entry.id };
+            key.check_after(previous, start)?;
+            previous = Some(key);
+            self.check_text(place.name, after.name)?;
+            self.check_padding(place.payload, &meaning)?;
+            place = after;
+        }
+        if place.name != metadata {
+            return Err(flawed(header::at::NAMES, Flaw::Length { expected: to_usize(place.name - names) }));
+        }
+        self.check_text(metadata, metadata_end)?;
+        self.check_zeros(metadata_end, payload)?;
+        if place.payload == self.header.length {
+            Ok(())
+        } else {
+            Err(flawed(header::at::LENGTH, Flaw::Length { expected: to_usize(place.payload) }))
+        }
+    }
+
+    fn check_text(&self, from: u64, to: u64) -> Result<(), Error> {
+        match core::str::from_utf8(self.part(from, to).unwrap_or(&[])) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(flawed(to_usize(from) + error.valid_up_to(), Flaw::Utf8)),
+        }
+    }
+
+    fn check_padding(&self, payload: u64, meaning: &Meaning) -> Result<(), Error> {
+        let mut at = payload;
+        for part in meaning.outline.parts() {
+            let end = at + part.bytes().unwrap_or(0);
+            at = aligned(end).unwrap_or(end);
+            self.check_zeros(end, at)?;
+        }
+        Ok(())
+    }
+
+    fn check_zeros(&self, from: u64, to: u64) -> Result<(), Error> {
+        all_zero(to_usize(from), self.part(from, to).unwrap_or(&[]), |got| Flaw::Padding { got })
+    }
+}
+
+/// Where the parts of a file start that its header speaks of, all of which are inside.
+fn extent(header: &Header) -> Result<Extent, Error> {
+    let ends = [(header::at::LAYERS, 0, 0), (header::at::NAMES, header.names, 0)];
+    let all = (header::at::METADATA, header.names, header.metadata);
+    for (at, names, metadata) in ends.into_iter().chain([all]) {
+        match Extent::new(header.layers, names, metadata) {
+            Some(extent) if extent.payload <= header.length => {}
+            _ => return Err(flawed(at, Flaw::Outside)),
+        }
+    }
+    Extent::new(header.layers, header.names, header.metadata).ok_or(flawed(header::at::METADATA, Flaw::Outside))
+}
+
+/// The first bytes as a tensor, without the padding behind them.
+fn cut<'a>(rest: &mut &'a [u8], part: Part) -> Option<Tensor<'a>> {
+    let bytes = part.bytes()?;
+    let (padded, after) = rest.split_at_checked(usize::try_from(aligned(bytes)?).ok()?)?;
+    *rest = after;
+    Tensor::from_bytes(part.dtype, part.rows, part.cols, padded.get(..usize::try_from(bytes).ok()?)?).ok()
+}
+
+/// The layers of a file, one after the other.
+#[derive(Clone, Debug)]
+pub struct Layers<'a> {
+    file: AdapterFile<'a>,
+    next: usize,
+}
+
+impl<'a> Iterator for Layers<'a> {
+    type Item = Layer<'a>;
+
+    fn next(&mut self) -> Option<Layer<'a>> {
+        let layer = self.file.layer(self.next)?;
+        self.next += 1;
+        Some(layer)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.file.header.layers as usize).saturating_sub(self.next);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Layers<'_> {}
