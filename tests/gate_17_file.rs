@@ -6,12 +6,19 @@ use std::collections::BTreeSet;
 
 use lowrank::format::Tensor;
 use lowrank::{AdapterFile, Dtype, Error, Flaw};
-use support::bytes::{ENTRY, fix_checksums, put, written_down};
+use support::bytes::{ENTRY, crc32, fix_checksums, put, written_down};
 use support::files::{Lying, OwnedContents, emitted_again, halves, many_layers, two_layers};
 use support::{full, report};
 
 fn samples() -> [(&'static str, OwnedContents); 3] {
     [("two layers with AdamW", two_layers()), ("halves with biases", halves()), ("many small layers", many_layers())]
+}
+
+/// The yardstick of the checksums, against the check value of the CRC catalogues.
+#[test]
+fn checksums_are_those_of_zlib() {
+    assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    assert_eq!(crc32(&[]), 0);
 }
 
 fn parse(bytes: &[u8]) -> Result<(), Error> {
@@ -173,7 +180,7 @@ fn header_rejects(two: &mut Rejects) {
     two.expect(&crc, 60, Flaw::Crc { expected, got: expected ^ 1 });
     let mut crc = valid.clone();
     crc[56] ^= 1;
-    let header = support::bytes::crc32(&crc[..60]);
+    let header = crc32(&crc[..60]);
     put(&mut crc, 60, &header.to_le_bytes());
     let expected = u32::from_le_bytes(valid[56..60].try_into().unwrap());
     two.expect(&crc, 56, Flaw::Crc { expected, got: expected ^ 1 });
