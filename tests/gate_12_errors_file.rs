@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use lowrank::format::{Contents, StreamError, Tensor};
 use lowrank::train::{Clock, Moments, Optimizer, State};
 use lowrank::{Argument, Dtype, Error, Flaw, MatMut, Scale};
@@ -67,10 +69,13 @@ static STREAM: Function = Function { name: "Contents::stream", run: stream, docu
 
 fn stream(call: &Call, _: &mut [f32], act: bool) -> Outcome {
     let mut pieces = Vec::new();
-    let write = |contents: Contents<'_>| match contents.stream(|piece| Ok::<_, ()>(pieces.push(piece.to_vec()))) {
+    let mut sink = |piece: &[u8]| -> Result<(), Infallible> {
+        pieces.push(piece.to_vec());
+        Ok(())
+    };
+    let write = |contents: Contents<'_>| match contents.stream(&mut sink) {
         Ok(_) => Ok(()),
         Err(StreamError::Contents(error)) => Err(error),
-        Err(StreamError::Sink(())) => unreachable!("the sink did not fail"),
     };
     let result = if act { call.contents.borrowed(write) } else { Ok(()) };
     (result, format!("{pieces:?}"))

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use lowrank::format::{Contents, Layer, Outline, RandomState, StreamError, Tensor, encoded_len};
 use lowrank::train::{Optimizer, Trained};
-use lowrank::{AdapterFile, AdapterMut, Dtype, MatMut, Scale, Shape};
+use lowrank::{AdapterFile, AdapterMut, Dtype, MatMut, MatRef, Scale, Shape};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -313,6 +313,39 @@ fn lengths_are_known_before() {
             encoded_len(&outlines, metadata.len())
         });
         prop_assert_eq!(length, Some(written_down(contents).len()));
+        Ok(())
+    });
+}
+
+/// Numbers in memory, with gaps between their rows, are written as their bytes are.
+#[test]
+fn views_are_written_as_bytes() {
+    let strategy = (layers(), 0..5usize, any::<u64>());
+    for_all("views with gaps", strategy, |(layer, gap, seed)| {
+        let rng = &mut Rng(*seed);
+        let Shape { inputs, outputs, rank } = layer.shape();
+        let mut in_bytes = OwnedLayer { a: OwnedTensor::random(rng, Dtype::F32, rank, inputs), ..layer.clone() };
+        in_bytes.b = OwnedTensor::random(rng, Dtype::F32, outputs, rank);
+        let spread = |tensor: &OwnedTensor| -> Vec<f32> {
+            let row = |row: &[u32]| [row.iter().map(|&bits| f32::from_bits(bits)).collect(), vec![9.0; *gap]].concat();
+            numbers(tensor).chunks(tensor.cols).flat_map(row).collect()
+        };
+        let (a, b) = (spread(&in_bytes.a), spread(&in_bytes.b));
+        let in_memory = Layer {
+            a: MatRef::with_stride(&a, rank, inputs, inputs + gap).unwrap().into(),
+            b: MatRef::with_stride(&b, outputs, rank, rank + gap).unwrap().into(),
+            ..in_bytes.view()
+        };
+        let emit = |layer| {
+            let contents = Contents { layers: &[layer], metadata: "", fingerprint: 1, generation: 2 };
+            let mut out = vec![0xff; contents.encoded_len().unwrap()];
+            contents.emit(&mut out).map(|_| out)
+        };
+        prop_assert_eq!(emit(in_memory), emit(in_bytes.view()));
+        prop_assert!(in_memory.a.bytes().is_none() && in_memory.a.as_f32().is_some());
+        let mut decoded = vec![0.0; outputs * rank];
+        in_memory.b.decode(mat_mut(&mut decoded, outputs, rank)).unwrap();
+        prop_assert_eq!(bits(&decoded), numbers(&in_bytes.b));
         Ok(())
     });
 }

@@ -1,10 +1,8 @@
 //! How long everything is: the one computation of sizes, in checked 64-bit numbers, for reading, writing and planning.
 
 use super::header::HEADER;
-use super::table::{ENTRY, Entry, at};
-use super::{flawed, to_usize};
+use super::table::ENTRY;
 use crate::dtype::Dtype;
-use crate::error::{Error, Flaw};
 use crate::lora::Shape;
 use crate::train::{Optimizer, State, Trained};
 
@@ -155,29 +153,6 @@ impl Extent {
                 Some(Self { names: table, metadata: names_end, metadata_end, payload })
             }
             _ => None,
-        }
-    }
-}
-
-/// Where the name and the payload of the next layer have to start.
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Place {
-    pub name: u64,
-    pub payload: u64,
-}
-
-impl Place {
-    /// Checks that the layer's name and payload start here, and returns where those of the next one do.
-    pub(super) fn after(self, entry: &Entry, outline: &Outline, start: usize) -> Result<Self, Error> {
-        if u64::from(entry.name_at) != self.name {
-            return Err(flawed(start + at::NAME, Flaw::Offset { expected: to_usize(self.name) }));
-        }
-        if entry.payload_at != self.payload {
-            return Err(flawed(start + at::PAYLOAD, Flaw::Offset { expected: to_usize(self.payload) }));
-        }
-        match outline.payload().and_then(|bytes| self.payload.checked_add(bytes)) {
-            Some(payload) => Ok(Self { name: self.name + u64::from(entry.name_len), payload }),
-            None => Err(flawed(start + at::PAYLOAD, Flaw::Outside)),
         }
     }
 }
