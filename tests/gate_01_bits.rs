@@ -29,6 +29,11 @@ const DEPTHS: [usize; 21] = [15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95,
 /// Lengths at which a tile column of some backend ends, or an exchanged chunk.
 const WIDTHS: [usize; 12] = [11, 12, 13, 15, 16, 17, 23, 24, 25, 47, 48, 49];
 
+/// Outputs of one token: panels of 16, 32 and 48 side by side, with and without vectors of a narrower last one.
+const ROWS: [usize; 9] = [80, 96, 103, 112, 160, 176, 240, 400, 464];
+/// Depths that a copy of four lanes does not hold at once.
+const LONG: [usize; 2] = [772, 1540];
+
 impl Counts {
     fn compare(&mut self, operation: usize, got: &[f32], expected: &[f32], case: &dyn Fn() -> String) {
         if let Some(i) = first_difference(got, expected) {
@@ -144,6 +149,8 @@ fn edges(backend: Backend, counts: &mut Counts) {
         shapes.push((9, Shape::new(49, width, 2)));
         shapes.push((13, Shape::new(width, 33, 3)));
     }
+    shapes.extend(ROWS.map(|outputs| (1, Shape::new(5, outputs, 2))));
+    shapes.extend(LONG.into_iter().flat_map(|long| [(9, Shape::new(long, 5, 4)), (9, Shape::new(3, long, 4))]));
     for (at, (tokens, shape)) in shapes.into_iter().enumerate() {
         for data in DATA {
             for dropped in [false, true] {
