@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use lowrank::{
     Accum, Adapter, Backend, Backprop, Base, Dropout, Grads, MatMut, MatRef, Saved, Shape, backward, forward, merge,
+    pack,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ use proptest::test_runner::TestCaseError;
 use support::placed::{Placed, Placement};
 use support::random::{accums, for_all};
 use support::stage::{How, Layout, Stage};
-use support::{Data, Layer, Outputs, Rng, first_difference, mat, mat_mut};
+use support::{Data, Layer, Outputs, Rng, backends, first_difference, mat, mat_mut, report};
 
 /// A layer that is alive in each of its parts.
 fn layers(dropout: bool) -> impl Strategy<Value = Layer> {
@@ -202,4 +203,30 @@ fn memory_does_not_matter() {
         prop_assert!(stage.is_intact());
         equal("merge", &stage.merged(), &merged(layer, backend))
     });
+}
+
+/// A matrix that no cache holds is read in another way than its pieces.
+#[test]
+fn a_large_matrix_is_its_pieces() {
+    let (outputs, inputs) = (4120, 2048);
+    assert!(outputs * inputs >= 1 << 23);
+    let rng = &mut Rng(5);
+    let (w, x) = (Data::Finite.fill(rng, outputs * inputs), Data::Finite.fill(rng, inputs));
+    let adapter = Adapter { a: mat(&[], 0, inputs), b: mat(&[], outputs, 0), bias: None, scale: 0.0 };
+    for backend in backends() {
+        let mut panels = vec![0.0; w.len()];
+        let base = Base { weights: pack(backend, mat(&w, outputs, inputs), &mut panels).unwrap().into(), bias: None };
+        let run = |range: Range<usize>, y: &mut [f32]| {
+            let (base, adapter) = (base.outputs(range.clone()).unwrap(), adapter.outputs(range.clone()).unwrap());
+            let mut saved = Saved::inference(&mut [], adapter.shape(), 1).unwrap();
+            forward(backend, &base, &adapter, mat(&x, 1, inputs), mat_mut(y, 1, range.len()), &mut saved).unwrap();
+        };
+        let (mut whole, mut pieces) = (vec![f32::NAN; outputs], vec![f32::NAN; outputs]);
+        run(0..outputs, &mut whole);
+        for (at, piece) in pieces.chunks_mut(480).enumerate() {
+            run(480 * at..480 * at + piece.len(), piece);
+        }
+        assert_eq!(first_difference(&whole, &pieces), None, "{backend:?}");
+        report(2, format!("{backend:?}"), whole.len() as u64, "outputs of a large matrix", outputs as u64);
+    }
 }

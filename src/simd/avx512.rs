@@ -77,6 +77,12 @@ impl<R: Rounding> Simd for Avx512<R> {
     }
 
     #[inline(always)]
+    fn prefetch_outer(self, at: *const f32) {
+        // SAFETY: a prefetch does not access memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn unrelated(self, pointer: *const f32) -> *const f32 {
         super::unrelated(pointer)
     }

@@ -93,6 +93,10 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 
+    /// As [`prefetch`](Self::prefetch), into a cache behind the first.
+    #[inline(always)]
+    fn prefetch_outer(self, _at: *const f32) {}
+
     /// The same pointer, of which the compiler does not see how it came about. From pointers to the rows of a tile that it
     /// can relate it makes one pointer and a chain of additions, a cycle for each row, or a register for every row, which
     /// spill: 55 and 62 GFLOP/s instead of 79 on 12 rows of one vector (AVX2, Zen 4).
