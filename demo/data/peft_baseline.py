@@ -48,7 +48,7 @@ def make_optimizer(name, params, lr):
 
 
 def adapt(name, seed, data, lr, epochs, batch):
-    """Train one adapter; return the test accuracy after every epoch."""
+    """Train one adapter; return it, and the test accuracy after every epoch."""
     base, train_x, train_y, test_x, test_y = data
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["hidden", "output"])
@@ -67,7 +67,7 @@ def adapt(name, seed, data, lr, epochs, batch):
             optimizer.step()
         with torch.no_grad():
             history.append((model(test_x).argmax(1) == test_y).double().mean().item())
-    return history
+    return model, history
 
 
 def load_data():
@@ -89,6 +89,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, help="in place of the chosen one")
     parser.add_argument("--epochs", type=int, help="in place of the chosen number")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write the adapter of seed 0 there, as PEFT does")
     args = parser.parse_args()
     torch.set_num_threads(1)
     data = load_data()
@@ -98,6 +99,10 @@ def main():
         steps = epochs * (len(data[2]) // args.batch)
         print(f"{name}: lr {lr}, batch {args.batch}, {epochs} epochs, {steps} steps")
         runs = [adapt(name, seed, data, lr, epochs, args.batch) for seed in range(args.seeds)]
+        if args.save:
+            runs[0][0].save_pretrained(args.save)
+            (args.save / "README.md").unlink(missing_ok=True)
+        runs = [history for _, history in runs]
         print("  by seed     " + " ".join(f"{run[-1]:.2%}" for run in runs))
         print("  lowest, by epoch " + " ".join(f"{min(epoch):.3f}" for epoch in zip(*runs)))
 

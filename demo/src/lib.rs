@@ -40,7 +40,7 @@ pub use config::Config;
 pub use digest::Digest;
 pub use digits::{Digit, IMAGES, TEST_IMAGES, TRAINING_IMAGES, Turns, test_images, training_images};
 pub use error::Error;
-pub use network::{Layers, Network, Score, WEIGHTS};
+pub use network::{HIGHEST_RANK, Layers, Network, Score, WEIGHTS};
 pub use training::{StepReport, Training};
 
 /// Pixels of an image: inputs of the network.

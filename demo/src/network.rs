@@ -5,6 +5,9 @@ use lowrank::{Adapter, Argument, Backend, Base, MatRef, Saved, Shape, forward, p
 use crate::activations::{Activations, rows, rows_mut};
 use crate::{CLASSES, Digest, Digit, Error, HIDDEN, INPUTS, TEST_IMAGES, Turns, test_images};
 
+/// The highest rank of adapters that [`Network::score_adapted`] takes.
+pub const HIGHEST_RANK: usize = 16;
+
 /// Weights of both layers together, without biases.
 pub const WEIGHTS: usize = INPUTS * HIDDEN + HIDDEN * CLASSES;
 
@@ -118,16 +121,29 @@ impl<'a> Network<'a> {
     /// # Errors
     /// [`lowrank::Error`] when a layer has another shape than 64-48-10.
     pub fn score(&self, backend: Backend, turns: Turns) -> Result<Score, Error> {
+        let hidden = absent(Shape::new(INPUTS, HIDDEN, 0))?;
+        let output = absent(Shape::new(HIDDEN, CLASSES, 0))?;
+        self.score_adapted(backend, &Layers { hidden, output }, turns)
+    }
+
+    /// The score of this network with adapters of a rank of up to [`HIGHEST_RANK`].
+    ///
+    /// # Errors
+    /// [`lowrank::Error`] when a layer or its adapter has another shape, or a higher rank.
+    pub fn score_adapted(
+        &self,
+        backend: Backend,
+        adapters: &Layers<Adapter<'_>>,
+        turns: Turns,
+    ) -> Result<Score, Error> {
         let mut memory = [0.0; Activations::len(1)];
         let mut activations = Activations::cut(&mut memory, 1)?;
-        let shapes = Layers { hidden: Shape::new(INPUTS, HIDDEN, 0), output: Shape::new(HIDDEN, CLASSES, 0) };
-        let adapters = Layers { hidden: absent(shapes.hidden)?, output: absent(shapes.output)? };
-        let mut hidden = Saved::inference(&mut [], shapes.hidden, 1)?;
-        let mut output = Saved::inference(&mut [], shapes.output, 1)?;
+        let (mut memory, mut more) = ([0.0; HIGHEST_RANK], [0.0; HIGHEST_RANK]);
+        let (mut hidden, mut output) = (saved(&adapters.hidden, &mut memory)?, saved(&adapters.output, &mut more)?);
         Score::count(|image, logits| {
             activations.load(&[image], turns);
             let saved = Layers { hidden: &mut hidden, output: &mut output };
-            self.forward(backend, &adapters, 1, &mut activations, saved)?;
+            self.forward(backend, adapters, 1, &mut activations, saved)?;
             activations.copy_logits(logits);
             Ok(())
         })
@@ -183,6 +199,13 @@ fn halves(argument: Argument, buffer: &mut [f32]) -> Result<(&mut [f32], &mut [f
 fn absent(shape: Shape) -> Result<Adapter<'static>, Error> {
     let (a, b) = (MatRef::new(&[], 0, shape.inputs)?, MatRef::new(&[], shape.outputs, 0)?);
     Ok(Adapter { a, b, bias: None, scale: 0.0 })
+}
+
+/// What the forward pass of one image leaves in a layer.
+fn saved<'m>(adapter: &Adapter<'_>, memory: &'m mut [f32; HIGHEST_RANK]) -> Result<Saved<'m>, Error> {
+    let (shape, at_most) = (adapter.shape(), HIGHEST_RANK);
+    let too_many = lowrank::Error::TooMany { argument: Argument::Rank, at_most, got: shape.rank };
+    Ok(Saved::inference(memory.get_mut(..shape.rank).ok_or(too_many)?, shape, 1)?)
 }
 
 /// `max(x, 0)`
