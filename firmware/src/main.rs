@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+#[rustfmt::skip]
 mod adapter;
 
 use cortex_m as _;
