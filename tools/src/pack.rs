@@ -27,7 +27,8 @@ each tensor T of the adapter, T.exp_avg, T.exp_avg_sq and T.step in F32.
 
 Examples:
   lowrank pack my-adapter adapter.lowrank
-  lowrank pack my-adapter firmware.lowrank --strip --fingerprint base.safetensors --c-array adapter.c --rust adapter.rs
+  lowrank pack my-adapter known.lowrank --fingerprint base.safetensors
+  lowrank pack my-adapter fw.lowrank --strip --c-array fw.c --rust fw.rs
 
 Exit status: 0 done, 1 the work failed and nothing was written, 2 the command
 line is wrong.";

@@ -3,6 +3,7 @@
 //! For a tensor `T` of the adapter it holds `T.exp_avg` and `T.exp_avg_sq` in the shape of `T`, and `T.step`, one number,
 //! all in F32: what `optimizer.state_dict()["state"]` has for that parameter.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use lowrank::format::{Layer, Tensor, Training};
@@ -32,25 +33,18 @@ impl<'a> StateFile<'a> {
 
     /// Gives each layer its state; every tensor of the file has to belong to one.
     pub(crate) fn attach(&self, layers: &mut [Layer<'a>]) -> Result<(), Failure> {
-        let mut used = 0;
+        let mut used = HashSet::new();
         for layer in layers {
-            let (training, tensors) = self.training(layer)?;
-            layer.training = Some(training);
-            used += tensors;
+            layer.training = Some(self.training(layer, &mut used)?);
         }
-        let names = self.metadata.offset_keys();
-        if used == names.len() {
-            return Ok(());
+        match self.metadata.offset_keys().iter().find(|name| !used.contains(*name)) {
+            None => Ok(()),
+            Some(other) => Err(self.flaw(other, "belongs to no A, B or bias of the adapter; leave it out".to_owned())),
         }
-        let flaw = format!(
-            "expected state of `A`, `B` and the bias of the adapter's layers only, got {} tensors",
-            names.len()
-        );
-        Err(Failure::State { path: self.path.clone(), tensor: names.into_iter().next().unwrap_or_default(), flaw })
     }
 
-    /// The state of a layer, and the number of tensors that it takes.
-    fn training(&self, layer: &Layer<'_>) -> Result<(Training<'a>, usize), Failure> {
+    /// The state of a layer; adds the names of its tensors to `used`.
+    fn training(&self, layer: &Layer<'_>, used: &mut HashSet<String>) -> Result<Training<'a>, Failure> {
         let ParameterNames { a, b, bias } = parameter_names(layer.name);
         let shape = layer.shape();
         let has = |name: &str| self.metadata.info(&format!("{name}.exp_avg")).is_some();
@@ -62,19 +56,18 @@ impl<'a> StateFile<'a> {
             (true, b, vec![shape.outputs, shape.rank]),
             (trained.bias, bias, vec![shape.outputs]),
         ];
-        let mut used = 0;
         for (pair, (_, name, shape)) in moments.chunks_exact_mut(2).zip(&parameters).filter(|(_, (is, ..))| *is) {
-            pair[0] = self.moment(&format!("{name}.exp_avg"), shape)?;
-            pair[1] = self.moment(&format!("{name}.exp_avg_sq"), shape)?;
-            let step = self.step(&format!("{name}.step"))?;
+            let [first, second, count] = ["exp_avg", "exp_avg_sq", "step"].map(|part| format!("{name}.{part}"));
+            pair.copy_from_slice(&[self.moment(&first, shape)?, self.moment(&second, shape)?]);
+            let step = self.step(&count)?;
             if *steps.get_or_insert(step) != step {
                 let flaw = "expected as many steps as of the other parameters of the layer";
-                return Err(self.flaw(&format!("{name}.step"), flaw.to_owned()));
+                return Err(self.flaw(&count, flaw.to_owned()));
             }
-            used += 3;
+            used.extend([first, second, count]);
         }
         let clock = clock(steps.unwrap_or(0), self.betas);
-        Ok((Training { optimizer: Optimizer::AdamW, trained, clock, moments }, used))
+        Ok(Training { optimizer: Optimizer::AdamW, trained, clock, moments })
     }
 
     fn moment(&self, name: &str, shape: &[usize]) -> Result<Tensor<'a>, Failure> {

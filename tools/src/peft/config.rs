@@ -147,22 +147,16 @@ impl Config {
     }
 
     /// The factor `s` of a layer. An alpha that is no number of 32 bits becomes the factor itself.
-    ///
-    /// # Errors
-    /// [`PeftError::Scale`] when the factor is too large for f32.
-    pub fn scale(&self, layer: &str) -> Result<Scale, PeftError> {
-        let rank = self.rank(layer).0;
+    pub fn scale(&self, layer: &str) -> Scale {
+        let rank = f64::from(self.rank(layer).0);
         let alpha =
             self.alphas.iter().find(|(pattern, _)| pattern.matches(layer)).map_or(self.alpha, |(_, alpha)| *alpha);
-        let factor = alpha / if self.rank_stabilized { f64::from(rank).sqrt() } else { f64::from(rank) };
-        if !(factor as f32).is_finite() {
-            return Err(PeftError::Scale { layer: layer.to_owned(), got: factor });
+        match alpha as f32 {
+            exact if f64::from(exact) == alpha && self.rank_stabilized => Scale::RankStabilized(exact),
+            exact if f64::from(exact) == alpha => Scale::Alpha(exact),
+            _ if self.rank_stabilized => Scale::Direct((alpha / rank.sqrt()) as f32),
+            _ => Scale::Direct((alpha / rank) as f32),
         }
-        Ok(match alpha as f32 {
-            exact if f64::from(exact) != alpha => Scale::Direct(factor as f32),
-            exact if self.rank_stabilized => Scale::RankStabilized(exact),
-            exact => Scale::Alpha(exact),
-        })
     }
 }
 

@@ -93,7 +93,7 @@ fn agree(layer: &Layer<'_>, config: &Config) -> Result<(), PeftError> {
         Err(PeftError::Disagreement { layer: layer.name.to_owned(), field, table, config })
     };
     same("rank", rank.to_string(), config.rank(layer.name).0.to_string())?;
-    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name)?.factor(rank)))?;
+    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name).factor(rank)))?;
     same("dropout", number(layer.random.dropout), number(config.dropout))?;
     same("fan_in_fan_out", layer.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
     same("a bias of B", layer.b_bias.is_some().to_string(), config.b_bias.to_string())?;
