@@ -9,8 +9,8 @@ use super::pattern::Pattern;
 /// PEFT's file has about 1,500 bytes; patterns for every layer of a large model make it longer.
 const LONGEST: usize = 4 << 20;
 
-/// Integers up to this one are exact in binary64.
-const LARGEST_ALPHA: f64 = 9_007_199_254_740_992.0;
+/// Whole numbers up to this one are exact in binary64, 2⁵³.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Fields that say where an adapter comes from, where it goes or how it was made: they change no number of a layer, and
 /// travel with it.
@@ -147,16 +147,22 @@ impl Config {
     }
 
     /// The factor `s` of a layer. An alpha that is no number of 32 bits becomes the factor itself.
-    pub fn scale(&self, layer: &str) -> Scale {
+    ///
+    /// # Errors
+    /// [`PeftError::Scale`] when the factor is too large for 32 bits.
+    pub fn scale(&self, layer: &str) -> Result<Scale, PeftError> {
         let rank = f64::from(self.rank(layer).0);
         let alpha =
             self.alphas.iter().find(|(pattern, _)| pattern.matches(layer)).map_or(self.alpha, |(_, alpha)| *alpha);
-        match alpha as f32 {
-            exact if f64::from(exact) == alpha && self.rank_stabilized => Scale::RankStabilized(exact),
-            exact if f64::from(exact) == alpha => Scale::Alpha(exact),
-            _ if self.rank_stabilized => Scale::Direct((alpha / rank.sqrt()) as f32),
-            _ => Scale::Direct((alpha / rank) as f32),
+        let factor = alpha / if self.rank_stabilized { rank.sqrt() } else { rank };
+        if !(factor as f32).is_finite() {
+            return Err(PeftError::Scale { layer: layer.to_owned(), got: factor });
         }
+        Ok(match alpha as f32 {
+            exact if f64::from(exact) != alpha => Scale::Direct(factor as f32),
+            exact if self.rank_stabilized => Scale::RankStabilized(exact),
+            exact => Scale::Alpha(exact),
+        })
     }
 }
 
@@ -262,13 +268,14 @@ fn rank(field: &str, value: &Value) -> Result<u32, PeftError> {
 }
 
 fn alpha(field: &str, value: &Value) -> Result<f64, PeftError> {
-    let alpha = value.as_f64().ok_or_else(|| wrong_type(field, "a number", value))?;
-    let out_of_range = || PeftError::FieldRange {
-        field: field.to_owned(),
-        expected: "a number of at most 2^53 in magnitude",
-        got: value.to_string(),
-    };
-    if alpha.abs() <= LARGEST_ALPHA { Ok(alpha) } else { Err(out_of_range()) }
+    let expected = "a number";
+    let Value::Number(number) = value else { return Err(wrong_type(field, expected, value)) };
+    let alpha = number.as_f64().ok_or_else(|| wrong_type(field, expected, value))?;
+    if number.is_f64() || alpha.abs() <= LARGEST_WHOLE {
+        return Ok(alpha);
+    }
+    let expected = "a whole number of at most 2^53 in magnitude, or one with a decimal point";
+    Err(PeftError::FieldRange { field: field.to_owned(), expected, got: value.to_string() })
 }
 
 fn dropout(value: &Value) -> Result<f32, PeftError> {

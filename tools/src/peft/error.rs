@@ -258,6 +258,14 @@ pub enum PeftError {
     /// Nothing to read.
     #[error("adapter_model.safetensors: no adapter in it: expected at least one layer")]
     NoLayers,
+    /// The factor of a layer is too large for 32 bits.
+    #[error("adapter_config.json: layer `{layer}`: the scale {got:e} is out of the range of f32; lower lora_alpha")]
+    Scale {
+        /// The layer.
+        layer: String,
+        /// The factor.
+        got: f64,
+    },
     /// The configuration that an adapter file carries says something else than its table.
     #[error(
         "layer `{layer}`: {field} is {table} in the table, but {config} by the PEFT configuration in the metadata; \

@@ -3,7 +3,7 @@
 //! PEFT takes the first key for which Python's `re.match(rf"(.*\.)?({key})$", name)` holds. Keys are regular expressions
 //! of Python; those that mean the same here are taken, all others are refused.
 
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 /// The compiled expression must not take more than this many bytes.
 const SIZE_LIMIT: usize = 1 << 20;
@@ -20,6 +20,8 @@ impl Pattern {
     pub(super) fn new(key: &str) -> Result<Self, String> {
         Scan { rest: key.chars().peekable() }.run()?;
         let regex = RegexBuilder::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
+            // Names are ASCII wherever there are patterns.
+            .unicode(false)
             .size_limit(SIZE_LIMIT)
             .build()
             .map_err(|error| error.to_string().lines().last().unwrap_or("an error").to_owned())?;
@@ -30,9 +32,9 @@ impl Pattern {
         &self.key
     }
 
-    /// Whether the key matches a name of a layer: all of it, or what follows a dot.
+    /// Whether the key matches an ASCII name of a layer: all of it, or what follows a dot.
     pub(super) fn matches(&self, name: &str) -> bool {
-        self.regex.is_match(name)
+        self.regex.is_match(name.as_bytes())
     }
 }
 

@@ -198,7 +198,7 @@ impl<'n, 'a> Parts<'n, 'a> {
         self.check_biases(name, outputs, config)?;
         Ok(PeftLayer {
             name: name.to_owned(),
-            scale: config.scale(name),
+            scale: config.scale(name)?,
             a: a.tensor(rank, inputs)?,
             b: b.tensor(outputs, rank)?,
             bias: self.bias.map(|bias| bias.tensor(1, outputs)).transpose()?,

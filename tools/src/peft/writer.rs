@@ -93,7 +93,7 @@ fn agree(layer: &Layer<'_>, config: &Config) -> Result<(), PeftError> {
         Err(PeftError::Disagreement { layer: layer.name.to_owned(), field, table, config })
     };
     same("rank", rank.to_string(), config.rank(layer.name).0.to_string())?;
-    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name).factor(rank)))?;
+    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name)?.factor(rank)))?;
     same("dropout", number(layer.random.dropout), number(config.dropout))?;
     same("fan_in_fan_out", layer.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
     same("a bias of B", layer.b_bias.is_some().to_string(), config.b_bias.to_string())?;
@@ -152,8 +152,9 @@ fn alpha(layer: &Layer<'_>, rank_stabilized: bool) -> Value {
         scale => f64::from(scale.factor(rank)) * rank as f64,
     };
     // PEFT's alpha is a whole number wherever it can be one.
-    if alpha.fract() == 0.0 && alpha.abs() < 1e9 {
-        return Value::from(alpha as i64);
+    let whole = alpha as i64;
+    if (whole as f64).to_bits() == alpha.to_bits() && alpha.abs() < 1e9 {
+        return Value::from(whole);
     }
     Number::from_f64(alpha).map_or(Value::Null, Value::Number)
 }
