@@ -1,14 +1,23 @@
-//! Gate 15: training that was saved and resumed at any step gives the bits of training that was never interrupted.
+//! Gate 15: training that was saved and resumed at any step gives the bits of training that was never interrupted. Saved as
+//! plain memory, and as an adapter file.
 
 mod support;
 
+use lowrank::format::{AdapterFile, Contents, Layer, RandomState, Training};
 use lowrank::train::{AdamW, Clock, MeanLoss, Optimizer, Plan, Sgd, Trained, Work, init};
-use lowrank::{Backend, Backprop, Base, Dropout, Error, Shape, backward, forward};
+use lowrank::{Backend, Backprop, Base, Error, Scale, Shape, backward, forward};
 use support::{Data, Rng, backends, mat, mat_mut, report};
 
 const SHAPE: Shape = Shape::new(13, 7, 3);
 const TOKENS: usize = 5;
 const STEPS: u32 = 50;
+
+const TRAINED: Trained = Trained { a: true, bias: true };
+
+/// The random numbers of a step.
+fn random(step: u32) -> RandomState {
+    RandomState { seed: 9, step, stream: 0, dropout: 0.2 }
+}
 
 /// Everything that a run reads and does not change.
 struct Task {
@@ -20,24 +29,51 @@ struct Task {
     labels: Vec<u32>,
 }
 
+/// What a run changes, and all that is known after a restart.
+#[derive(Clone)]
+struct Run {
+    arena: Vec<f32>,
+    clock: Clock,
+    scale: f32,
+    random: RandomState,
+}
+
 impl Task {
-    fn plan(&self) -> Plan {
-        Plan::training(SHAPE, TOKENS, self.optimizer).with(Trained { a: true, bias: true })
+    fn new(backend: Backend, optimizer: Optimizer) -> Self {
+        let rng = &mut Rng(77);
+        Self {
+            backend,
+            optimizer,
+            w: Data::Finite.fill(rng, 7 * 13),
+            bias: Data::Finite.fill(rng, 7),
+            x: Data::Finite.fill(rng, TOKENS * 13),
+            labels: (0..TOKENS).map(|_| rng.below(7) as u32).collect(),
+        }
     }
 
-    fn start(&self, arena: &mut [f32]) -> Clock {
-        let mut work = self.plan().split(arena).unwrap();
+    fn plan(&self) -> Plan {
+        Plan::training(SHAPE, TOKENS, self.optimizer).with(TRAINED)
+    }
+
+    fn start(&self) -> Run {
+        let mut arena = vec![f32::NAN; self.plan().len()];
+        let mut work = self.plan().split(&mut arena).unwrap();
         init::kaiming_uniform(&mut work.adapter, 5, 0);
         work.adapter.bias.as_mut().unwrap().row_mut(0).copy_from_slice(&self.bias);
-        work.state.clock
+        let clock = work.state.clock;
+        Run { arena, clock, scale: 1.5, random: random(0) }
     }
 
-    /// One step on an arena, as after a restart: nothing but the arena, the clock and the number of the step is known.
-    fn step(&self, arena: &mut [f32], clock: &mut Clock, step: u32) -> Result<(), Error> {
-        let mut work = self.plan().split(arena)?;
-        work.state.clock = *clock;
-        work.adapter.scale = 1.5;
-        work.saved.set_dropout(Some(Dropout { p: 0.2, seed: 9, step, layer: 0, first_token: 0 }))?;
+    fn work<'r>(&self, run: &'r mut Run) -> Work<'r> {
+        let mut work = self.plan().split(&mut run.arena).unwrap();
+        (work.state.clock, work.adapter.scale) = (run.clock, run.scale);
+        work
+    }
+
+    fn step(&self, run: &mut Run) -> Result<(), Error> {
+        let dropout = run.random.dropout();
+        let mut work = self.work(run);
+        work.saved.set_dropout(dropout)?;
         let Work { adapter, grads, saved, state } = &mut work;
         let base = Base { weights: mat(&self.w, SHAPE.outputs, SHAPE.inputs).into(), bias: Some(&self.bias) };
         let x = mat(&self.x, TOKENS, SHAPE.inputs);
@@ -55,18 +91,53 @@ impl Task {
             }
             _ => Sgd { lr: 0.05, ..Sgd::DEFAULT }.step(self.backend, adapter, grads, state)?,
         }
-        *clock = state.clock;
+        run.clock = state.clock;
+        run.random.step += 1;
         Ok(())
+    }
+
+    /// After every step, from the start on.
+    fn uninterrupted(&self) -> Vec<Run> {
+        let mut run = self.start();
+        let mut saves = vec![run.clone()];
+        for _ in 0..STEPS {
+            self.step(&mut run).unwrap();
+            saves.push(run.clone());
+        }
+        saves
     }
 }
 
 /// What has to survive a restart: parameters and moments. Gradients and activations do not: they are painted over.
-fn restart(task: &Task, arena: &[f32]) -> Vec<f32> {
+fn through_memory(task: &Task, save: &Run) -> Run {
     let plan = task.plan();
     let (adapter, passing) = (plan.adapter_len().unwrap(), plan.grads_len().unwrap() + plan.saved_len().unwrap());
-    let mut copy = arena.to_vec();
-    copy[adapter..adapter + passing].fill(f32::NAN);
+    let mut copy = save.clone();
+    copy.arena[adapter..adapter + passing].fill(f32::NAN);
     copy
+}
+
+/// Everything comes from the file.
+fn through_file(task: &Task, save: &Run) -> Run {
+    let mut save = save.clone();
+    let (scale, random) = (Scale::Direct(save.scale), save.random);
+    let work = task.work(&mut save);
+    let training = Some(Training::of(&work.state, task.optimizer, TRAINED));
+    let layer = Layer { scale, training, random, ..Layer::of("layer", &work.adapter.as_ref()) };
+    let contents = Contents { layers: &[layer], metadata: "", fingerprint: 0, generation: random.step };
+    let mut bytes = vec![0xff; contents.encoded_len().unwrap()];
+    contents.emit(&mut bytes).unwrap();
+
+    let file = AdapterFile::parse(&bytes).unwrap();
+    let layer = file.find("layer").unwrap();
+    let training = layer.training.unwrap();
+    let mut arena = vec![f32::NAN; task.plan().len()];
+    let mut work =
+        Plan::training(layer.shape(), TOKENS, training.optimizer).with(training.trained).split(&mut arena).unwrap();
+    layer.load(&mut work.adapter).unwrap();
+    training.restore(&mut work.state).unwrap();
+    let (clock, scale) = (work.state.clock, work.adapter.scale);
+    Run { arena, clock, scale, random: layer.random }
 }
 
 fn bits(task: &Task, arena: &[f32]) -> Vec<u32> {
@@ -75,45 +146,35 @@ fn bits(task: &Task, arena: &[f32]) -> Vec<u32> {
     arena[..adapter].iter().chain(&arena[adapter + passing..]).map(|value| value.to_bits()).collect()
 }
 
-#[test]
-fn resumed_is_uninterrupted() {
+fn resumed_is_uninterrupted(what: &str, restart: fn(&Task, &Run) -> Run) {
     for backend in backends() {
         let mut count = 0;
         for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::AdamW] {
-            let rng = &mut Rng(77);
-            let task = Task {
-                backend,
-                optimizer,
-                w: Data::Finite.fill(rng, 7 * 13),
-                bias: Data::Finite.fill(rng, 7),
-                x: Data::Finite.fill(rng, TOKENS * 13),
-                labels: (0..TOKENS).map(|_| rng.below(7) as u32).collect(),
-            };
-            // The state of the run that is never interrupted, after every step.
-            let mut arena = vec![f32::NAN; task.plan().len()];
-            let mut clock = task.start(&mut arena);
-            let mut saves = vec![(arena.clone(), clock)];
-            for step in 0..STEPS {
-                task.step(&mut arena, &mut clock, step).unwrap();
-                saves.push((arena.clone(), clock));
-            }
-            let last = bits(&task, &arena);
-            assert_ne!(last, bits(&task, &saves[0].0), "{optimizer:?} did not train");
-            for (from, (save, clock)) in saves.iter().enumerate() {
-                let (mut arena, mut clock) = (restart(&task, save), *clock);
-                for step in from as u32..STEPS {
-                    task.step(&mut arena, &mut clock, step).unwrap();
-                    let (expected, expected_clock) = &saves[step as usize + 1];
-                    assert_eq!(
-                        bits(&task, &arena),
-                        bits(&task, expected),
-                        "{optimizer:?} {backend:?} from {from} at {step}"
-                    );
-                    assert_eq!(clock, *expected_clock);
+            let task = Task::new(backend, optimizer);
+            let saves = task.uninterrupted();
+            let (first, last) = (&saves[0], &saves[STEPS as usize]);
+            assert_ne!(bits(&task, &last.arena), bits(&task, &first.arena), "{optimizer:?} did not train");
+            for (from, save) in saves.iter().enumerate() {
+                let mut run = restart(&task, save);
+                for (step, expected) in saves.iter().enumerate().skip(from + 1) {
+                    task.step(&mut run).unwrap();
+                    let at = format!("{optimizer:?} {backend:?} from {from} at {step}");
+                    assert_eq!(bits(&task, &run.arena), bits(&task, &expected.arena), "{at}");
+                    assert_eq!((run.clock, run.random), (expected.clock, expected.random), "{at}");
                     count += 1;
                 }
             }
         }
-        report(15, format!("{backend:?}").as_str(), count, "steps of resumed runs", 3 * 50 * 51 / 2);
+        report(15, format!("{backend:?}"), count, &format!("steps of runs resumed from {what}"), 3 * 50 * 51 / 2);
     }
+}
+
+#[test]
+fn from_memory() {
+    resumed_is_uninterrupted("memory", through_memory);
+}
+
+#[test]
+fn from_a_file() {
+    resumed_is_uninterrupted("a file", through_file);
 }

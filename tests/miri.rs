@@ -15,7 +15,8 @@
 
 mod support;
 
-use lowrank::{Accum, Backend, Dropout, Error, Shape, reference, selftest};
+use lowrank::{Accum, AdapterFile, Backend, Dropout, Dtype, Error, MatRef, Shape, reference, selftest};
+use support::files::{Lying, halves, two_layers};
 use support::placed::{Placed, Placement};
 use support::stage::{How, Layout, Stage};
 use support::{Data, Layer, Outputs, backends, first_difference, lanes, mat_mut, report};
@@ -122,4 +123,29 @@ fn errors_are_defined() {
         let mut out = layer.old_outputs(Data::Finite, 1);
         assert_eq!(layer.run(backend, &layer.base(), Accum::Replace, &mut out), Err(Error::DeadAdapter));
     }
+}
+
+/// Files at every address modulo 16, whole and cut short.
+#[test]
+fn files_are_defined() {
+    let mut count = 0;
+    for contents in [two_layers(), halves()] {
+        let bytes = contents.file();
+        for remainder in [0, 1, 2, 4, 7, 12] {
+            let lying = Lying::new(&bytes, remainder);
+            let file = AdapterFile::parse(lying.bytes()).unwrap();
+            for layer in file.layers() {
+                let in_place = [layer.a.as_f32(), layer.b.as_f32()];
+                let aligned = remainder % 4 == 0 && layer.a.dtype() == Dtype::F32;
+                assert_eq!(in_place.map(|matrix| matrix.is_some()), [aligned; 2]);
+                let sum = |matrix: MatRef<'_>| (0..matrix.rows()).flat_map(|i| matrix.row(i)).sum::<f32>();
+                std::hint::black_box(in_place.map(|matrix| matrix.map(sum)));
+            }
+            count += 1;
+        }
+        for length in [0, 63, 64, 200, bytes.len() - 1] {
+            assert!(AdapterFile::parse(Lying::new(&bytes[..length], 3).bytes()).is_err());
+        }
+    }
+    report(8, "files", count, "files without undefined behaviour", 12);
 }

@@ -1,6 +1,7 @@
 //! What the fuzz targets run. A target is one line; a case describes itself (`Debug`) and checks itself.
 
 pub mod data;
+pub mod file;
 pub mod in_place;
 pub mod layer;
 pub mod losses;

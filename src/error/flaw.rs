@@ -150,18 +150,18 @@ fn name(fields: &[Name], at: usize) -> &'static str {
 }
 
 impl Flaw {
-    /// Whether it can only be about a field of the header or of the layer table.
+    /// Whether it is about a field of the header or of the layer table.
     const fn is_in_a_table(self) -> bool {
         !matches!(self, Flaw::Truncated { .. } | Flaw::Utf8 | Flaw::Padding { .. })
     }
 
     pub(super) fn describe(self, at: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File: byte {at}")?;
-        if at < HEADER {
-            write!(f, " ({})", name(&HEADER_FIELDS, at))?;
-        } else if self.is_in_a_table() {
-            let (layer, at) = ((at - HEADER) / ENTRY, (at - HEADER) % ENTRY);
-            write!(f, " (layer {layer}, {})", name(&ENTRY_FIELDS, at))?;
+        if self.is_in_a_table() {
+            match at.checked_sub(HEADER) {
+                None => write!(f, " ({})", name(&HEADER_FIELDS, at))?,
+                Some(at) => write!(f, " (layer {}, {})", at / ENTRY, name(&ENTRY_FIELDS, at % ENTRY))?,
+            }
         }
         match self {
             Flaw::Truncated { expected } => write!(f, ": the end; a file has at least {expected} bytes"),

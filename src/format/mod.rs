@@ -49,12 +49,12 @@
 //! ```
 #![doc = include_str!("format.md")]
 
-mod crc;
+pub(crate) mod crc;
 mod emit;
 mod extent;
 mod fields;
 mod fingerprint;
-mod header;
+pub(crate) mod header;
 mod layer;
 mod parse;
 mod table;

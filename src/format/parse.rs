@@ -1,9 +1,9 @@
 //! From bytes to layers.
 
 use super::crc::Crc;
-use super::extent::{Extent, PARTS, Part, Place, aligned};
+use super::extent::{Extent, PARTS, Part, aligned};
 use super::header::{self, HEADER, Header};
-use super::table::{self, ENTRY, Entry, Key, Meaning};
+use super::table::{self, ENTRY, Entry, Key, Meaning, Place};
 use super::{Layer, Tensor, Training, all_zero, flawed, to_usize};
 use crate::error::{Error, Flaw};
 
@@ -22,7 +22,7 @@ impl<'a> AdapterFile<'a> {
     /// they are.
     ///
     /// # Errors
-    /// [`Error::File`]: the first flaw and where it is.
+    /// [`Error::File`]: where the file is wrong, and how.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let Some(first) = bytes.first_chunk::<HEADER>() else {
             return Err(flawed(bytes.len(), Flaw::Truncated { expected: HEADER }));
@@ -32,7 +32,7 @@ impl<'a> AdapterFile<'a> {
             return Err(flawed(header::at::LENGTH, Flaw::Length { expected: bytes.len() }));
         }
         let file = Self { bytes, header, extent: extent(&header)? };
-        let expected = Crc::of(bytes.get(HEADER..).unwrap_or(&[]));
+        let expected = Crc::of(file.part(HEADER as u64, header.length).unwrap_or(&[]));
         if header.payload_crc != expected {
             return Err(flawed(header::at::PAYLOAD_CRC, Flaw::Crc { expected, got: header.payload_crc }));
         }
@@ -66,11 +66,12 @@ impl<'a> AdapterFile<'a> {
         let entry = self.entry(index)?;
         let Meaning { outline, scale, clock, fan_in_fan_out, random } = entry.meaning(0).ok()?;
         let mut rest = self.bytes.get(usize::try_from(entry.payload_at).ok()?..)?;
-        let mut tensors = [Tensor::EMPTY; PARTS];
-        for (tensor, part) in tensors.iter_mut().zip(outline.parts()) {
-            *tensor = cut(&mut rest, part)?;
+        let mut next = |index| cut(&mut rest, outline.part(index));
+        let (a, b, bias, b_bias) = (next(0)?, next(1)?, next(2)?, next(3)?);
+        let mut moments = [Tensor::EMPTY; 6];
+        for (moment, index) in moments.iter_mut().zip(4..) {
+            *moment = next(index)?;
         }
-        let [a, b, bias, b_bias, moments @ ..] = tensors;
         Some(Layer {
             name: self.text(u64::from(entry.name_at), entry.name_len)?,
             id: entry.id,
@@ -92,7 +93,7 @@ impl<'a> AdapterFile<'a> {
             let middle = low + (high - low) / 2;
             if self.name(&self.entry(middle)?) < name.as_bytes() { low = middle + 1 } else { high = middle }
         }
-        self.layer(low).filter(|layer| layer.name == name)
+        if self.name(&self.entry(low)?) == name.as_bytes() { self.layer(low) } else { None }
     }
 
     /// The first layer with this id. It looks at one after the other.
@@ -102,12 +103,21 @@ impl<'a> AdapterFile<'a> {
     }
 
     fn entry(&self, index: usize) -> Option<Entry> {
-        let entries = self.part(HEADER as u64, self.extent.names)?;
-        entries.as_chunks::<ENTRY>().0.get(index).map(|bytes| Entry::read(bytes))
+        let start = HEADER as u64 + ENTRY as u64 * u64::from(u32::try_from(index).ok()?);
+        let end = start + ENTRY as u64;
+        if end > self.extent.names {
+            return None;
+        }
+        Some(Entry::read(self.part(start, end)?))
     }
 
     fn part(&self, from: u64, to: u64) -> Option<&'a [u8]> {
-        self.bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
+        let part = self.bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)?;
+        #[cfg(test)]
+        {
+            tests::look_at(part);
+        }
+        Some(part)
     }
 
     fn text(&self, at: u64, len: u32) -> Option<&'a str> {
@@ -162,8 +172,8 @@ impl<'a> AdapterFile<'a> {
 
     fn check_padding(&self, payload: u64, meaning: &Meaning) -> Result<(), Error> {
         let mut at = payload;
-        for part in meaning.outline.parts() {
-            let end = at + part.bytes().unwrap_or(0);
+        for index in 0..PARTS {
+            let end = at + meaning.outline.part(index).bytes().unwrap_or(0);
             at = aligned(end).unwrap_or(end);
             self.check_zeros(end, at)?;
         }
@@ -175,17 +185,16 @@ impl<'a> AdapterFile<'a> {
     }
 }
 
-/// Where the parts of a file start that its header speaks of, all of which are inside.
+/// Where the parts of a file start that its header speaks of. They lie within the file.
 fn extent(header: &Header) -> Result<Extent, Error> {
-    let ends = [(header::at::LAYERS, 0, 0), (header::at::NAMES, header.names, 0)];
-    let all = (header::at::METADATA, header.names, header.metadata);
-    for (at, names, metadata) in ends.into_iter().chain([all]) {
-        match Extent::new(header.layers, names, metadata) {
-            Some(extent) if extent.payload <= header.length => {}
-            _ => return Err(flawed(at, Flaw::Outside)),
-        }
-    }
-    Extent::new(header.layers, header.names, header.metadata).ok_or(flawed(header::at::METADATA, Flaw::Outside))
+    let Header { layers, names, metadata, length, .. } = *header;
+    let within = |at, names, metadata| {
+        let extent = Extent::new(layers, names, metadata).filter(|extent| extent.payload <= length);
+        extent.ok_or(flawed(at, Flaw::Outside))
+    };
+    within(header::at::LAYERS, 0, 0)?;
+    within(header::at::NAMES, names, 0)?;
+    within(header::at::METADATA, names, metadata)
 }
 
 /// The first bytes as a tensor, without the padding behind them.
@@ -207,9 +216,9 @@ impl<'a> Iterator for Layers<'a> {
     type Item = Layer<'a>;
 
     fn next(&mut self) -> Option<Layer<'a>> {
-        let layer = self.file.layer(self.next)?;
-        self.next += 1;
-        Some(layer)
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        self.file.layer(index)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -219,3 +228,67 @@ impl<'a> Iterator for Layers<'a> {
 }
 
 impl ExactSizeIterator for Layers<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Contents;
+    use crate::{MatRef, Scale};
+    use core::cell::Cell;
+    use std::{println, string::String, vec, vec::Vec};
+
+    std::thread_local! {
+        static LOOKED_AT: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn look_at(part: &[u8]) {
+        LOOKED_AT.set(LOOKED_AT.get() + part.len() as u64);
+    }
+
+    /// How many bytes are handed out to be looked at, the same byte as often as it is, while something runs.
+    fn looks<T>(run: impl FnOnce() -> T) -> (u64, T) {
+        let before = LOOKED_AT.get();
+        let result = run();
+        (LOOKED_AT.get() - before, result)
+    }
+
+    /// Layers whose names are the longest for their number: all begin alike.
+    fn file(layers: u32, name: usize) -> Vec<u8> {
+        let names: Vec<String> = (0..layers).map(|i| std::format!("{}{i:06}", "a".repeat(name))).collect();
+        let one = MatRef::from_rows(&[[1.0]]);
+        let adapter = crate::Adapter { a: one, b: one, bias: None, scale: 1.0 };
+        let layers: Vec<Layer<'_>> =
+            names.iter().map(|name| Layer { scale: Scale::Alpha(1.0), ..Layer::of(name, &adapter) }).collect();
+        let contents = Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+        let mut bytes = vec![0; contents.encoded_len().unwrap()];
+        contents.emit(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn time_is_linear_in_the_length() {
+        for (layers, name) in [(1, 0), (10, 100), (1000, 0), (100_000, 0), (10_000, 90), (100, 100_000)] {
+            let bytes = file(layers, name);
+            let length = bytes.len() as u64;
+            let (looks, parsed) = looks(|| AdapterFile::parse(&bytes));
+            println!("gate 17 linear: {looks} bytes looked at, {layers} layers in {length} bytes");
+            assert_eq!(parsed.unwrap().layers().len(), layers as usize);
+            // The checksum looks at every byte once, the checks of the fields, and those of the names, which meet both their
+            // neighbours, at what is left.
+            assert!((length - 64..=4 * length).contains(&looks));
+        }
+    }
+
+    #[test]
+    fn finding_is_a_binary_search() {
+        let bytes = file(100_000, 0);
+        let file = AdapterFile::parse(&bytes).unwrap();
+        for index in [0, 1, 49_999, 99_999] {
+            let (looks, layer) = looks(|| file.find(&std::format!("{index:06}")).unwrap());
+            assert_eq!(layer.name, std::format!("{index:06}"));
+            // 17 halvings of an entry and a name each, and the layer.
+            assert!(looks <= 19 * (96 + 6), "{looks}");
+        }
+        assert!(file.find("none").is_none());
+    }
+}

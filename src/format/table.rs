@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use super::extent::{Outline, narrow};
 use super::fields::{Fields, Read, Write};
-use super::{Layer, RandomState, Training, flawed};
+use super::{Layer, RandomState, Training, flawed, to_usize};
 use crate::dtype::Dtype;
 use crate::error::{Error, Flaw};
 use crate::lora::{Scale, Shape};
@@ -86,6 +86,29 @@ impl Key<'_> {
             Some((Ordering::Greater, _)) => Err(flawed(start + at::NAME, Flaw::Order)),
             Some((Ordering::Equal, id)) if id >= self.id => Err(flawed(start + at::ID, Flaw::Order)),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Where the name and the payload of the next layer have to start.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Place {
+    pub name: u64,
+    pub payload: u64,
+}
+
+impl Place {
+    /// Checks that the layer's name and payload start here, and returns where those of the next one do.
+    pub(super) fn after(self, entry: &Entry, outline: &Outline, start: usize) -> Result<Self, Error> {
+        if u64::from(entry.name_at) != self.name {
+            return Err(flawed(start + at::NAME, Flaw::Offset { expected: to_usize(self.name) }));
+        }
+        if entry.payload_at != self.payload {
+            return Err(flawed(start + at::PAYLOAD, Flaw::Offset { expected: to_usize(self.payload) }));
+        }
+        match outline.payload().and_then(|bytes| self.payload.checked_add(bytes)) {
+            Some(payload) => Ok(Self { name: self.name + u64::from(entry.name_len), payload }),
+            None => Err(flawed(start + at::PAYLOAD, Flaw::Outside)),
         }
     }
 }

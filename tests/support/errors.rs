@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lowrank::train::{AdamW, InPlace, Sgd};
+use lowrank::train::{AdamW, InPlace, Optimizer, Sgd, Trained};
 use lowrank::{
-    Accum, Adapter, AdapterMut, Argument, Backend, Backprop, Base, Error, Grads, MatMut, MatRef, Saved, Shape, forward,
-    input_grads,
+    Accum, Adapter, AdapterMut, Argument, Backend, Backprop, Base, Dtype, Error, Grads, MatMut, MatRef, Saved, Shape,
+    forward, input_grads,
 };
 
+use super::files::{OwnedContents, OwnedLayer};
 use super::{Data, Rng, mat, mat_mut, report};
 
 pub type Size = (usize, usize);
@@ -60,6 +61,21 @@ pub struct Call {
     pub labels: Vec<u32>,
     pub targets: Size,
     pub loss_grad: Size,
+    pub contents: OwnedContents,
+    /// Bytes for a file.
+    pub room: usize,
+}
+
+/// A layer of [`SHAPE`] with everything that an adapter and a state can hold, and a second one.
+fn contents() -> OwnedContents {
+    let rng = &mut Rng(3);
+    let first = OwnedLayer::new("fc1", SHAPE, Dtype::F32, rng).with_bias(Dtype::F32, rng).training(
+        Optimizer::AdamW,
+        Trained { a: true, bias: true },
+        rng,
+    );
+    let second = OwnedLayer::new("fc2", Shape::new(2, 2, 1), Dtype::F16, rng).with_b_bias(Dtype::F32, rng);
+    OwnedContents { layers: vec![first, second], ..OwnedContents::default() }
 }
 
 impl Default for Call {
@@ -97,6 +113,8 @@ impl Default for Call {
             labels: vec![0, 3],
             targets: (TOKENS, OUTPUTS),
             loss_grad: (TOKENS, OUTPUTS),
+            contents: contents(),
+            room: 1024,
         }
     }
 }
@@ -323,13 +341,13 @@ pub fn succeeds(function: &Function, writes: bool, prepare: impl Fn(&mut Call)) 
     assert_eq!(before != after || state_before != state_after, writes, "{}", function.name);
 }
 
-/// The text names the argument and all numbers, and is short enough to be read.
+/// The text names the argument and all numbers, and is short enough to be read. A flaw of a file has words of its own.
 fn explains(error: &Error) {
     let text = error.to_string();
     assert!(text.len() <= 100, "a long story: {text}");
     let debug = format!("{error:?}");
     for word in debug.split([' ', ',', '{', '}', ':']).filter(|word| !word.is_empty()).skip(1) {
-        let field = word.starts_with(|c: char| c.is_lowercase());
+        let field = word.starts_with(|c: char| c.is_lowercase() || debug.starts_with("File") && c.is_uppercase());
         assert!(field || text.contains(word.trim_end_matches(".0")), "'{text}' does not mention {word} of {debug}");
     }
     assert!(!text.contains('{') && text.contains(' '), "'{text}' is no sentence");

@@ -2,7 +2,7 @@
 
 use lowrank::format::{Contents, Layer, RandomState, Tensor, Training};
 use lowrank::train::{Clock, Optimizer, Trained};
-use lowrank::{Dtype, Scale, Shape};
+use lowrank::{AdapterFile, Dtype, Scale, Shape};
 
 use super::Rng;
 
@@ -175,6 +175,16 @@ pub fn many_layers() -> OwnedContents {
     let layer = |id| OwnedLayer { id, ..OwnedLayer::new("", Shape::new(1, 1, 1), Dtype::F32, rng) };
     let layers = (0..9).map(layer).collect();
     OwnedContents { layers, metadata: "größer als nichts".to_owned(), ..OwnedContents::default() }
+}
+
+/// What was parsed, written again.
+pub fn emitted_again(file: &AdapterFile<'_>) -> Vec<u8> {
+    let layers: Vec<Layer<'_>> = file.layers().collect();
+    let (fingerprint, generation) = (file.fingerprint(), file.generation());
+    let contents = Contents { layers: &layers, metadata: file.metadata(), fingerprint, generation };
+    let mut bytes = vec![0xff; contents.encoded_len().unwrap()];
+    assert_eq!(contents.emit(&mut bytes), Ok(bytes.len()));
+    bytes
 }
 
 /// Bytes at an address of this remainder modulo 16.

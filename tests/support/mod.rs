@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every gate uses its own part")]
 #![allow(unreachable_pub, reason = "a module of each gate, which is a binary")]
 
+pub mod bytes;
 pub mod errors;
 pub mod files;
 pub mod oracle;

@@ -91,7 +91,8 @@ impl Base {
         Some(Stored { name: key, shard, info: shard.metadata.info(name)? })
     }
 
-    /// The tensor with a name that ends in this one behind a dot, if there is only one: a hint for errors.
+    /// The tensor with a name that ends in this one behind a dot, or starts in the middle of it, if there is only one: a
+    /// hint for errors.
     pub(crate) fn with_suffix(&self, name: &str) -> Option<&str> {
         let dotted = format!(".{name}");
         let mut found =

@@ -120,7 +120,7 @@ impl Pack {
         self.naming.fingerprint(layers, &Base::open(path)?)
     }
 
-    /// All files, or none.
+    /// All files are complete before the first of them gets its name.
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let draft = |path: &PathBuf, text: &[u8]| -> Result<Draft, Failure> {
             let mut draft = Draft::new(path, self.force)?;

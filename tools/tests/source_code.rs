@@ -43,7 +43,7 @@ fn the_c_array_is_the_file() {
 fn the_rust_static_is_the_file() {
     let (room, len) = packed();
     let main = format!(
-        "//! x\nmod a;\nuse std::io::Write;\nfn main() {{\n    let file: &'static [u8; {len}] = a::MY_ADAPTER;\n    \
+        "//! A program.\ninclude!(\"a.rs\");\nconst _: () = assert!(align_of::<Aligned>() == 16);\nuse std::io::Write;\nfn main() {{\n    let file: &'static [u8; {len}] = MY_ADAPTER;\n    \
          assert_eq!(file.as_ptr().addr() % 16, 0);\n    std::io::stdout().write_all(file).unwrap();\n}}\n"
     );
     std::fs::write(room.path("main.rs"), main).unwrap();

@@ -3,7 +3,7 @@
 //! PEFT takes the first key for which Python's `re.match(rf"(.*\.)?({key})$", name)` holds. Keys are regular expressions
 //! of Python; those that mean the same here are taken, all others are refused.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 
 /// The compiled expression must not take more than this many bytes.
 const SIZE_LIMIT: usize = 1 << 20;
@@ -20,8 +20,6 @@ impl Pattern {
     pub(super) fn new(key: &str) -> Result<Self, String> {
         Scan { rest: key.chars().peekable() }.run()?;
         let regex = RegexBuilder::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
-            // Names are ASCII wherever there are patterns.
-            .unicode(false)
             .size_limit(SIZE_LIMIT)
             .build()
             .map_err(|error| error.to_string().lines().last().unwrap_or("an error").to_owned())?;
@@ -34,17 +32,17 @@ impl Pattern {
 
     /// Whether the key matches an ASCII name of a layer: all of it, or what follows a dot.
     pub(super) fn matches(&self, name: &str) -> bool {
-        self.regex.is_match(name.as_bytes())
+        self.regex.is_match(name)
     }
 }
 
 /// A key that matches this name and no other.
 pub(super) fn exactly(name: &str) -> String {
     // Without the `^`, names that end in this one behind a dot would match as well.
-    format!("^{}", regex::escape(name))
+    format!("^{}", regex_lite::escape(name))
 }
 
-/// Goes through a key, and finds what Python and the crate `regex` read in different ways.
+/// Goes through a key, and finds what Python and `regex-lite` read in different ways.
 struct Scan<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
 }
@@ -77,7 +75,7 @@ impl Scan<'_> {
     fn escape(&mut self) -> Result<(), String> {
         match self.rest.next() {
             Some('d' | 'w') => Ok(()),
-            // Python and `regex` agree that escaped punctuation is itself, except for these.
+            // Python and `regex-lite` agree that escaped punctuation is itself, except for these.
             Some(c) if c.is_ascii_punctuation() && !matches!(c, '<' | '>') => Ok(()),
             Some(c) => Err(format!("the escape `\\{c}`")),
             None => Err("a `\\` at its end".into()),
@@ -92,7 +90,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// `[` was there. Nested and combined sets are sets in `regex` and plain characters in Python.
+    /// `[` was there. Nested and combined sets are sets in regular expressions of Rust and plain characters in Python.
     fn class(&mut self) -> Result<(), String> {
         self.rest.next_if_eq(&'^');
         let (mut empty, mut last) = (true, None);

@@ -120,7 +120,7 @@ fn from_table(layers: &[Layer<'_>]) -> Result<Map<String, Value>, PeftError> {
     let (rank, rank_pattern) = usual_and_others(layers, &ranks);
     let (alpha, alpha_pattern) = usual_and_others(layers, &alphas);
     let any_bias = layers.iter().any(|layer| layer.bias.is_some());
-    let names: Vec<_> = layers.iter().map(|layer| regex::escape(layer.name)).collect();
+    let names: Vec<_> = layers.iter().map(|layer| regex_lite::escape(layer.name)).collect();
     let fields = json!({
         "alpha_pattern": alpha_pattern,
         "bias": if any_bias { "lora_only" } else { "none" },
