@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lowrank_demo::{Config, Digest, Network, Score, TRAINING_IMAGES, Training, Turns, WEIGHTS};
+use lowrank::Scale;
+use lowrank::format::{Contents, Fingerprint, Layer};
+use lowrank_demo::{Config, Digest, Layers, Network, Score, TRAINING_IMAGES, Training, Turns, WEIGHTS};
 
 use crate::options::Options;
 
@@ -20,6 +22,8 @@ pub(crate) struct Outcome {
     pub digest: Digest,
     /// Of the frozen network, the same before and after.
     pub base: Digest,
+    /// An adapter file with the layers `hidden` and `output`.
+    pub adapters: Vec<u8>,
     pub duration: Duration,
 }
 
@@ -38,7 +42,7 @@ pub(crate) enum Failure {
         before: Digest,
         after: Digest,
     },
-    Plot(PathBuf, std::io::Error),
+    Write(PathBuf, std::io::Error),
     Output(std::io::Error),
 }
 
@@ -55,7 +59,7 @@ impl fmt::Display for Failure {
             Failure::BaseChanged { before, after } => {
                 write!(f, "the frozen network has changed: expected the digest {before}, got {after}")
             }
-            Failure::Plot(path, error) => write!(f, "cannot write the plot {}: {error}", path.display()),
+            Failure::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             Failure::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }
@@ -75,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     let mut weights = vec![0.0; WEIGHTS];
     let merged = network.merged(backend, &training.adapters(), &mut weights)?;
     let digest = training.digest();
+    let adapters = adapter_file(&training, &config)?;
     let mut scores = |turns| -> Result<Scores, Failure> {
         let before = network.score(backend, turns)?;
         Ok(Scores { before, after: training.score(turns)?, merged: merged.score(backend, turns)? })
@@ -85,7 +90,21 @@ pub(crate) fn run(options: &Options) -> Result<Outcome, Failure> {
     if after != base {
         return Err(Failure::BaseChanged { before: base, after });
     }
-    Ok(Outcome { config, packed, losses, rotated, upright, digest, base, duration: start.elapsed() })
+    Ok(Outcome { config, packed, losses, rotated, upright, digest, base, adapters, duration: start.elapsed() })
+}
+
+/// What a device keeps of all this.
+fn adapter_file(training: &Training<'_>, config: &Config) -> Result<Vec<u8>, lowrank_demo::Error> {
+    let Layers { hidden, output } = training.adapters();
+    let scale = Scale::Alpha(config.alpha);
+    let layers = [Layer { scale, ..Layer::of("hidden", &hidden) }, Layer { scale, ..Layer::of("output", &output) }];
+    let mut fingerprint = Fingerprint::new();
+    fingerprint.base(&training.network().hidden);
+    fingerprint.base(&training.network().output);
+    let contents = Contents { layers: &layers, metadata: "", fingerprint: fingerprint.finish(), generation: 1 };
+    let mut bytes = vec![0; contents.encoded_len()?];
+    contents.emit(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// All steps; says how far it is where somebody watches.

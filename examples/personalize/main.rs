@@ -32,7 +32,10 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let outcome = adapt::run(options)?;
     if let Some(path) = &options.plot {
-        std::fs::write(path, svg::draw(&outcome)).map_err(|error| Failure::Plot(path.clone(), error))?;
+        std::fs::write(path, svg::draw(&outcome)).map_err(|error| Failure::Write(path.clone(), error))?;
+    }
+    if let Some(path) = &options.save_adapter {
+        std::fs::write(path, &outcome.adapters).map_err(|error| Failure::Write(path.clone(), error))?;
     }
     let text = if options.json { json::write(&outcome) } else { report::write(&outcome) };
     std::io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)

@@ -65,6 +65,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
 
+    /// Write the trained adapters as an adapter file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_adapter: Option<PathBuf>,
+
     /// Print one JSON object instead of the report
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@ pub mod layer;
 pub mod losses;
 pub mod misfit;
 pub mod optimizers;
+pub mod peft;
 pub mod train;
 pub mod views;
 

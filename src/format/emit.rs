@@ -3,7 +3,7 @@
 use core::convert::Infallible;
 
 use super::crc::Crc;
-use super::extent::{ALIGN, Extent, PARTS, Part, addressable, narrow};
+use super::extent::{ALIGN, Extent, Outline, PARTS, addressable, narrow};
 use super::header::{self, HEADER, Header};
 use super::layer::is_empty;
 use super::table::{self, ENTRY, Entry, Key, Place};
@@ -91,9 +91,11 @@ impl Contents<'_> {
         self.layers.iter().try_for_each(|layer| out.put(layer.name.as_bytes()))?;
         out.put(self.metadata.as_bytes())?;
         out.pad()?;
-        for tensor in self.layers.iter().flat_map(Layer::tensors) {
-            tensor.each_bytes(|bytes| out.put(bytes))?;
-            out.pad()?;
+        for layer in self.layers {
+            for index in 0..PARTS {
+                layer.tensor(index).each_bytes(|bytes| out.put(bytes))?;
+                out.pad()?;
+            }
         }
         out.flush()
     }
@@ -149,7 +151,7 @@ impl<'a> Entries<'a> {
         entry.name_at = narrow(self.place.name).ok_or(flawed(self.start + table::at::NAME, Flaw::TooLarge))?;
         entry.payload_at = self.place.payload;
         let outline = entry.meaning(self.start)?.outline;
-        check_tensors(layer, &outline.parts(), self.start)?;
+        check_tensors(layer, &outline, self.start)?;
         let key = Key { name: layer.name.as_bytes(), id: layer.id };
         key.check_after(self.previous, self.start)?;
         self.previous = Some(key);
@@ -159,10 +161,11 @@ impl<'a> Entries<'a> {
 }
 
 /// Checks that the tensors are those of which the table will speak.
-fn check_tensors(layer: &Layer<'_>, parts: &[Part; PARTS], start: usize) -> Result<(), Error> {
+fn check_tensors(layer: &Layer<'_>, outline: &Outline, start: usize) -> Result<(), Error> {
     use table::at::{A, B, B_BIAS, BIAS, OPTIMIZER};
-    let fields = [A, B, BIAS, B_BIAS].into_iter().chain([OPTIMIZER; 6]);
-    for ((tensor, part), at) in layer.tensors().iter().zip(parts).zip(fields) {
+    for index in 0..PARTS {
+        let (tensor, part) = (layer.tensor(index), outline.part(index));
+        let at = [A, B, BIAS, B_BIAS].get(index).copied().unwrap_or(OPTIMIZER);
         let fail = |flaw| Err(flawed(start + at, flaw));
         let (rows, cols) = (tensor.rows(), tensor.cols());
         if is_empty((rows, cols)) && is_empty((part.rows, part.cols)) {

@@ -67,7 +67,7 @@ impl Part {
     }
 }
 
-/// Tensors of a layer at most.
+/// Tensors of a layer at most: `A`, `B`, the bias, the bias of `B`, and first and second moments of `A`, `B` and the bias.
 pub(super) const PARTS: usize = 10;
 
 impl Outline {
@@ -76,26 +76,30 @@ impl Outline {
         Self { name: name.len(), shape, a: dtype, b: dtype, bias: None, b_bias: None, training: None }
     }
 
-    /// The tensors in the order of the payload.
-    pub(super) const fn parts(&self) -> [Part; PARTS] {
+    /// Tensor number `index` of the payload, without rows if it is not there.
+    pub(super) const fn part(&self, index: usize) -> Part {
         let Shape { inputs, outputs, rank } = self.shape;
-        let (optimizer, trained) = match self.training {
-            Some(training) => training,
-            None => (Optimizer::Sgd, Trained::DEFAULT),
-        };
+        match index {
+            0 => Part { dtype: self.a, rows: rank, cols: inputs },
+            1 => Part { dtype: self.b, rows: outputs, cols: rank },
+            2 => optional(self.bias, outputs),
+            3 => optional(self.b_bias, outputs),
+            _ => self.moment(index),
+        }
+    }
+
+    const fn moment(&self, index: usize) -> Part {
+        let Some((optimizer, trained)) = self.training else { return optional(None, 0) };
         let [a1, a2, b1, b2, bias1, bias2] = State::pieces(self.shape, optimizer, trained);
-        [
-            Part { dtype: self.a, rows: rank, cols: inputs },
-            Part { dtype: self.b, rows: outputs, cols: rank },
-            optional(self.bias, outputs),
-            optional(self.b_bias, outputs),
-            moment(a1),
-            moment(a2),
-            moment(b1),
-            moment(b2),
-            moment(bias1),
-            moment(bias2),
-        ]
+        let (rows, cols) = match index {
+            4 => a1,
+            5 => a2,
+            6 => b1,
+            7 => b2,
+            8 => bias1,
+            _ => bias2,
+        };
+        Part { dtype: Dtype::F32, rows, cols }
     }
 
     /// Bytes of the payload. `None` when they are not countable, or the shape is none that a file can hold.
@@ -104,10 +108,9 @@ impl Outline {
         if !(storable(inputs) && storable(outputs) && storable(rank)) {
             return None;
         }
-        let parts = self.parts();
         let (mut sum, mut i) = (0u64, 0);
         while i < PARTS {
-            let Some(bytes) = parts[i].bytes() else { return None };
+            let Some(bytes) = self.part(i).bytes() else { return None };
             let Some(bytes) = aligned(bytes) else { return None };
             let Some(all) = sum.checked_add(bytes) else { return None };
             sum = all;
@@ -126,10 +129,6 @@ const fn optional(dtype: Option<Dtype>, cols: usize) -> Part {
         Some(dtype) => Part { dtype, rows: 1, cols },
         None => Part { dtype: Dtype::F32, rows: 0, cols },
     }
-}
-
-const fn moment((rows, cols): (usize, usize)) -> Part {
-    Part { dtype: Dtype::F32, rows, cols }
 }
 
 /// Where the parts of a file start.

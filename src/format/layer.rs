@@ -1,6 +1,6 @@
 //! A layer of an adapter file.
 
-use super::extent::{Outline, PARTS};
+use super::extent::Outline;
 use super::tensor::Tensor;
 use crate::error::{Argument, Error};
 use crate::lora::{Adapter, AdapterMut, Dropout, Scale, Shape};
@@ -186,10 +186,15 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    /// The tensors in the order of the payload, as in [`Outline::parts`].
-    pub(super) fn tensors(&self) -> [Tensor<'a>; PARTS] {
-        let [a1, a2, b1, b2, bias1, bias2] = self.training.map_or([Tensor::EMPTY; 6], |training| training.moments);
-        let optional = |tensor: Option<Tensor<'a>>| tensor.unwrap_or(Tensor::EMPTY);
-        [self.a, self.b, optional(self.bias), optional(self.b_bias), a1, a2, b1, b2, bias1, bias2]
+    /// Tensor number `index` of the payload, as in [`Outline::part`]; empty if it is not there.
+    pub(super) fn tensor(&self, index: usize) -> Tensor<'a> {
+        let tensor = match index {
+            0 => Some(self.a),
+            1 => Some(self.b),
+            2 => self.bias,
+            3 => self.b_bias,
+            _ => self.training.as_ref().and_then(|training| training.moments.get(index - 4).copied()),
+        };
+        tensor.unwrap_or(Tensor::EMPTY)
     }
 }

@@ -66,11 +66,12 @@ impl<'a> AdapterFile<'a> {
         let entry = self.entry(index)?;
         let Meaning { outline, scale, clock, fan_in_fan_out, random } = entry.meaning(0).ok()?;
         let mut rest = self.bytes.get(usize::try_from(entry.payload_at).ok()?..)?;
-        let mut tensors = [Tensor::EMPTY; PARTS];
-        for (tensor, part) in tensors.iter_mut().zip(outline.parts()) {
-            *tensor = cut(&mut rest, part)?;
+        let mut next = |index| cut(&mut rest, outline.part(index));
+        let (a, b, bias, b_bias) = (next(0)?, next(1)?, next(2)?, next(3)?);
+        let mut moments = [Tensor::EMPTY; 6];
+        for (moment, index) in moments.iter_mut().zip(4..) {
+            *moment = next(index)?;
         }
-        let [a, b, bias, b_bias, moments @ ..] = tensors;
         Some(Layer {
             name: self.text(u64::from(entry.name_at), entry.name_len)?,
             id: entry.id,
@@ -92,7 +93,7 @@ impl<'a> AdapterFile<'a> {
             let middle = low + (high - low) / 2;
             if self.name(&self.entry(middle)?) < name.as_bytes() { low = middle + 1 } else { high = middle }
         }
-        self.layer(low).filter(|layer| layer.name == name)
+        if self.name(&self.entry(low)?) == name.as_bytes() { self.layer(low) } else { None }
     }
 
     /// The first layer with this id. It looks at one after the other.
@@ -171,8 +172,8 @@ impl<'a> AdapterFile<'a> {
 
     fn check_padding(&self, payload: u64, meaning: &Meaning) -> Result<(), Error> {
         let mut at = payload;
-        for part in meaning.outline.parts() {
-            let end = at + part.bytes().unwrap_or(0);
+        for index in 0..PARTS {
+            let end = at + meaning.outline.part(index).bytes().unwrap_or(0);
             at = aligned(end).unwrap_or(end);
             self.check_zeros(end, at)?;
         }
@@ -215,9 +216,9 @@ impl<'a> Iterator for Layers<'a> {
     type Item = Layer<'a>;
 
     fn next(&mut self) -> Option<Layer<'a>> {
-        let layer = self.file.layer(self.next)?;
-        self.next += 1;
-        Some(layer)
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        self.file.layer(index)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -1,0 +1,229 @@
+//! `lowrank inspect`: what is in an adapter.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lowrank::Scale;
+use lowrank::format::{AdapterFile, Layer, Training};
+use lowrank::train::Optimizer;
+use serde::Serialize;
+
+use crate::args::Verdict;
+use crate::error::Failure;
+use crate::number::elements;
+use crate::report;
+use crate::source::{Opened, Source};
+
+const HELP: &str = "\
+Per layer: shape, scale, types, the norms of A, of B and of the update s·B·A,
+and its state:
+
+  ok         it changes the output
+  untrained  B is zero: it changes nothing yet
+  dead       A and B are zero: it changes nothing, and can never learn
+  nonfinite  a number is infinite or NaN
+  off        the scale is zero: it changes nothing
+
+Example:
+  lowrank inspect adapter.lowrank
+
+Exit status: 0 nothing found, 1 a layer is dead or nonfinite, or the work
+failed, 2 the command line is wrong.";
+
+/// Shows what is in an adapter
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Inspect {
+    /// Adapter file or PEFT directory
+    adapter: PathBuf,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    adapter: PathBuf,
+    header: Option<HeaderReport>,
+    layers: Vec<LayerReport>,
+}
+
+/// Of an adapter file.
+#[derive(Serialize)]
+struct HeaderReport {
+    bytes: usize,
+    generation: u32,
+    fingerprint: Option<String>,
+    metadata_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct LayerReport {
+    layer: String,
+    id: u32,
+    inputs: usize,
+    outputs: usize,
+    rank: usize,
+    scale: f32,
+    scale_mode: &'static str,
+    alpha: Option<f32>,
+    a: &'static str,
+    b: &'static str,
+    bias: Option<&'static str>,
+    b_bias: Option<&'static str>,
+    fan_in_fan_out: bool,
+    dropout: f32,
+    optimizer: Option<&'static str>,
+    optimizer_steps: Option<u64>,
+    a_norm: f64,
+    b_norm: f64,
+    update_norm: f64,
+    state: State,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Untrained,
+    Dead,
+    Nonfinite,
+    Off,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+        let source = Source::load(&self.adapter)?;
+        let opened = source.open()?;
+        let header = match (&opened, &source) {
+            (Opened::File(file), Source::File { bytes, .. }) => Some(header(file, bytes.len())),
+            _ => None,
+        };
+        let layers: Result<Vec<_>, _> = opened.layers().iter().map(LayerReport::of).collect();
+        let report = Report { adapter: self.adapter.clone(), header, layers: layers.map_err(Failure::Core)? };
+        report::print(self.json, &report, &text(&report))?;
+        let bad = |layer: &LayerReport| matches!(layer.state, State::Dead | State::Nonfinite);
+        Ok(if report.layers.iter().any(bad) { Verdict::Found } else { Verdict::Good })
+    }
+}
+
+fn header(file: &AdapterFile<'_>, bytes: usize) -> HeaderReport {
+    let fingerprint = file.fingerprint();
+    HeaderReport {
+        bytes,
+        generation: file.generation(),
+        fingerprint: (fingerprint != 0).then(|| format!("{fingerprint:016x}")),
+        metadata_bytes: file.metadata().len(),
+    }
+}
+
+impl LayerReport {
+    fn of(layer: &Layer<'_>) -> Result<Self, lowrank::Error> {
+        let shape = layer.shape();
+        let (a, b) = (elements(&layer.a)?, elements(&layer.b)?);
+        let biases = [layer.bias, layer.b_bias].into_iter().flatten();
+        let biases = biases.map(|bias| elements(&bias)).collect::<Result<Vec<_>, _>>()?;
+        let scale = layer.scale.factor(shape.rank);
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        let zero = |values: &[f32]| values.iter().all(|&value| value == 0.0);
+        let state = if !(finite(&a) && finite(&b) && biases.iter().all(|bias| finite(bias))) {
+            State::Nonfinite
+        } else if zero(&a) && zero(&b) {
+            State::Dead
+        } else if scale == 0.0 {
+            State::Off
+        } else if zero(&b) {
+            State::Untrained
+        } else {
+            State::Ok
+        };
+        let (scale_mode, alpha) = match layer.scale {
+            Scale::Direct(_) => ("direct", None),
+            Scale::Alpha(alpha) => ("alpha/r", Some(alpha)),
+            Scale::RankStabilized(alpha) => ("alpha/sqrt(r)", Some(alpha)),
+        };
+        Ok(Self {
+            layer: layer.name.to_owned(),
+            id: layer.id,
+            inputs: shape.inputs,
+            outputs: shape.outputs,
+            rank: shape.rank,
+            scale,
+            scale_mode,
+            alpha,
+            a: layer.a.dtype().name(),
+            b: layer.b.dtype().name(),
+            bias: layer.bias.map(|bias| bias.dtype().name()),
+            b_bias: layer.b_bias.map(|bias| bias.dtype().name()),
+            fan_in_fan_out: layer.fan_in_fan_out,
+            dropout: layer.random.dropout,
+            optimizer: layer.training.as_ref().map(optimizer),
+            optimizer_steps: layer.training.map(|training| training.clock.steps),
+            a_norm: dot(&a, &a).sqrt(),
+            b_norm: dot(&b, &b).sqrt(),
+            update_norm: f64::from(scale).abs() * product_norm(&a, &b, shape.rank),
+            state,
+        })
+    }
+}
+
+fn optimizer(training: &Training<'_>) -> &'static str {
+    match training.optimizer {
+        Optimizer::AdamW => "adamw",
+        Optimizer::Momentum => "momentum",
+        Optimizer::Sgd => "sgd",
+        Optimizer::InPlace => "inplace",
+    }
+}
+
+fn dot(x: &[f32], y: &[f32]) -> f64 {
+    x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
+}
+
+/// `‖B·A‖` without forming `B·A`: the square is the sum of `(BᵀB)∘(AAᵀ)`.
+fn product_norm(a: &[f32], b: &[f32], rank: usize) -> f64 {
+    let inputs = a.len().checked_div(rank).unwrap_or(0).max(1);
+    let rows: Vec<&[f32]> = a.chunks_exact(inputs).collect();
+    let columns: Vec<Vec<f32>> = (0..rank).map(|k| b.iter().skip(k).step_by(rank).copied().collect()).collect();
+    let square: f64 = (rows.iter().zip(&columns))
+        .flat_map(|(row, column)| rows.iter().zip(&columns).map(move |(r, c)| dot(row, r) * dot(column, c)))
+        .sum();
+    square.max(0.0).sqrt()
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    if let Some(HeaderReport { bytes, generation, fingerprint, metadata_bytes }) = &report.header {
+        let base = fingerprint.as_deref().unwrap_or("not known");
+        text = format!("{bytes} bytes, generation {generation}, base {base}, {metadata_bytes} bytes of metadata\n\n");
+    }
+    let row = |layer: &LayerReport| {
+        let types = [Some(layer.a), Some(layer.b), layer.bias, layer.b_bias].into_iter().flatten();
+        let training = layer.optimizer_steps.map_or_else(|| "-".to_owned(), |steps| steps.to_string());
+        [
+            layer.layer.clone(),
+            format!("{} x {}", layer.outputs, layer.inputs),
+            layer.rank.to_string(),
+            layer.scale.to_string(),
+            types.collect::<Vec<_>>().join(" "),
+            training,
+            format!("{:.3e}", layer.a_norm),
+            format!("{:.3e}", layer.b_norm),
+            format!("{:.3e}", layer.update_norm),
+            format!("{:?}", layer.state).to_lowercase(),
+        ]
+    };
+    let rows: Vec<_> = report.layers.iter().map(row).collect();
+    let head = ["layer", "out x in", "rank", "scale", "types", "steps", "|A|", "|B|", "|s·B·A|", "state"];
+    text + &report::table(head, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_norm_of_a_product_is_that_of_the_product() {
+        // B·A = [[1, 2], [3, 4], [5, 6]]·[[1, 0], [1, 1]] = [[3, 2], [7, 4], [11, 6]].
+        let norm = super::product_norm(&[1.0, 0.0, 1.0, 1.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
+        assert_eq!(norm, f64::from(9 + 4 + 49 + 16 + 121 + 36).sqrt());
+    }
+}

@@ -1,0 +1,32 @@
+//! The command `lowrank`: adapters of low-rank adaptation (LoRA) between PyTorch + PEFT and devices.
+//!
+//! The library has what tests and fuzzing reach without a process: [`peft`] reads and writes the adapters of PEFT, and
+//! [`run`] is the whole command.
+
+#![forbid(unsafe_code)]
+
+mod advice;
+mod advise;
+mod args;
+mod base;
+mod blocks;
+mod emit_source;
+mod error;
+mod inspect;
+mod layers;
+mod number;
+mod pack;
+pub mod peft;
+mod plan;
+mod report;
+mod source;
+mod state_file;
+mod tensor_file;
+mod unpack;
+mod verify;
+mod write;
+
+mod merge;
+
+pub use args::run;
+pub use tensor_file::TensorFileError;

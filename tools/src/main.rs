@@ -1,0 +1,5 @@
+//! The command `lowrank`.
+
+fn main() -> std::process::ExitCode {
+    lowrank_tools::run()
+}

@@ -1,0 +1,260 @@
+//! `lowrank merge`: the base with the update added, in new files.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use lowrank::format::Layer;
+use lowrank::{Backend, Dtype};
+use serde::Serialize;
+
+use crate::advice::{Advice, Meter, Storage};
+use crate::base::{Base, Shard, Stored};
+use crate::blocks::Update;
+use crate::error::Failure;
+use crate::layers::{Naming, Place};
+use crate::number::{elements, encode, transpose};
+use crate::report;
+use crate::source::Source;
+use crate::write::{Draft, DraftDirectory};
+
+/// Bytes that are copied at a time.
+const COPY: usize = 1 << 20;
+
+const HELP: &str = "\
+W' = W + s·B·A is computed in f32 and rounded once to the type of the base. A
+trained bias takes the place of the base's, and s times the bias of B is added.
+All other tensors, the header and the index are copied bit for bit. The base is
+only read. A sharded base becomes a directory.
+
+At the end: how much of each update is left in the merged weights, and how much
+noise rounding has added to it (see `lowrank advise --help`).
+
+Example:
+  lowrank merge my-adapter base.safetensors merged.safetensors
+
+Exit status: 0 done, 1 the work failed and nothing was written, 2 the command
+line is wrong.";
+
+/// Adds an adapter to its base, in new safetensors files
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Merge {
+    /// PEFT directory or adapter file
+    adapter: PathBuf,
+    /// The base: model.safetensors, or model.safetensors.index.json with its shards
+    base: PathBuf,
+    /// Where the merged model goes: a file, or a directory for a sharded base; must not exist
+    out: PathBuf,
+    #[command(flatten)]
+    naming: Naming,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    backend: &'static str,
+    tensors: usize,
+    layers: Vec<Merged>,
+}
+
+#[derive(Serialize)]
+struct Merged {
+    layer: String,
+    tensor: String,
+    bias: bool,
+    #[serde(flatten)]
+    advice: Advice,
+}
+
+impl Merge {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let source = Source::load(&self.adapter)?;
+        let opened = source.open()?;
+        let layers = opened.layers();
+        let base = Base::open(&self.base)?;
+        let jobs = Jobs::plan(&layers, &base, &self.naming)?;
+        let bar = report::progress(base.data_len());
+        let mut work = Work { jobs: &jobs, bar: &bar, backend: Backend::detect(), advice: HashMap::new() };
+        match &base.index {
+            None => {
+                let mut out = Draft::new(&self.out, false)?;
+                base.shards.iter().try_for_each(|shard| work.shard(shard, &mut out))?;
+                out.finish()?;
+            }
+            Some(index) => work.directory(&base, index, &self.out)?,
+        }
+        bar.finish_and_clear();
+        self.report(&work, &base)
+    }
+
+    fn report(&self, work: &Work<'_>, base: &Base) -> Result<(), Failure> {
+        let merged = |place: &Place<'_>| {
+            let advice = *work.advice.get(place.weight.name)?;
+            let (layer, tensor) = (place.layer.name.to_owned(), place.weight.name.to_owned());
+            Some(Merged { layer, tensor, bias: place.bias.is_some(), advice })
+        };
+        let layers: Vec<Merged> = work.jobs.places.iter().filter_map(merged).collect();
+        let row = |merged: &Merged| {
+            let Advice { storage, kept, noise, verdict } = merged.advice;
+            let [kept, noise] = [kept, noise].map(report::percent);
+            [merged.layer.clone(), storage.name().to_owned(), kept, noise, verdict.name().to_owned()]
+        };
+        let rows: Vec<_> = layers.iter().map(row).collect();
+        let tensors = base.shards.iter().map(|shard| shard.metadata.tensors().len()).sum();
+        let text = format!(
+            "{}\n{} of {tensors} tensors merged into {}\n",
+            report::table(["layer", "type", "kept", "noise", "verdict"], &rows),
+            work.jobs.by_tensor.len(),
+            self.out.display()
+        );
+        let report = Report { out: self.out.clone(), backend: work.backend.name(), tensors, layers };
+        report::print(self.json, &report, &text)
+    }
+}
+
+/// Which tensors of the base change, and how.
+struct Jobs<'a> {
+    places: Vec<Place<'a>>,
+    by_tensor: HashMap<&'a str, (usize, Job)>,
+}
+
+#[derive(Copy, Clone)]
+enum Job {
+    Weight,
+    Bias,
+}
+
+impl<'a> Jobs<'a> {
+    fn plan(layers: &'a [Layer<'a>], base: &'a Base, naming: &Naming) -> Result<Self, Failure> {
+        let places: Vec<_> = layers.iter().map(|layer| naming.place(layer, base)).collect::<Result<_, _>>()?;
+        let mut by_tensor = HashMap::new();
+        for (number, place) in places.iter().enumerate() {
+            let changes_bias = place.layer.bias.is_some() || place.layer.b_bias.is_some();
+            let bias = place.bias.filter(|_| changes_bias).map(|bias| (bias.name, Job::Bias));
+            for (name, job) in [Some((place.weight.name, Job::Weight)), bias].into_iter().flatten() {
+                if by_tensor.insert(name, (number, job)).is_some() {
+                    return Err(Failure::Twice { layer: place.layer.name.to_owned(), tensor: name.to_owned() });
+                }
+            }
+        }
+        Ok(Self { places, by_tensor })
+    }
+}
+
+struct Work<'a> {
+    jobs: &'a Jobs<'a>,
+    bar: &'a ProgressBar,
+    backend: Backend,
+    /// By the name of the tensor.
+    advice: HashMap<&'a str, Advice>,
+}
+
+impl<'a> Work<'a> {
+    fn directory(&mut self, base: &Base, index: &Path, out: &Path) -> Result<(), Failure> {
+        let directory = DraftDirectory::new(out)?;
+        let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
+        for shard in &base.shards {
+            let mut file = directory.file(&name(&shard.path))?;
+            self.shard(shard, &mut file)?;
+            file.finish()?;
+        }
+        let mut copy = directory.file(&name(index))?;
+        copy.write(&crate::source::read(index)?)?;
+        copy.finish()?;
+        directory.finish()
+    }
+
+    /// One file: what changes keeps its place and length.
+    fn shard(&mut self, shard: &Shard, out: &mut Draft) -> Result<(), Failure> {
+        out.write(&shard.head)?;
+        for name in shard.metadata.offset_keys() {
+            let Some(info) = shard.metadata.info(&name) else { continue };
+            match self.jobs.by_tensor.get(name.as_str()) {
+                Some(&(number, Job::Weight)) => self.weight(&self.jobs.places[number], out)?,
+                Some(&(number, Job::Bias)) => self.bias(&self.jobs.places[number], out)?,
+                None => self.copy(shard, info.data_offsets, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&self, shard: &Shard, (start, end): (usize, usize), out: &mut Draft) -> Result<(), Failure> {
+        let mut buffer = vec![0; COPY.min(end - start)];
+        for at in (start..end).step_by(COPY) {
+            let piece = &mut buffer[..COPY.min(end - at)];
+            shard.read(at as u64, piece)?;
+            out.write(piece)?;
+            self.bar.inc(piece.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn weight(&mut self, place: &Place<'a>, out: &mut Draft) -> Result<(), Failure> {
+        let update = Update::of(place.layer).map_err(Failure::Core)?;
+        let dtype = place.weight.dtype()?;
+        let [_, cols] = update.stored_shape();
+        let mut meter = Meter::new(Storage::from(dtype));
+        let (mut bytes, mut done) = (Vec::new(), 0);
+        let (mut merged, mut delta, mut zero, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let read = |rows: std::ops::Range<usize>, values: &mut Vec<f32>| place.weight.rows(rows, cols, dtype, values);
+        update.each_block(read, |block| {
+            zero.resize(block.base.len(), 0.0);
+            block.merge_into(self.backend, &zero[..block.base.len()], &mut delta)?;
+            block.merge_into(self.backend, block.base, &mut merged)?;
+            Storage::from(dtype).round(&mut merged, block.inputs);
+            meter.add(block.base, &merged, &delta);
+            if update.transposed {
+                transpose(&merged, block.inputs, &mut turned);
+                std::mem::swap(&mut merged, &mut turned);
+            }
+            finite(place.layer.name, &place.weight, done, &merged)?;
+            encode(dtype, &merged, &mut bytes);
+            done += merged.len();
+            self.bar.inc(bytes.len() as u64);
+            out.write(&bytes)
+        })?;
+        self.advice.insert(place.weight.name, meter.advice());
+        Ok(())
+    }
+
+    /// The trained bias or that of the base, and `s` times the bias of `B`.
+    fn bias(&self, place: &Place<'_>, out: &mut Draft) -> Result<(), Failure> {
+        let Some(stored) = place.bias else { return Ok(()) };
+        let (layer, dtype) = (place.layer, stored.dtype()?);
+        let mut bias = Vec::new();
+        match layer.bias {
+            Some(trained) => bias = elements(&trained).map_err(Failure::Core)?,
+            None => stored.rows(0..1, layer.shape().outputs, dtype, &mut bias)?,
+        }
+        if let Some(own) = layer.b_bias {
+            let scale = layer.scale.factor(layer.shape().rank);
+            let own = elements(&own).map_err(Failure::Core)?;
+            bias.iter_mut().zip(own).for_each(|(bias, own)| *bias += scale * own);
+        }
+        Storage::from(dtype).round(&mut bias, 1);
+        finite(layer.name, &stored, 0, &bias)?;
+        let mut bytes = Vec::new();
+        encode(dtype, &bias, &mut bytes);
+        self.bar.inc(bytes.len() as u64);
+        out.write(&bytes)
+    }
+}
+
+/// Refuses what would break the model: an overflow of f16, for example.
+fn finite(layer: &str, stored: &Stored<'_>, first: usize, values: &[f32]) -> Result<(), Failure> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Failure::NonFinite {
+            layer: layer.to_owned(),
+            tensor: stored.name.to_owned(),
+            index: first + at,
+            value: values[at],
+            dtype: stored.dtype().map_or("f32", Dtype::name),
+        }),
+    }
+}

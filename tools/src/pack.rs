@@ -1,0 +1,157 @@
+//! `lowrank pack`: from a PEFT directory to an adapter file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lowrank::format::{Contents, Layer};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::base::Base;
+use crate::emit_source::{self, check_symbol};
+use crate::error::Failure;
+use crate::layers::Naming;
+use crate::peft::{CONFIG_FILE, Config, Files};
+use crate::report;
+use crate::source::read;
+use crate::state_file::StateFile;
+use crate::write::Draft;
+
+const HELP: &str = "\
+Tensors keep their bits. What the file has no place for in adapter_config.json
+goes into its metadata, so that `lowrank unpack` gives the same back; --strip
+leaves it out.
+
+--optimizer-state takes PyTorch's AdamW along, so that training goes on: for
+each tensor T of the adapter, T.exp_avg, T.exp_avg_sq and T.step in F32.
+
+Examples:
+  lowrank pack my-adapter adapter.lowrank
+  lowrank pack my-adapter known.lowrank --fingerprint base.safetensors
+  lowrank pack my-adapter fw.lowrank --strip --c-array fw.c --rust fw.rs
+
+Exit status: 0 done, 1 the work failed and nothing was written, 2 the command
+line is wrong.";
+
+/// Makes an adapter file of a PEFT directory
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Pack {
+    /// PEFT directory
+    directory: PathBuf,
+    /// Where the adapter file goes
+    file: PathBuf,
+    /// Write it as a C array too, at a multiple of 16 bytes
+    #[arg(long, value_name = "FILE")]
+    c_array: Option<PathBuf>,
+    /// Write it as a Rust static too, at a multiple of 16 bytes
+    #[arg(long, value_name = "FILE")]
+    rust: Option<PathBuf>,
+    /// Name of the array and of the static (there in capitals)
+    #[arg(long, value_name = "NAME", default_value = "adapter", value_parser = check_symbol)]
+    symbol: String,
+    /// The base that the adapter belongs to, whose fingerprint goes into the file
+    #[arg(long, value_name = "BASE")]
+    fingerprint: Option<PathBuf>,
+    #[command(flatten)]
+    naming: Naming,
+    /// Leave out the metadata
+    #[arg(long)]
+    strip: bool,
+    /// Number of the save
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    generation: u32,
+    /// State of AdamW, a safetensors file
+    #[arg(long, value_name = "FILE")]
+    optimizer_state: Option<PathBuf>,
+    /// Of that AdamW
+    #[arg(long, value_name = "BETA", default_value_t = 0.9, value_parser = beta)]
+    beta1: f64,
+    /// Of that AdamW
+    #[arg(long, value_name = "BETA", default_value_t = 0.999, value_parser = beta)]
+    beta2: f64,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+    /// Print one JSON object instead of a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: PathBuf,
+    bytes: usize,
+    layers: usize,
+    metadata_bytes: usize,
+    fingerprint: Option<String>,
+    optimizer_state: bool,
+}
+
+impl Pack {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let files = Files::load(&self.directory)?;
+        let adapter = files.read()?;
+        let mut layers = adapter.layers();
+        let state = self.optimizer_state.as_deref().map(read).transpose()?;
+        if let (Some(path), Some(bytes)) = (&self.optimizer_state, &state) {
+            StateFile::parse(path, bytes, [self.beta1, self.beta2])?.attach(&mut layers)?;
+        }
+        let fingerprint = self.fingerprint(&layers)?;
+        let metadata = if self.strip { String::new() } else { metadata(&adapter.config) };
+        let contents = Contents { layers: &layers, metadata: &metadata, fingerprint, generation: self.generation };
+        let bytes = emit(&contents).map_err(|source| Failure::File { path: self.file.clone(), source })?;
+        self.write(&bytes)?;
+        let report = Report {
+            file: self.file.clone(),
+            bytes: bytes.len(),
+            layers: layers.len(),
+            metadata_bytes: metadata.len(),
+            fingerprint: (fingerprint != 0).then(|| format!("{fingerprint:016x}")),
+            optimizer_state: state.is_some(),
+        };
+        let text = format!("{}: {} layers, {} bytes", self.file.display(), report.layers, report.bytes);
+        report::print(self.json, &report, &text)
+    }
+
+    /// 0 without a base.
+    fn fingerprint(&self, layers: &[Layer<'_>]) -> Result<u64, Failure> {
+        let Some(path) = &self.fingerprint else { return Ok(0) };
+        self.naming.fingerprint(layers, &Base::open(path)?)
+    }
+
+    /// All files are complete before the first of them gets its name.
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let draft = |path: &PathBuf, text: &[u8]| -> Result<Draft, Failure> {
+            let mut draft = Draft::new(path, self.force)?;
+            draft.write(text)?;
+            Ok(draft)
+        };
+        let mut drafts = vec![draft(&self.file, bytes)?];
+        if let Some(path) = &self.c_array {
+            drafts.push(draft(path, emit_source::c(&self.symbol, bytes).as_bytes())?);
+        }
+        if let Some(path) = &self.rust {
+            drafts.push(draft(path, emit_source::rust(&self.symbol, bytes).as_bytes())?);
+        }
+        drafts.into_iter().try_for_each(Draft::finish)
+    }
+}
+
+pub(crate) fn emit(contents: &Contents<'_>) -> Result<Vec<u8>, lowrank::Error> {
+    let mut bytes = vec![0; contents.encoded_len()?];
+    contents.emit(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The settings of PEFT, as `unpack` looks for them.
+fn metadata(config: &Config) -> String {
+    json!({ CONFIG_FILE: config.fields() }).to_string()
+}
+
+fn beta(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|beta| (0.0..1.0).contains(beta))
+        .ok_or_else(|| "expected a number from 0 to below 1".into())
+}

@@ -1,0 +1,189 @@
+//! From the layers of an adapter to the two files of PEFT.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use lowrank::Scale;
+use lowrank::format::{Layer, Tensor};
+use safetensors::tensor::{Dtype, View};
+use serde_json::{Map, Number, Value, json};
+
+use super::config::{Bias, Config};
+use super::error::PeftError;
+use super::names::Part;
+use super::pattern::exactly;
+use crate::{number, tensor_file};
+
+/// The contents of a PEFT directory.
+#[derive(Debug)]
+pub struct Written {
+    /// `adapter_config.json`
+    pub config: String,
+    /// `adapter_model.safetensors`
+    pub tensors: Vec<u8>,
+}
+
+/// Writes layers as PEFT does: with this configuration, which has to agree with them, or with one that is made from them.
+///
+/// # Errors
+/// [`PeftError::Disagreement`] when the configuration says something else than a layer, [`PeftError::Mixed`] when PEFT has
+/// no configuration for these layers.
+pub fn write(layers: &[Layer<'_>], config: Option<&Config>) -> Result<Written, PeftError> {
+    let fields = match config {
+        Some(config) => {
+            layers.iter().try_for_each(|layer| agree(layer, config))?;
+            Cow::Borrowed(config.fields())
+        }
+        None => Cow::Owned(from_table(layers)?),
+    };
+    let tensors: BTreeMap<String, Stored<'_>> = layers.iter().flat_map(stored).collect();
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(Written {
+        config: format!("{:#}", Value::Object(fields.into_owned())),
+        tensors: safetensors::serialize(tensors, Some(format)).map_err(PeftError::Serialize)?,
+    })
+}
+
+/// The tensors of a layer and their names.
+fn stored<'a>(layer: &Layer<'a>) -> impl Iterator<Item = (String, Stored<'a>)> {
+    let shape = layer.shape();
+    let matrix = |tensor: Tensor<'a>| Stored { tensor, shape: vec![tensor.rows(), tensor.cols()] };
+    let vector = |tensor| Stored { tensor, shape: vec![shape.outputs] };
+    let tensors = [
+        (Part::A, Some(matrix(layer.a))),
+        (Part::B, Some(matrix(layer.b))),
+        (Part::Bias, layer.bias.map(vector)),
+        (Part::BBias, layer.b_bias.map(vector)),
+    ];
+    let name = layer.name.to_owned();
+    tensors.into_iter().filter_map(move |(part, tensor)| Some((part.tensor(&name), tensor?)))
+}
+
+/// A tensor as safetensors wants it.
+struct Stored<'a> {
+    tensor: Tensor<'a>,
+    shape: Vec<usize>,
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        tensor_file::stored_type(self.tensor.dtype())
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.tensor.bytes().map_or_else(|| Cow::Owned(number::bytes(&self.tensor)), Cow::Borrowed)
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.rows() * self.tensor.cols() * self.tensor.dtype().size()
+    }
+}
+
+/// Checks that a configuration says of a layer what the table says.
+fn agree(layer: &Layer<'_>, config: &Config) -> Result<(), PeftError> {
+    let rank = layer.shape().rank;
+    let same = |field, table: String, config: String| {
+        if table == config {
+            return Ok(());
+        }
+        Err(PeftError::Disagreement { layer: layer.name.to_owned(), field, table, config })
+    };
+    same("rank", rank.to_string(), config.rank(layer.name).0.to_string())?;
+    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name)?.factor(rank)))?;
+    same("dropout", number(layer.random.dropout), number(config.dropout))?;
+    same("fan_in_fan_out", layer.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
+    same("a bias of B", layer.b_bias.is_some().to_string(), config.b_bias.to_string())?;
+    if layer.bias.is_some() {
+        same("a trained bias", true.to_string(), (config.bias == Bias::LoraOnly).to_string())?;
+    }
+    Ok(())
+}
+
+fn number(value: f32) -> String {
+    format!("{value:?}")
+}
+
+/// The decimal number with the fewest digits that is this one in binary32.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+/// A configuration that says what the layers say, and nothing else.
+fn from_table(layers: &[Layer<'_>]) -> Result<Map<String, Value>, PeftError> {
+    let rank_stabilized = layers.iter().all(|layer| matches!(layer.scale, Scale::RankStabilized(_)));
+    let ranks: Vec<_> = layers.iter().map(|layer| Value::from(layer.shape().rank)).collect();
+    let alphas: Vec<_> = layers.iter().map(|layer| alpha(layer, rank_stabilized)).collect();
+    let (rank, rank_pattern) = usual_and_others(layers, &ranks);
+    let (alpha, alpha_pattern) = usual_and_others(layers, &alphas);
+    let any_bias = layers.iter().any(|layer| layer.bias.is_some());
+    let names: Vec<_> = layers.iter().map(|layer| regex_lite::escape(layer.name)).collect();
+    let fields = json!({
+        "alpha_pattern": alpha_pattern,
+        "bias": if any_bias { "lora_only" } else { "none" },
+        "fan_in_fan_out": same(layers, "fan_in_fan_out", |layer| layer.fan_in_fan_out)?,
+        "inference_mode": true,
+        "init_lora_weights": true,
+        "lora_alpha": alpha,
+        "lora_bias": same(layers, "a bias of B", |layer| layer.b_bias.is_some())?,
+        "lora_dropout": shortest(same(layers, "dropout", |layer| layer.random.dropout)?),
+        "peft_type": "LORA",
+        "r": rank,
+        "rank_pattern": rank_pattern,
+        "target_modules": format!("(?:{})", names.join("|")),
+        "use_rslora": rank_stabilized,
+    });
+    match fields {
+        Value::Object(fields) => Ok(fields),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// The alpha that gives the factor of a layer.
+fn alpha(layer: &Layer<'_>, rank_stabilized: bool) -> Value {
+    let rank = layer.shape().rank;
+    let alpha = match layer.scale {
+        Scale::RankStabilized(alpha) if rank_stabilized => f64::from(alpha),
+        Scale::Alpha(alpha) => f64::from(alpha),
+        // Exact below a rank of 2²⁹, and so is dividing by the rank again.
+        scale => f64::from(scale.factor(rank)) * rank as f64,
+    };
+    // PEFT's alpha is a whole number wherever it can be one.
+    let whole = alpha as i64;
+    if (whole as f64).to_bits() == alpha.to_bits() && alpha.abs() < 1e9 {
+        return Value::from(whole);
+    }
+    Number::from_f64(alpha).map_or(Value::Null, Value::Number)
+}
+
+/// The most frequent value, and a pattern for each layer with another one.
+fn usual_and_others(layers: &[Layer<'_>], values: &[Value]) -> (Value, Map<String, Value>) {
+    let count = |value: &Value| values.iter().filter(|other| *other == value).count();
+    // Of several, `max_by_key` takes the last.
+    let usual = values.iter().rev().max_by_key(|value| count(value)).cloned().unwrap_or_default();
+    let others = layers.iter().zip(values).filter(|(_, value)| **value != usual);
+    let patterns = others.map(|(layer, value)| (exactly(layer.name), value.clone())).collect();
+    (usual, patterns)
+}
+
+/// What all layers have in common.
+fn same<T: Copy + PartialEq + std::fmt::Debug>(
+    layers: &[Layer<'_>],
+    field: &'static str,
+    of: impl Fn(&Layer<'_>) -> T,
+) -> Result<T, PeftError> {
+    let mut values = layers.iter().map(|layer| (layer.name, of(layer)));
+    let (_, expected) = values.next().ok_or(PeftError::NoLayers)?;
+    match values.find(|(_, value)| *value != expected) {
+        None => Ok(expected),
+        Some((layer, got)) => Err(PeftError::Mixed {
+            layer: layer.to_owned(),
+            field,
+            got: format!("{got:?}"),
+            expected: format!("{expected:?}"),
+        }),
+    }
+}

@@ -1,0 +1,334 @@
+//! `lowrank plan`: what a layer takes on a device.
+
+use clap::{Args, ValueEnum};
+use lowrank::format::{Outline, encoded_len};
+use lowrank::train::{Optimizer, Plan, Trained};
+use lowrank::{Dtype, Saved, Shape, packed_len};
+use serde::Serialize;
+
+use crate::error::Failure;
+use crate::report;
+
+const HELP: &str = "\
+The numbers are those of the library's constant functions: Plan, Saved,
+packed_len and format::encoded_len. They are of one layer; add up several.
+
+The core reads weights of 32 bits. A base that rests in fewer is widened into
+RAM before use, which is a line of its own.
+
+Copies of small blocks lie on the stack: up to 48 KiB on x86-64, 16 KiB with
+NEON and simd128, none on targets without vectors (Cortex-M, RISC-V).
+
+Example:
+  lowrank plan --inputs 64 --outputs 48 --rank 4 --tokens 1 --optimizer adamw
+
+Exit status: 0 done, 1 the sizes are too large for any memory, 2 the command
+line is wrong.";
+
+/// Says what a layer takes: flash, RAM and work, for inference and training
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct PlanArgs {
+    /// Inputs of the layer
+    #[arg(long, value_name = "N")]
+    inputs: u32,
+    /// Outputs of the layer
+    #[arg(long, value_name = "N")]
+    outputs: u32,
+    /// Rank of the adapter
+    #[arg(long, value_name = "R")]
+    rank: u32,
+    /// Tokens at a time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    tokens: u32,
+    /// How it is trained
+    #[arg(long, value_name = "NAME", default_value = "adamw")]
+    optimizer: OptimizerName,
+    /// How the base rests in flash
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    base_dtype: DtypeName,
+    /// A stays as it is (LoRA-FA)
+    #[arg(long)]
+    freeze_a: bool,
+    /// The bias is trained too
+    #[arg(long)]
+    train_bias: bool,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum OptimizerName {
+    Adamw,
+    Sgd,
+    Momentum,
+    Inplace,
+}
+
+impl From<OptimizerName> for Optimizer {
+    fn from(name: OptimizerName) -> Self {
+        match name {
+            OptimizerName::Adamw => Optimizer::AdamW,
+            OptimizerName::Sgd => Optimizer::Sgd,
+            OptimizerName::Momentum => Optimizer::Momentum,
+            OptimizerName::Inplace => Optimizer::InPlace,
+        }
+    }
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum DtypeName {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<DtypeName> for Dtype {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Dtype::F32,
+            DtypeName::F16 => Dtype::F16,
+            DtypeName::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
+/// Bytes for one way to use the layer.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Bytes {
+    flash_base: u64,
+    flash_base_bias: u64,
+    flash_adapter_file: u64,
+    ram_adapter: u64,
+    ram_gradients: u64,
+    ram_saved: u64,
+    ram_optimizer: u64,
+    /// The four above: one buffer.
+    ram_arena: u64,
+    ram_widened_base: u64,
+    /// `X`, `Y`, and in training `dY` and `dX`.
+    ram_activations: u64,
+}
+
+/// Multiplications with additions, for all tokens.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Work {
+    forward: u64,
+    parameter_gradients: u64,
+    input_gradients: u64,
+    /// Parameters that the optimizer changes.
+    updated_parameters: u64,
+}
+
+/// Bytes of copies on the stack.
+#[derive(Copy, Clone, Debug, Serialize)]
+struct Stack {
+    x86_64: u64,
+    neon: u64,
+    simd128: u64,
+    one_lane: u64,
+}
+
+const STACK: Stack = Stack { x86_64: 48 << 10, neon: 16 << 10, simd128: 16 << 10, one_lane: 0 };
+
+#[derive(Debug, Serialize)]
+struct Report {
+    inputs: u32,
+    outputs: u32,
+    rank: u32,
+    tokens: u32,
+    optimizer: String,
+    base_dtype: &'static str,
+    inference_bytes: Bytes,
+    training_bytes: Bytes,
+    stack_bytes: Stack,
+    inference_work: Work,
+    training_work: Work,
+}
+
+impl PlanArgs {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let report = self.report()?;
+        report::print(self.json, &report, &text(&report))
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::new(self.inputs as usize, self.outputs as usize, self.rank as usize)
+    }
+
+    fn trained(&self) -> Trained {
+        Trained { a: !self.freeze_a, bias: self.train_bias }
+    }
+
+    fn report(&self) -> Result<Report, Failure> {
+        Ok(Report {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            rank: self.rank,
+            tokens: self.tokens,
+            optimizer: format!("{:?}", self.optimizer).to_lowercase(),
+            base_dtype: Dtype::from(self.base_dtype).name(),
+            inference_bytes: self.bytes(None).ok_or(Failure::Plan("inference"))?,
+            training_bytes: self.bytes(Some(self.optimizer.into())).ok_or(Failure::Plan("training"))?,
+            stack_bytes: STACK,
+            inference_work: self.work(false).ok_or(Failure::Plan("work"))?,
+            training_work: self.work(true).ok_or(Failure::Plan("work"))?,
+        })
+    }
+
+    /// For inference without an optimizer. `None` when something does not fit into memory.
+    fn bytes(&self, optimizer: Option<Optimizer>) -> Option<Bytes> {
+        let (shape, tokens, dtype) = (self.shape(), self.tokens as usize, Dtype::from(self.base_dtype));
+        let numbers = |len: usize| len.checked_mul(size_of::<f32>()).map(|bytes| bytes as u64);
+        let weights = packed_len(shape.outputs, shape.inputs)?;
+        let widened = if dtype == Dtype::F32 { 0 } else { weights };
+        let sides = shape.inputs.checked_add(shape.outputs)?;
+        let training = optimizer.map(|optimizer| (optimizer, self.trained()));
+        let outline = Outline {
+            bias: self.train_bias.then_some(Dtype::F32),
+            // Of these, only some have a state that can be stored.
+            training: training.filter(|(optimizer, _)| optimizer.moments() > 0),
+            ..Outline::new("", shape, Dtype::F32)
+        };
+        let shared = Bytes {
+            flash_base: (weights as u64).checked_mul(dtype.size() as u64)?,
+            flash_base_bias: numbers(shape.outputs)?,
+            flash_adapter_file: encoded_len(&[outline], 0)? as u64,
+            ram_widened_base: numbers(widened)?,
+            ..Bytes::default()
+        };
+        let Some((optimizer, trained)) = training else {
+            let saved = numbers(Saved::inference_len(shape, tokens)?)?;
+            let activations = numbers(tokens.checked_mul(sides)?)?;
+            return Some(Bytes { ram_saved: saved, ram_arena: saved, ram_activations: activations, ..shared });
+        };
+        let plan = Plan::training(shape, tokens, optimizer).with(trained);
+        Some(Bytes {
+            ram_adapter: numbers(plan.adapter_len()?)?,
+            ram_gradients: numbers(plan.grads_len()?)?,
+            ram_saved: numbers(plan.saved_len()?)?,
+            ram_optimizer: numbers(plan.state_len()?)?,
+            ram_arena: numbers(plan.checked_len()?)?,
+            ram_activations: numbers(tokens.checked_mul(sides)?.checked_mul(2)?)?,
+            ..shared
+        })
+    }
+
+    /// `None` when it cannot be counted.
+    fn work(&self, training: bool) -> Option<Work> {
+        let [n, inputs, outputs, rank] = [self.tokens, self.inputs, self.outputs, self.rank].map(u64::from);
+        let Trained { a, bias } = self.trained();
+        let full = inputs.checked_mul(outputs)?;
+        let (down, up) = (rank.checked_mul(inputs)?, rank.checked_mul(outputs)?);
+        let sum = |parts: &[u64]| parts.iter().try_fold(0u64, |sum, part| sum.checked_add(*part))?.checked_mul(n);
+        let forward = sum(&[full, down, up])?;
+        if !training {
+            return Some(Work { forward, ..Work::default() });
+        }
+        let down_if_trained = if a { down } else { 0 };
+        let trained_bias = if bias { outputs } else { 0 };
+        Some(Work {
+            forward,
+            // g, dB and dA.
+            parameter_gradients: sum(&[up, up, down_if_trained])?,
+            input_gradients: sum(&[full, down])?,
+            updated_parameters: up.checked_add(down_if_trained)?.checked_add(trained_bias)?,
+        })
+    }
+}
+
+fn text(report: &Report) -> String {
+    let (inference, training) = (&report.inference_bytes, &report.training_bytes);
+    let row =
+        |what: &str, of: fn(&Bytes) -> u64| [what.to_owned(), of(inference).to_string(), of(training).to_string()];
+    let bytes = [
+        row("flash: base", |bytes| bytes.flash_base),
+        row("flash: bias of the base", |bytes| bytes.flash_base_bias),
+        row("flash: adapter file", |bytes| bytes.flash_adapter_file),
+        row("RAM: adapter", |bytes| bytes.ram_adapter),
+        row("RAM: gradients", |bytes| bytes.ram_gradients),
+        row("RAM: between the passes", |bytes| bytes.ram_saved),
+        row("RAM: optimizer", |bytes| bytes.ram_optimizer),
+        row("RAM: these four", |bytes| bytes.ram_arena),
+        row("RAM: base in 32 bits", |bytes| bytes.ram_widened_base),
+        row("RAM: X, Y and gradients", |bytes| bytes.ram_activations),
+    ];
+    let (inference, training) = (&report.inference_work, &report.training_work);
+    let row = |what: &str, of: fn(&Work) -> u64| [what.to_owned(), of(inference).to_string(), of(training).to_string()];
+    let work = [
+        row("forward", |work| work.forward),
+        row("gradients of the parameters", |work| work.parameter_gradients),
+        row("gradient of X, if needed", |work| work.input_gradients),
+        row("parameters updated", |work| work.updated_parameters),
+    ];
+    let Report { inputs, outputs, rank, tokens, optimizer, base_dtype, .. } = report;
+    format!(
+        "{inputs} inputs, {outputs} outputs, rank {rank}, {tokens} tokens, {optimizer}, base in {base_dtype}\n\n{}\n{}\n\
+         Copies of small blocks on the stack: up to {} bytes on x86-64, {} with NEON and simd128, {} without vectors.\n",
+        report::table(["bytes", "inference", "training"], &bytes),
+        report::table(["multiply-adds", "inference", "training"], &work),
+        report.stack_bytes.x86_64,
+        report.stack_bytes.neon,
+        report.stack_bytes.one_lane,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARGS: PlanArgs = PlanArgs {
+        inputs: 64,
+        outputs: 48,
+        rank: 4,
+        tokens: 3,
+        optimizer: OptimizerName::Adamw,
+        base_dtype: DtypeName::F32,
+        freeze_a: false,
+        train_bias: false,
+        json: false,
+    };
+
+    #[test]
+    fn bytes_are_those_of_the_constant_functions() {
+        for optimizer in [OptimizerName::Adamw, OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Inplace] {
+            for (freeze_a, train_bias) in [(false, false), (true, false), (false, true), (true, true)] {
+                let args = PlanArgs { optimizer, freeze_a, train_bias, ..ARGS };
+                let (shape, trained) = (Shape::new(64, 48, 4), Trained { a: !freeze_a, bias: train_bias });
+                let plan = Plan::training(shape, 3, optimizer.into()).with(trained);
+                let bytes = args.bytes(Some(optimizer.into())).unwrap();
+                assert_eq!(bytes.ram_arena, plan.bytes() as u64);
+                assert_eq!(bytes.ram_adapter, 4 * plan.adapter_len().unwrap() as u64);
+                assert_eq!(bytes.ram_gradients, 4 * plan.grads_len().unwrap() as u64);
+                assert_eq!(bytes.ram_saved, 4 * plan.saved_len().unwrap() as u64);
+                assert_eq!(bytes.ram_optimizer, 4 * plan.state_len().unwrap() as u64);
+                let parts = [bytes.ram_adapter, bytes.ram_gradients, bytes.ram_saved, bytes.ram_optimizer];
+                assert_eq!(bytes.ram_arena, parts.iter().sum::<u64>());
+            }
+        }
+        let bytes = ARGS.bytes(None).unwrap();
+        assert_eq!(bytes.ram_arena, 4 * Saved::inference_len(Shape::new(64, 48, 4), 3).unwrap() as u64);
+        assert_eq!(bytes.flash_base, 4 * packed_len(48, 64).unwrap() as u64);
+        assert_eq!(bytes.flash_adapter_file, 64 + 96 + 4 * 4 * (64 + 48));
+        let half = PlanArgs { base_dtype: DtypeName::Bf16, ..ARGS }.bytes(None).unwrap();
+        assert_eq!((2 * half.flash_base, half.ram_widened_base), (bytes.flash_base, bytes.flash_base));
+    }
+
+    #[test]
+    fn work_is_counted_by_hand() {
+        let work = ARGS.work(true).unwrap();
+        assert_eq!(work.forward, 3 * (64 * 48 + 4 * 64 + 48 * 4));
+        assert_eq!(work.parameter_gradients, 3 * (2 * 48 * 4 + 4 * 64));
+        assert_eq!(work.input_gradients, 3 * (64 * 48 + 4 * 64));
+        assert_eq!(work.updated_parameters, 4 * (64 + 48));
+        let frozen = PlanArgs { freeze_a: true, train_bias: true, ..ARGS }.work(true).unwrap();
+        assert_eq!((frozen.parameter_gradients, frozen.updated_parameters), (3 * 2 * 48 * 4, 4 * 48 + 48));
+    }
+
+    #[test]
+    fn sizes_beyond_memory_are_an_error() {
+        let args = PlanArgs { inputs: u32::MAX, outputs: u32::MAX, rank: u32::MAX, tokens: u32::MAX, ..ARGS };
+        assert!(matches!(args.report(), Err(Failure::Plan(_))));
+    }
+}

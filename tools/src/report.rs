@@ -1,0 +1,62 @@
+//! What commands say: tables for people, JSON for programs, progress for those who wait.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::Failure;
+
+/// Prints a report.
+pub(crate) fn print(json: bool, report: &impl Serialize, text: &str) -> Result<(), Failure> {
+    let mut text = if json {
+        serde_json::to_string_pretty(report).map_err(|error| Failure::Output(error.into()))?
+    } else {
+        text.trim_end().to_owned()
+    };
+    text.push('\n');
+    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+}
+
+/// A bar over bytes on the error output, where that is a terminal.
+pub(crate) fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Rows in columns: the first to the left, the others to the right.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |col: usize| {
+        let cells = rows.iter().map(|row| row[col].chars().count());
+        cells.chain([head[col].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    let mut line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (col, cell) in cells.into_iter().enumerate() {
+            let width = widths[col];
+            let _ = if col == 0 { write!(line, "{cell:width$}") } else { write!(line, "  {cell:>width$}") };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    line(head);
+    rows.iter().for_each(|row| line(std::array::from_fn(|col| row[col].as_str())));
+    text
+}
+
+/// A share as a percentage.
+pub(crate) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["aé".to_owned(), "1".to_owned()], ["b".to_owned(), "1000".to_owned()]];
+        assert_eq!(super::table(["layer", "n"], &rows), "layer     n\naé        1\nb      1000\n");
+    }
+}

@@ -1,0 +1,336 @@
+//! Merged models and the advice about them, against loops that share no code with the command.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use lowrank::Dtype;
+use serde_json::{Value, json};
+use support::{Peft, Room, Tensor, key, load, noise};
+
+/// `W'[o, i] = W[o, i]` and then `+ rn(s·B[o, k])·A[k, i]` for each `k`, rounded as the machine's backend rounds.
+fn merged(w: &[f32], a: &[f32], b: &[f32], rank: usize, scale: f32) -> Vec<f32> {
+    let inputs = a.len() / rank;
+    let fused = lowrank::Backend::detect().arithmetic() == lowrank::Arithmetic::Fused;
+    let element = |(at, &w): (usize, &f32)| {
+        let (o, i) = (at / inputs, at % inputs);
+        (0..rank).fold(w, |sum, k| {
+            let (left, right) = (scale * b[o * rank + k], a[k * inputs + i]);
+            if fused { left.mul_add(right, sum) } else { sum + left * right }
+        })
+    };
+    w.iter().enumerate().map(element).collect()
+}
+
+fn turned(values: &[f32], cols: usize) -> Vec<f32> {
+    (0..cols).flat_map(|col| values.iter().skip(col).step_by(cols).copied()).collect()
+}
+
+fn rounded(dtype: Dtype, values: &[f32]) -> Vec<f32> {
+    values.iter().map(|&value| dtype.decode(dtype.encode(value))).collect()
+}
+
+fn write(room: &Room, name: &str, tensors: &[Tensor]) {
+    std::fs::write(room.path(name), support::safetensors(tensors)).unwrap();
+}
+
+fn find<'a>(tensors: &'a [Tensor], name: &str) -> &'a Tensor {
+    tensors.iter().find(|tensor| tensor.name == name).unwrap()
+}
+
+/// One layer, larger than a block, of odd size.
+const INPUTS: usize = 1100;
+const OUTPUTS: usize = 611;
+const RANK: usize = 3;
+
+fn adapter(fan_in_fan_out: bool) -> Peft {
+    let mut adapter = Peft::empty().set("r", json!(RANK)).set("fan_in_fan_out", json!(fan_in_fan_out));
+    adapter.layer("net.q", INPUTS, OUTPUTS, RANK, Dtype::F32);
+    adapter
+}
+
+fn parts(adapter: &Peft) -> [Vec<f32>; 2] {
+    ["lora_A.weight", "lora_B.weight"].map(|part| adapter.tensor(&key("net.q", part)).values())
+}
+
+#[test]
+fn merged_weights_are_those_of_the_formula_in_every_type_and_both_layouts() {
+    for dtype in Dtype::ALL {
+        for fan_in_fan_out in [false, true] {
+            let room = Room::new();
+            let adapter = adapter(fan_in_fan_out);
+            adapter.write(&room.path("adapter"));
+            let w = rounded(dtype, &noise(40, INPUTS * OUTPUTS));
+            let (shape, stored) = match fan_in_fan_out {
+                false => ([OUTPUTS, INPUTS], w.clone()),
+                true => ([INPUTS, OUTPUTS], turned(&w, INPUTS)),
+            };
+            let base = [Tensor::new("net.q.weight", dtype, &shape, &stored), Tensor::f32("other", &[9], &noise(1, 9))];
+            write(&room, "base.safetensors", &base);
+            let before = std::fs::read(room.path("base.safetensors")).unwrap();
+            room.good(&["merge", "adapter", "base.safetensors", "out.safetensors"]);
+            assert_eq!(std::fs::read(room.path("base.safetensors")).unwrap(), before, "the base has changed");
+
+            let [a, b] = parts(&adapter);
+            let expected = rounded(dtype, &merged(&w, &a, &b, RANK, (8.0f64 / RANK as f64) as f32));
+            let out = load(&room.path("out.safetensors"));
+            let got = find(&out, "net.q.weight");
+            let values = if fan_in_fan_out { turned(&got.values(), OUTPUTS) } else { got.values() };
+            assert!(
+                values.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits()),
+                "{dtype:?} {fan_in_fan_out}"
+            );
+            assert_eq!((&got.shape[..], got.dtype), (&shape[..], base[0].dtype));
+            assert_eq!(find(&out, "other").bytes, base[1].bytes);
+            assert_eq!(out.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn biases_are_replaced_and_added_to() {
+    let own = noise(51, 3);
+    let trained = noise(52, 3);
+    let old = noise(53, 3);
+    for (lora_bias, lora_only) in [(false, false), (true, false), (false, true), (true, true)] {
+        let room = Room::new();
+        let mut adapter = Peft::empty();
+        adapter.layer("q", 4, 3, 2, Dtype::F32);
+        if lora_bias {
+            adapter = adapter.set("lora_bias", json!(true)).with(Tensor::f32(&key("q", "lora_B.bias"), &[3], &own));
+        }
+        if lora_only {
+            adapter = adapter.set("bias", json!("lora_only"));
+            adapter = adapter.with(Tensor::f32(&key("q", "base_layer.bias"), &[3], &trained));
+        }
+        adapter.write(&room.path("adapter"));
+        write(&room, "base", &[Tensor::f32("q.weight", &[3, 4], &noise(1, 12)), Tensor::f32("q.bias", &[3], &old)]);
+        room.good(&["merge", "adapter", "base", "out"]);
+        let start = if lora_only { &trained } else { &old };
+        let add = |(bias, own): (&f32, &f32)| if lora_bias { bias + 4.0 * own } else { *bias };
+        let expected: Vec<f32> = start.iter().zip(&own).map(add).collect();
+        assert_eq!(find(&load(&room.path("out")), "q.bias").values(), expected, "{lora_bias} {lora_only}");
+
+        write(&room, "bare", &[Tensor::f32("q.weight", &[3, 4], &noise(1, 12))]);
+        if lora_bias || lora_only {
+            let error = room.bad(&["merge", "adapter", "bare", "out-2"]);
+            assert!(error.contains("layer `q`") && error.contains("`q.bias`"), "{error}");
+        } else {
+            room.good(&["merge", "adapter", "bare", "out-2"]);
+        }
+    }
+}
+
+#[test]
+fn a_sharded_base_keeps_its_shards() {
+    let room = Room::new();
+    Peft::new().write(&room.path("adapter"));
+    let tensors = [
+        Tensor::f32("net.q.weight", &[3, 4], &noise(60, 12)),
+        Tensor::new("net.v.weight", Dtype::Bf16, &[5, 4], &noise(61, 20)),
+        Tensor::f32("other", &[2], &noise(62, 2)),
+    ];
+    std::fs::create_dir(room.path("base")).unwrap();
+    write(&room, "base/1.safetensors", &tensors[..1]);
+    write(&room, "base/2.safetensors", &tensors[1..]);
+    write(&room, "whole", &tensors);
+    let map = json!({ "net.q.weight": "1.safetensors", "net.v.weight": "2.safetensors", "other": "2.safetensors" });
+    let index = |map: &Value| {
+        let text = json!({ "metadata": { "total_size": 96 }, "weight_map": map }).to_string();
+        std::fs::write(room.path("base/model.safetensors.index.json"), text).unwrap();
+    };
+    index(&map);
+    room.good(&["merge", "adapter", "base/model.safetensors.index.json", "out"]);
+    room.good(&["merge", "adapter", "whole", "out-whole"]);
+    let read = |name: &str| std::fs::read(room.path(name)).unwrap();
+    assert_eq!(read("out/model.safetensors.index.json"), read("base/model.safetensors.index.json"));
+    let parts = [load(&room.path("out/1.safetensors")), load(&room.path("out/2.safetensors"))];
+    assert_eq!(parts.each_ref().map(Vec::len), [1, 2]);
+    for tensor in load(&room.path("out-whole")) {
+        assert_eq!(find(&parts.concat(), &tensor.name).bytes, tensor.bytes, "{}", tensor.name);
+    }
+
+    let bad = [
+        (json!({ "net.q.weight": "../1.safetensors" }), "names of files"),
+        (json!({ "net.q.weight": "2.safetensors" }), "lies in"),
+        (json!({ "net.q.weight": "1.safetensors", "more": "1.safetensors" }), "`more` is missing"),
+        (json!({ "net.q.weight": "3.safetensors" }), "3.safetensors"),
+        (json!([]), "index.json"),
+    ];
+    for (map, expected) in bad {
+        index(&map);
+        let error = room.bad(&["merge", "adapter", "base/model.safetensors.index.json", "out-2"]);
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+    }
+    assert!(!room.names().contains(&"out-2".to_owned()));
+}
+
+#[test]
+fn a_base_that_does_not_fit_is_refused() {
+    let room = Room::new();
+    Peft::new().write(&room.path("adapter"));
+    Peft::new().set("fan_in_fan_out", json!(true)).write(&room.path("turned"));
+    let v = Tensor::f32("net.v.weight", &[5, 4], &noise(1, 20));
+    let q = |shape: &[usize], dtype| Tensor::new("net.q.weight", dtype, shape, &noise(2, shape.iter().product()));
+    let refused = |adapter: &str, first: Tensor, expected: &[&str]| {
+        write(&room, "base", &[first, v.clone()]);
+        let error = room.bad(&["merge", adapter, "base", "out"]);
+        expected.iter().for_each(|text| assert!(error.contains(text), "{text:?} is not in {error:?}"));
+        assert!(!room.names().contains(&"out".to_owned()));
+    };
+    refused("adapter", q(&[4, 3], Dtype::F32), &["`net.q.weight`", "[3, 4]", "[4, 3]", "fan_in_fan_out is false"]);
+    refused("turned", q(&[3, 4], Dtype::F32), &["`net.q.weight`", "[4, 3]", "fan_in_fan_out is true"]);
+    let integers = Tensor { dtype: safetensors::Dtype::I8, bytes: vec![0; 12], ..q(&[3, 4], Dtype::F32) };
+    refused("adapter", integers, &["`net.q.weight`", "I8"]);
+    let renamed = Tensor { name: "model.net.q.weight".into(), ..q(&[3, 4], Dtype::F32) };
+    refused("adapter", renamed, &["layer `net.q`", "`net.q.weight`", "`model.net.q.weight`", "--add-prefix"]);
+    // An overflow of f16: 65504 and a little more.
+    let mut large = Peft::empty();
+    large.layer("net.q", 4, 3, 2, Dtype::F32);
+    let large = large.with(Tensor::f32(&key("net.q", "lora_B.weight"), &[3, 2], &[1e9; 6]));
+    large.write(&room.path("large"));
+    refused("large", q(&[3, 4], Dtype::F16), &["layer `net.q`", "not finite in f16"]);
+
+    write(&room, "prefixed", &[Tensor { name: "model.net.q.weight".into(), ..q(&[3, 4], Dtype::F32) }]);
+    let mut one = Peft::empty();
+    one.layer("x.net.q", 4, 3, 2, Dtype::F32);
+    one.write(&room.path("one"));
+    room.good(&["merge", "one", "prefixed", "out", "--remove-prefix", "x.", "--add-prefix", "model."]);
+}
+
+/// What the help says, in loops.
+fn round_groups(values: &mut [f32], inputs: usize, largest: f32) {
+    for row in values.chunks_mut(inputs) {
+        for start in (0..inputs).step_by(32) {
+            let group = &mut row[start..inputs.min(start + 32)];
+            let step = group.iter().map(|value| value.abs()).fold(0.0, f32::max) / largest;
+            for value in group {
+                *value = (*value / step).round_ties_even().clamp(-largest, largest) * step;
+            }
+        }
+    }
+}
+
+fn stored(storage: &str, mut values: Vec<f32>) -> Vec<f32> {
+    match storage {
+        "f32" => {}
+        "f16" => values = rounded(Dtype::F16, &values),
+        "bf16" => values = rounded(Dtype::Bf16, &values),
+        "int8" => round_groups(&mut values, INPUTS, 127.0),
+        "int4" => round_groups(&mut values, INPUTS, 7.0),
+        other => panic!("{other}"),
+    }
+    values
+}
+
+/// Share kept and noise, computed in one piece.
+fn direct(storage: &str, w: &[f32], a: &[f32], b: &[f32], scale: f32) -> (f64, f64) {
+    let w = stored(storage, w.to_vec());
+    let m = stored(storage, merged(&w, a, b, RANK, scale));
+    let delta = merged(&vec![0.0; w.len()], a, b, RANK, scale);
+    let (mut along, mut square, mut error) = (0.0, 0.0, 0.0);
+    for ((w, m), delta) in w.iter().zip(&m).zip(&delta) {
+        let (arrived, delta) = (f64::from(*m) - f64::from(*w), f64::from(*delta));
+        along += arrived * delta;
+        square += delta * delta;
+        error += (arrived - delta) * (arrived - delta);
+    }
+    (along / square, f64::sqrt(error / square))
+}
+
+/// The command sums the same numbers in another order: `n` additions in 64 bits, each of relative error 2⁻⁵³, of terms
+/// whose magnitudes sum to at most `condition` times the result.
+fn assert_close(got: &Value, expected: f64, condition: f64, what: &str) {
+    let n = (INPUTS * OUTPUTS) as f64;
+    let bound = 2.0 * n * f64::EPSILON * condition * expected.abs().max(1.0);
+    let got = got.as_f64().unwrap();
+    assert!((got - expected).abs() <= bound, "{what}: {got}, not {expected}");
+}
+
+#[test]
+fn the_advice_is_that_of_a_direct_computation() {
+    let mut verdicts = BTreeSet::new();
+    for (fan_in_fan_out, alpha) in [(false, 0.02), (true, 0.02), (false, 3.0)] {
+        let room = Room::new();
+        let adapter = adapter(fan_in_fan_out).set("lora_alpha", json!(alpha));
+        adapter.write(&room.path("adapter"));
+        let w = noise(70, INPUTS * OUTPUTS);
+        let (shape, values) = match fan_in_fan_out {
+            false => ([OUTPUTS, INPUTS], w.clone()),
+            true => ([INPUTS, OUTPUTS], turned(&w, INPUTS)),
+        };
+        write(&room, "base", &[Tensor::f32("net.q.weight", &shape, &values)]);
+        let report = room.json(&["advise", "adapter", "--base", "base", "--storage", "f32,f16,bf16,int8,int4"]);
+        let layer = &report["layers"][0];
+        let [a, b] = parts(&adapter);
+        let scale = (alpha / RANK as f64) as f32;
+        let advice = layer["advice"].as_array().unwrap();
+        assert_eq!(advice.len(), 5);
+        for entry in advice {
+            let storage = entry["storage"].as_str().unwrap();
+            let (kept, noise) = direct(storage, &w, &a, &b, scale);
+            // By Cauchy and Schwarz: Σ|(M−W)·Δ| is at most ‖M−W‖‖Δ‖, and ‖M−W‖ at most ‖Δ‖ and the noise.
+            assert_close(&entry["kept"], kept, 1.0 + noise, storage);
+            assert_close(&entry["noise"], noise, 1.0, storage);
+            let verdict = match (kept, noise) {
+                _ if kept >= 0.99 && noise <= 0.1 => "survives",
+                _ if kept >= 0.9 && noise <= 1.0 => "noisy",
+                _ => "lost",
+            };
+            assert_eq!(entry["verdict"], verdict, "{storage}");
+            verdicts.insert(verdict);
+        }
+        // `merge` says the same of the type of the base.
+        write(&room, "half", &[Tensor::new("net.q.weight", Dtype::Bf16, &shape, &values)]);
+        let merge = room.json(&["merge", "adapter", "half", "out"]);
+        let (kept, noise) = direct("bf16", &w, &a, &b, scale);
+        assert_close(&merge["layers"][0]["kept"], kept, 1.0 + noise, "merge");
+        assert_close(&merge["layers"][0]["noise"], noise, 1.0, "merge");
+    }
+    assert_eq!(verdicts, BTreeSet::from(["survives", "noisy", "lost"]), "not every verdict has been seen");
+}
+
+#[test]
+fn without_a_base_the_advice_is_about_one_that_is_made_up() {
+    let room = Room::new();
+    adapter(false).write(&room.path("adapter"));
+    let text = room.good(&["advise", "adapter"]);
+    assert!(text.contains("The base is made up"), "{text}");
+    let report = room.json(&["advise", "adapter", "--storage", "f32"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let (update, kept) =
+        (number(&report["layers"][0]["update_norm"]), number(&report["layers"][0]["advice"][0]["kept"]));
+    // Rows of norm 1, about: what f32 rounds away is at most r + 1 times 2⁻²⁴ of base and update.
+    let (base, unit) = (1.1 * (OUTPUTS as f64).sqrt(), f64::from(f32::EPSILON) / 2.0);
+    assert!((kept - 1.0).abs() <= (RANK + 1) as f64 * unit * (base + update) / update, "{kept}");
+    let zero =
+        adapter(false).with(Tensor::f32(&key("net.q", "lora_B.weight"), &[OUTPUTS, RANK], &vec![0.0; OUTPUTS * RANK]));
+    zero.write(&room.path("zero"));
+    let report = room.json(&["advise", "zero", "--storage", "int4"]);
+    let advice = &report["layers"][0]["advice"][0];
+    assert_eq!((&advice["kept"], &advice["verdict"]), (&Value::Null, &json!("empty")));
+}
+
+#[test]
+fn a_thousand_merges_leave_the_base_alone() {
+    let room = Room::new();
+    Peft::new().write(&room.path("adapter"));
+    let base =
+        [Tensor::f32("net.q.weight", &[3, 4], &noise(1, 12)), Tensor::f32("net.v.weight", &[5, 4], &noise(2, 20))];
+    write(&room, "base", &base);
+    let before = std::fs::read(room.path("base")).unwrap();
+    let mut first = Vec::new();
+    for cycle in 0..1000 {
+        let out = format!("out-{cycle}");
+        room.good(&["merge", "adapter", "base", &out]);
+        let merged = std::fs::read(room.path(&out)).unwrap();
+        std::fs::remove_file(room.path(&out)).unwrap();
+        assert_eq!(std::fs::read(room.path("base")).unwrap(), before, "cycle {cycle}");
+        if cycle == 0 {
+            assert_ne!(merged, before);
+            first = merged;
+        } else {
+            assert_eq!(merged, first, "cycle {cycle}");
+        }
+    }
+}
