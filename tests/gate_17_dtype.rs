@@ -82,23 +82,30 @@ fn all_middles_go_to_even() {
 }
 
 /// In ascending order, so that the nearest is found by walking: every finite f32, or one of each 499.
-#[test]
-fn f32_encode_to_the_nearest() {
+fn f32_encode_to_the_nearest(half: &Half) {
     let step = if full() { 1 } else { 499 };
-    for half in HALVES {
-        let middle = |lower: u32| (half.value(lower) + half.value(lower + 1)) / 2.0;
-        let (mut nearest, mut above, mut count) = (0, middle(0), 0_u64);
-        for magnitude in (0..=f32::INFINITY.to_bits()).step_by(step) {
-            let value = f64::from(f32::from_bits(magnitude));
-            while nearest < half.infinity() && (value > above || value == above && nearest % 2 == 1) {
-                nearest += 1;
-                above = middle(nearest);
-            }
-            check(&half, magnitude, nearest);
-            count += 2;
+    let middle = |lower: u32| (half.value(lower) + half.value(lower + 1)) / 2.0;
+    let (mut nearest, mut above, mut count) = (0, middle(0), 0_u64);
+    for magnitude in (0..=f32::INFINITY.to_bits()).step_by(step) {
+        let value = f64::from(f32::from_bits(magnitude));
+        while nearest < half.infinity() && (value > above || value == above && nearest % 2 == 1) {
+            nearest += 1;
+            above = middle(nearest);
         }
-        report(17, half.dtype.name(), count, "f32 encoded", if full() { 4_278_190_082 } else { 8_000_000 });
+        check(half, magnitude, nearest);
+        count += 2;
     }
+    report(17, half.dtype.name(), count, "f32 encoded", if full() { 4_278_190_082 } else { 8_000_000 });
+}
+
+#[test]
+fn f32_encode_to_the_nearest_f16() {
+    f32_encode_to_the_nearest(&HALVES[0]);
+}
+
+#[test]
+fn f32_encode_to_the_nearest_bf16() {
+    f32_encode_to_the_nearest(&HALVES[1]);
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub(super) struct Extent {
 impl Extent {
     /// `None` when names would lie further from the start than their offsets can say.
     pub(super) const fn new(layers: u32, names: u32, metadata: u32) -> Option<Self> {
-        // Three products and sums below 2^40 do not overflow.
+        // All of it lies below 2^40.
         let table = HEADER as u64 + ENTRY as u64 * layers as u64;
         let names_end = table + names as u64;
         let metadata_end = names_end + metadata as u64;
@@ -157,8 +157,9 @@ impl Extent {
 }
 
 /// Bytes of a file with these layers and so many bytes of metadata: a constant where they are, for the size of a slot in
-/// flash. `None` when the format or the address space has no room for it, or a layer has no inputs, outputs or rank. [`Contents::encoded_len`](super::Contents::encoded_len) is the
-/// same computation.
+/// flash. [`Contents::encoded_len`](super::Contents::encoded_len) is the same computation.
+///
+/// `None` when the format or the address space has no room for it, or a layer has no inputs, outputs or rank.
 pub const fn encoded_len(layers: &[Outline], metadata: usize) -> Option<usize> {
     let (mut names, mut payload, mut i) = (0u64, 0u64, 0);
     while i < layers.len() {
