@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `DATA` is a safetensors file of F32 tensors: the frozen `W [out, in]` and `b [out]`, and batches `X [m, n, in]` with
-//! targets `T [m, n, out]`. Step `t`, counted from 1 over all runs, takes batch `(t - 1) % m`. The loss is the mean squared
-//! error.
+//! targets `T [m, n, out]`. Step `t`, counted from 1 over all runs, takes batch `(t - 1) % m`. The loss is the mean
+//! squared error.
 
 use std::error::Error;
 

@@ -118,7 +118,7 @@ impl Verdict {
 
 /// Sums over the elements of a layer, in one pass.
 #[derive(Clone, Debug)]
-pub(crate) struct Meter {
+struct Meter {
     storage: Storage,
     along: f64,
     update: f64,
@@ -126,12 +126,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) const fn new(storage: Storage) -> Self {
+    const fn new(storage: Storage) -> Self {
         Self { storage, along: 0.0, update: 0.0, error: 0.0 }
     }
 
     /// Adds elements: the base and the merged weights as they are stored, and the update.
-    pub(crate) fn add(&mut self, base: &[f32], merged: &[f32], update: &[f32]) {
+    fn add(&mut self, base: &[f32], merged: &[f32], update: &[f32]) {
         for ((&base, &merged), &update) in base.iter().zip(merged).zip(update) {
             let (arrived, update) = (f64::from(merged) - f64::from(base), f64::from(update));
             self.along += arrived * update;
@@ -140,7 +140,7 @@ impl Meter {
         }
     }
 
-    pub(crate) fn advice(&self) -> Advice {
+    fn advice(&self) -> Advice {
         let storage = self.storage;
         if self.update == 0.0 {
             return Advice { storage, kept: None, noise: None, verdict: Verdict::Empty };
@@ -167,8 +167,9 @@ impl Advisor {
         Self { meters, backend, zero, update, base, merged }
     }
 
-    /// Rounds the base, merges, and rounds again. A base that is stored so already is taken as it is.
-    pub(crate) fn add(&mut self, block: &Block<'_>) -> Result<(), Failure> {
+    /// Rounds the base, merges, and rounds again. A base that is stored so already is taken as it is. Returns the merged
+    /// block in the last of the storages.
+    pub(crate) fn add(&mut self, block: &Block<'_>) -> Result<&[f32], Failure> {
         let cols = block.inputs;
         self.zero.clear();
         self.zero.resize(block.base.len(), 0.0);
@@ -181,7 +182,7 @@ impl Advisor {
             meter.storage.round(&mut self.merged, cols);
             meter.add(&self.base, &self.merged, &self.update);
         }
-        Ok(())
+        Ok(&self.merged)
     }
 
     pub(crate) fn advice(&self) -> Vec<Advice> {

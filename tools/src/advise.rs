@@ -112,7 +112,7 @@ impl Advise {
                 Ok(())
             }
         };
-        update.each_block(read, |block| advisor.add(block))?;
+        update.each_block(read, |block| advisor.add(block).map(drop))?;
         Ok(Advised { layer: layer.name.to_owned(), update_norm: advisor.norm(), advice: advisor.advice() })
     }
 }

@@ -91,8 +91,7 @@ impl Base {
         Some(Stored { name: key, shard, info: shard.metadata.info(name)? })
     }
 
-    /// The tensor with a name that ends in this one behind a dot, or starts in the middle of it, if there is only one: a
-    /// hint for errors.
+    /// The only tensor whose name ends in this one behind a dot, or the other way round: a hint for errors.
     pub(crate) fn with_suffix(&self, name: &str) -> Option<&str> {
         let dotted = format!(".{name}");
         let mut found =

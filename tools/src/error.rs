@@ -22,7 +22,10 @@ pub(crate) enum Failure {
     TensorFile { path: PathBuf, source: TensorFileError },
     #[error("{}: {flaw}; download the base again", path.display())]
     Index { path: PathBuf, flaw: String },
-    #[error("{}: tensor `{tensor}`: expected F32, F16 or BF16, got {got}; merge into a base that is not quantised", path.display())]
+    #[error(
+        "{}: tensor `{tensor}`: expected F32, F16 or BF16, got {got}; merge into a base that is not quantised",
+        path.display()
+    )]
     BaseType { path: PathBuf, tensor: String, got: String },
     #[error("{}: tensor `{tensor}`: expected the shape {expected:?} {why}, got {got:?}", path.display())]
     BaseShape { path: PathBuf, tensor: String, expected: Vec<usize>, got: Vec<usize>, why: &'static str },
@@ -35,7 +38,8 @@ pub(crate) enum Failure {
     )]
     BaseBias { layer: String, tensor: String },
     #[error(
-        "layer `{layer}`: element {index} of the merged `{tensor}` is {value}, which is not finite in {dtype}; nothing was written"
+        "layer `{layer}`: element {index} of the merged `{tensor}` is {value}, which is not finite in {dtype}; nothing \
+         was written"
     )]
     NonFinite { layer: String, tensor: String, index: usize, value: f32, dtype: &'static str },
     #[error("{}: {source}", path.display())]

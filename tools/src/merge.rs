@@ -1,6 +1,7 @@
 //! `lowrank merge`: the base with the update added, in new files.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,14 +10,14 @@ use lowrank::format::Layer;
 use lowrank::{Backend, Dtype};
 use serde::Serialize;
 
-use crate::advice::{Advice, Meter, Storage};
+use crate::advice::{Advice, Advisor, Storage};
 use crate::base::{Base, Shard, Stored};
 use crate::blocks::Update;
 use crate::error::Failure;
 use crate::layers::{Naming, Place};
 use crate::number::{elements, encode, transpose};
 use crate::report;
-use crate::source::Source;
+use crate::source::{Source, read};
 use crate::write::{Draft, DraftDirectory};
 
 /// Bytes that are copied at a time.
@@ -164,7 +165,7 @@ impl<'a> Work<'a> {
             file.finish()?;
         }
         let mut copy = directory.file(&name(index))?;
-        copy.write(&crate::source::read(index)?)?;
+        copy.write(&read(index)?)?;
         copy.finish()?;
         directory.finish()
     }
@@ -198,27 +199,22 @@ impl<'a> Work<'a> {
         let update = Update::of(place.layer).map_err(Failure::Core)?;
         let dtype = place.weight.dtype()?;
         let [_, cols] = update.stored_shape();
-        let mut meter = Meter::new(Storage::from(dtype));
-        let (mut bytes, mut done) = (Vec::new(), 0);
-        let (mut merged, mut delta, mut zero, mut turned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let read = |rows: std::ops::Range<usize>, values: &mut Vec<f32>| place.weight.rows(rows, cols, dtype, values);
+        let mut advisor = Advisor::new(self.backend, &[Storage::from(dtype)]);
+        let (mut turned, mut bytes, mut done) = (Vec::new(), Vec::new(), 0);
+        let read = |rows: Range<usize>, values: &mut Vec<f32>| place.weight.rows(rows, cols, dtype, values);
         update.each_block(read, |block| {
-            zero.resize(block.base.len(), 0.0);
-            block.merge_into(self.backend, &zero[..block.base.len()], &mut delta)?;
-            block.merge_into(self.backend, block.base, &mut merged)?;
-            Storage::from(dtype).round(&mut merged, block.inputs);
-            meter.add(block.base, &merged, &delta);
+            let mut merged = advisor.add(block)?;
             if update.transposed {
-                transpose(&merged, block.inputs, &mut turned);
-                std::mem::swap(&mut merged, &mut turned);
+                transpose(merged, block.inputs, &mut turned);
+                merged = &turned;
             }
-            finite(place.layer.name, &place.weight, done, &merged)?;
-            encode(dtype, &merged, &mut bytes);
+            finite(place.layer.name, &place.weight, done, merged)?;
+            encode(dtype, merged, &mut bytes);
             done += merged.len();
             self.bar.inc(bytes.len() as u64);
             out.write(&bytes)
         })?;
-        self.advice.insert(place.weight.name, meter.advice());
+        self.advice.extend(advisor.advice().first().map(|advice| (place.weight.name, *advice)));
         Ok(())
     }
 

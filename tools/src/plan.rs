@@ -264,8 +264,9 @@ fn text(report: &Report) -> String {
     ];
     let Report { inputs, outputs, rank, tokens, optimizer, base_dtype, .. } = report;
     format!(
-        "{inputs} inputs, {outputs} outputs, rank {rank}, {tokens} tokens, {optimizer}, base in {base_dtype}\n\n{}\n{}\n\
-         Copies of small blocks on the stack: up to {} bytes on x86-64, {} with NEON and simd128, {} without vectors.\n",
+        "{inputs} inputs, {outputs} outputs, rank {rank}, {tokens} tokens, {optimizer}, base in {base_dtype}\n\n\
+         {}\n{}\n\
+         Copies of small blocks on the stack: up to {} bytes on x86-64, {} with NEON and simd128, {} elsewhere.\n",
         report::table(["bytes", "inference", "training"], &bytes),
         report::table(["multiply-adds", "inference", "training"], &work),
         report.stack_bytes.x86_64,

@@ -1,7 +1,7 @@
 //! The state of PyTorch's AdamW for an adapter, in a safetensors file.
 //!
-//! For a tensor `T` of the adapter it holds `T.exp_avg` and `T.exp_avg_sq` in the shape of `T`, and `T.step`, one number,
-//! all in F32: what `optimizer.state_dict()["state"]` has for that parameter.
+//! For a tensor `T` of the adapter it holds `T.exp_avg` and `T.exp_avg_sq` in the shape of `T`, and `T.step`, one
+//! number, all in F32: what `optimizer.state_dict()["state"]` has for that parameter.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -235,9 +235,9 @@ def merge(tools, case, room, base, model):
 def merge_bounds(case, model):
     """How far two merged models may be apart, by tensor.
 
-    In f32 both sides are within γ_{r+2}(|W| + |s||B||A|) of the exact sum. To a 16-bit type ours is rounded once, at most by
-    u of a magnitude that is at most that sum; PEFT rounds the update and then the sum. A rounding to a subnormal number
-    is off by half of the smallest one instead. A trained bias is taken over as it is; s times the bias of B is one
+    In f32 both sides are within γ_{r+2}(|W| + |s||B||A|) of the exact sum. To a 16-bit type ours is rounded once, at most
+    by u of a magnitude that is at most that sum; PEFT rounds the update and then the sum. A rounding to a subnormal
+    number is off by half of the smallest one instead. A trained bias is taken over as it is; s times the bias of B is one
     product and one sum.
     """
     bounds, unit, tiny = {}, UNIT[case.dtype], SMALLEST[case.dtype]
@@ -313,7 +313,7 @@ def from_device(tools, room):
     # The adapter belongs to this base, by its fingerprint.
     save_file(base.state_dict(), room / "digits.safetensors")
     tools.lowrank("verify", room / "trained", "--base", room / "digits.safetensors")
-    print(f"ok: {len(theirs)} predictions of an adapter from `personalize` are the same in PEFT, {correct} of them correct")
+    print(f"ok: {len(theirs)} predictions of an adapter from `personalize` are the same in PEFT, {correct} are correct")
 
 
 @dataclass
@@ -382,9 +382,10 @@ def resumed(tools, run, half, room, options):
     save_file(run.data, room / f"data-{name}")
     tools.lowrank("pack", room / f"half-{name}", room / f"half-{name}.file",
                   "--optimizer-state", room / f"state-{name}", *options)
-    tools.run("examples/resume", room / f"half-{name}.file", room / f"data-{name}", 50, run.rate, room / f"done-{name}.file")
-    tools.lowrank("unpack", room / f"done-{name}.file", room / f"done-{name}")
-    return {name: tensor.double() for name, tensor in load_file(room / f"done-{name}/adapter_model.safetensors").items()}
+    tools.run("examples/resume", room / f"half-{name}.file", room / f"data-{name}", 50, run.rate, room / f"{name}.file")
+    tools.lowrank("unpack", room / f"{name}.file", room / f"done-{name}")
+    done = load_file(room / f"done-{name}" / "adapter_model.safetensors")
+    return {name: tensor.double() for name, tensor in done.items()}
 
 
 def continued(tools, room):
@@ -422,7 +423,7 @@ def main():
             counts = round_trip(tools, case, room / str(number))
             totals = [total + count for total, count in zip(totals, counts)]
         tensors, fields, elements, equal = totals
-        print(f"ok: {len(CASES)} adapters come back: {tensors} tensors to the last bit, {fields} fields, the same outputs")
+        print(f"ok: {len(CASES)} adapters come back: {tensors} tensors to the last bit, {fields} fields, same outputs")
         print(f"ok: {elements} merged elements within the bound of PEFT's, {equal} of them the same")
         patterns(tools, room)
         from_device(tools, room)

@@ -259,8 +259,9 @@ fn damaged_files_are_refused() {
     torn[8] = b'x';
     assert!(matches!(tensors(&torn), PeftError::Tensors(TensorFileError::Header(_))));
     let header = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
-    let overlap = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
-    assert!(matches!(tensors(&header(overlap)), PeftError::Tensors(TensorFileError::Header(_))));
+    let number = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let overlap = format!(r#"{{"a":{number},"b":{number}}}"#);
+    assert!(matches!(tensors(&header(&overlap)), PeftError::Tensors(TensorFileError::Header(_))));
     let wide = r#"{"a":{"dtype":"F32","shape":[18446744073709551615,2],"data_offsets":[0,8]}}"#;
     assert!(matches!(tensors(&header(wide)), PeftError::Tensors(TensorFileError::Header(_))));
     let far = format!(r#"{{"a":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}}"#, usize::MAX / 8);

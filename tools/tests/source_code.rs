@@ -42,9 +42,18 @@ fn the_c_array_is_the_file() {
 #[test]
 fn the_rust_static_is_the_file() {
     let (room, len) = packed();
+    // Included, so that what is private is in reach.
     let main = format!(
-        "//! A program.\ninclude!(\"a.rs\");\nconst _: () = assert!(align_of::<Aligned>() == 16);\nuse std::io::Write;\nfn main() {{\n    let file: &'static [u8; {len}] = MY_ADAPTER;\n    \
-         assert_eq!(file.as_ptr().addr() % 16, 0);\n    std::io::stdout().write_all(file).unwrap();\n}}\n"
+        "//! A program.
+use std::io::Write;
+include!(\"a.rs\");
+const _: () = assert!(align_of::<Aligned>() == 16);
+fn main() {{
+    let file: &'static [u8; {len}] = MY_ADAPTER;
+    assert_eq!(file.as_ptr().addr() % 16, 0);
+    std::io::stdout().write_all(file).unwrap();
+}}
+"
     );
     std::fs::write(room.path("main.rs"), main).unwrap();
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());

@@ -98,8 +98,8 @@ pub enum PeftError {
     },
     /// A pattern that Python and this program could understand in different ways.
     #[error(
-        "adapter_config.json: `{field}`: the pattern {key:?} has {flaw}; expected names, `.`, `|`, `(…)`, `[…]`, `\\d`, \
-         `\\w`, escaped punctuation, `*`, `+`, `?` and `{{m,n}}`; write it in these"
+        "adapter_config.json: `{field}`: the pattern {key:?} has {flaw}; expected names, `.`, `|`, `(…)`, `[…]`, \
+         `\\d`, `\\w`, escaped punctuation, `*`, `+`, `?` and `{{m,n}}`; write it in these"
     )]
     Pattern {
         /// `rank_pattern` or `alpha_pattern`.
@@ -132,8 +132,8 @@ pub enum PeftError {
     },
     /// A magnitude of DoRA.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}`: DoRA is not supported; train with use_dora=False, or merge it with \
-         PEFT"
+        "adapter_model.safetensors: tensor `{tensor}`: DoRA is not supported; train with use_dora=False, or merge it \
+         with PEFT"
     )]
     DoraTensor {
         /// The tensor.
@@ -141,8 +141,8 @@ pub enum PeftError {
     },
     /// An adapter inside another wrapper, as PEFT makes them for `nn.MultiheadAttention`.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}` lies inside another adapted module (nn.MultiheadAttention), which \
-         is not supported; target its linear layers"
+        "adapter_model.safetensors: tensor `{tensor}` lies inside another adapted module (nn.MultiheadAttention), \
+         which is not supported; target its linear layers"
     )]
     Wrapped {
         /// The tensor.
@@ -150,8 +150,8 @@ pub enum PeftError {
     },
     /// A tensor that belongs to no supported adapter.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}`: expected `….lora_A.weight`, `….lora_B.weight`, `….lora_B.bias` or \
-         `….base_layer.bias`; whole modules (modules_to_save) and other methods are not supported"
+        "adapter_model.safetensors: tensor `{tensor}`: expected `….lora_A.weight`, `….lora_B.weight`, `….lora_B.bias` \
+         or `….base_layer.bias`; whole modules (modules_to_save) and other methods are not supported"
     )]
     UnknownTensor {
         /// The tensor.
@@ -182,8 +182,8 @@ pub enum PeftError {
     },
     /// A convolution.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}`: expected a matrix, got the shape {got:?}; adapters of convolutions \
-         are not supported"
+        "adapter_model.safetensors: tensor `{tensor}`: expected a matrix, got the shape {got:?}; adapters of \
+         convolutions are not supported"
     )]
     Convolution {
         /// The tensor.
@@ -218,7 +218,8 @@ pub enum PeftError {
     },
     /// A tensor of another shape than its layer asks for.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}`: expected the shape {expected}, got {got:?}; save the adapter anew"
+        "adapter_model.safetensors: tensor `{tensor}`: expected the shape {expected}, got {got:?}; save the adapter \
+         anew"
     )]
     Shape {
         /// The tensor.
@@ -238,8 +239,8 @@ pub enum PeftError {
     },
     /// A bias that the configuration does not announce.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}`: not expected, since `{field}` of adapter_config.json is {value}; \
-         the two files do not belong together"
+        "adapter_model.safetensors: tensor `{tensor}`: not expected, since `{field}` of adapter_config.json is \
+         {value}; the two files do not belong together"
     )]
     BiasUnexpected {
         /// The tensor.

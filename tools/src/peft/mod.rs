@@ -1,8 +1,8 @@
 //! Adapters as PEFT writes them: a directory with `adapter_config.json` and `adapter_model.safetensors`.
 //!
 //! What is read: LoRA on linear layers with `rank_pattern`, `alpha_pattern`, `use_rslora`, `fan_in_fan_out`,
-//! `bias="lora_only"` and `lora_bias`, in f32, f16 and bf16. Everything else is refused by name, see [`PeftError`]: a file
-//! whose variant is ignored loads, and computes the wrong thing.
+//! `bias="lora_only"` and `lora_bias`, in f32, f16 and bf16. Everything else is refused by name, see [`PeftError`]: a
+//! file whose variant is ignored loads, and computes the wrong thing.
 
 mod config;
 mod error;

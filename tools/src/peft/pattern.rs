@@ -1,7 +1,7 @@
 //! Patterns of `rank_pattern` and `alpha_pattern`.
 //!
-//! PEFT takes the first key for which Python's `re.match(rf"(.*\.)?({key})$", name)` holds. Keys are regular expressions
-//! of Python; those that mean the same here are taken, all others are refused.
+//! PEFT takes the first key for which Python's `re.match(rf"(.*\.)?({key})$", name)` holds. Keys are regular
+//! expressions of Python; those that mean the same here are taken, all others are refused.
 
 use regex_lite::{Regex, RegexBuilder};
 

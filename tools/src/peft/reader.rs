@@ -97,8 +97,8 @@ impl PeftLayer<'_> {
     }
 }
 
-/// Reads an adapter from the bytes of `adapter_config.json` and of `adapter_model.safetensors`. The tensors stay where they
-/// are.
+/// Reads an adapter from the bytes of `adapter_config.json` and of `adapter_model.safetensors`. The tensors stay where
+/// they are.
 ///
 /// # Errors
 /// [`PeftError`] for files that are damaged, do not belong together, or hold what is not supported.
@@ -106,12 +106,12 @@ pub fn read<'a>(config: &[u8], tensors: &'a [u8]) -> Result<Adapter<'a>, PeftErr
     let config = Config::parse(config)?;
     let (metadata, data) = tensor_file::parse(tensors, LONGEST_HEADER)?;
     let infos = metadata.tensors();
-    let mut names: Vec<&str> = infos.keys().map(String::as_str).collect();
-    names.sort_unstable();
+    // In order, so that of several flaws it is always the same one that is reported.
+    let infos: BTreeMap<&str, &TensorInfo> = infos.iter().map(|(name, info)| (name.as_str(), *info)).collect();
     let mut layers: BTreeMap<&str, Parts<'_, 'a>> = BTreeMap::new();
-    for name in names {
+    for (name, info) in infos {
         let (layer, part) = classify(name)?;
-        let found = Found { name, info: infos[name], data };
+        let found = Found { name, info, data };
         *layers.entry(layer).or_default().get_mut(part) = Some(found);
     }
     if layers.is_empty() {

@@ -23,11 +23,12 @@ pub struct Written {
     pub tensors: Vec<u8>,
 }
 
-/// Writes layers as PEFT does: with this configuration, which has to agree with them, or with one that is made from them.
+/// Writes layers as PEFT does: with this configuration, which has to agree with them, or with one that is made from
+/// them.
 ///
 /// # Errors
-/// [`PeftError::Disagreement`] when the configuration says something else than a layer, [`PeftError::Mixed`] when PEFT has
-/// no configuration for these layers.
+/// [`PeftError::Disagreement`] when the configuration says something else than a layer, [`PeftError::Mixed`] when PEFT
+/// has no configuration for these layers.
 pub fn write(layers: &[Layer<'_>], config: Option<&Config>) -> Result<Written, PeftError> {
     let fields = match config {
         Some(config) => {
