@@ -55,6 +55,8 @@ pub enum Fault {
     None,
     /// This call fails, counted from now; it does nothing.
     Fails(u64),
+    /// This call and all after it fail.
+    Breaks(u64),
     /// This program or erase does nothing, counted from now.
     Ignored(u64),
 }
@@ -166,7 +168,8 @@ impl<const WRITE: usize, const ERASE: usize> Nor<WRITE, ERASE> {
                 self.fault = Fault::None;
                 return Ok(true);
             }
-            Fault::Fails(left) => *left -= 1,
+            Fault::Breaks(0) => return Err(Said::Broken),
+            Fault::Fails(left) | Fault::Breaks(left) => *left -= 1,
             Fault::Ignored(left) if writes => *left -= 1,
             _ => {}
         }
@@ -232,7 +235,8 @@ impl<const WRITE: usize, const ERASE: usize> Flash for Nor<WRITE, ERASE> {
     fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), Said> {
         self.fault(false)?;
         let at = at as usize;
-        assert!(at % 16 == 0 && into.len() % 16 == 0 && !into.is_empty(), "{} bytes read at {at}", into.len());
+        let len = into.len();
+        assert!(at.is_multiple_of(16) && len.is_multiple_of(16) && len > 0, "{len} bytes read at {at}");
         for unit in at / WRITE..(at + into.len()).div_ceil(WRITE) {
             let seen = self.look(unit);
             for (i, &byte) in seen.iter().enumerate() {
@@ -249,7 +253,8 @@ impl<const WRITE: usize, const ERASE: usize> Flash for Nor<WRITE, ERASE> {
             return Ok(());
         }
         let (from, to) = (from as usize, to as usize);
-        assert!(from % ERASE == 0 && to % ERASE == 0 && from < to && to <= self.capacity(), "erased {from}..{to}");
+        let whole = from.is_multiple_of(ERASE) && to.is_multiple_of(ERASE);
+        assert!(whole && from < to && to <= self.capacity(), "erased {from}..{to}");
         let mut blocks: Vec<usize> = (from..to).step_by(ERASE).collect();
         if self.backwards {
             blocks.reverse();
@@ -262,7 +267,8 @@ impl<const WRITE: usize, const ERASE: usize> Flash for Nor<WRITE, ERASE> {
             return Ok(());
         }
         let at = at as usize;
-        assert!(at % WRITE == 0 && bytes.len() % WRITE == 0 && !bytes.is_empty(), "{} bytes at {at}", bytes.len());
+        let len = bytes.len();
+        assert!(at.is_multiple_of(WRITE) && len.is_multiple_of(WRITE) && len > 0, "{len} bytes programmed at {at}");
         let units = at / WRITE..;
         bytes.chunks(WRITE).zip(units).try_for_each(|(bytes, unit)| self.program_unit(unit, bytes.try_into().unwrap()))
     }
