@@ -24,6 +24,7 @@
 //! | floor | modules | what is there |
 //! |---|---|---|
 //! | yardstick | [`mod@reference`] | the executable specification: naive loops, obviously right |
+//! | flash | [`store`] | two slots of NOR flash that a power cut does not harm |
 //! | files | [`mod@format`] | the adapter file: parse, use in place, write |
 //! | training | [`train`] | optimizers, clipping, schedules, losses, initialisation, memory plan |
 //! | adaptation | [`lora`] | [`forward`], [`backward`], [`merge`]; adapters, gradients, what is saved between the passes |
@@ -72,7 +73,7 @@ mod kernel;
 pub mod format;
 pub mod lora;
 pub mod reference;
-
+pub mod store;
 pub mod train;
 pub mod weight;
 
@@ -84,6 +85,7 @@ pub use lora::{
     GradsPart, Saved, Scale, Shape, backward, forward, input_grads, merge, merge_finite, parameter_grads,
 };
 pub use simd::{Arithmetic, Backend, Deviation, selftest};
+pub use store::{Flash, Store, StoreError};
 pub use train::{Plan, Work};
 
 pub use view::{MatMut, MatRef};

@@ -6,9 +6,11 @@
 pub mod bytes;
 pub mod errors;
 pub mod files;
+pub mod nor;
 pub mod oracle;
 pub mod placed;
 pub mod random;
+pub mod saved;
 pub mod stage;
 pub mod tolerances;
 

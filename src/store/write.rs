@@ -1,0 +1,117 @@
+//! Writing into a slot: blank, then the file without its header, then the header, then the seal.
+
+use super::flash::{Device, Flash, GRAIN};
+use super::seal::{MARKS, SEALS, mark};
+use super::slot::{head_len, mark_len};
+use super::{Store, StoreError};
+use crate::format::header::HEADER;
+use crate::format::{Contents, StreamError};
+
+impl<F: Flash> Store<'_, F> {
+    /// Erases a slot, and checks that it has no seal.
+    pub(super) fn erase(&mut self, slot: usize) -> Result<(), StoreError<F::Error>> {
+        let slot = self.slot(slot);
+        self.device.erase(slot.start, slot.end)?;
+        for seal in 0..SEALS {
+            for place in 0..MARKS {
+                self.device.expect(slot.mark_at::<F>(seal, place), &[0xff; GRAIN])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Programs the file into a slot that is blank, the write units with its header last.
+    pub(super) fn write(&mut self, slot: usize, contents: &Contents<'_>) -> Result<(), StoreError<F::Error>> {
+        let start = self.slot(slot).start;
+        let (head, body) = self.page.split_at_mut_checked(head_len::<F>()).unwrap_or_default();
+        let at = start + head.len() as u32;
+        let mut out = Out { device: &mut self.device, head, in_head: HEADER, body, in_body: 0, at };
+        let header = contents.stream(|piece| out.put(piece)).map_err(flatten)?;
+        out.flush()?;
+        out.finish(start, &header)
+    }
+
+    /// Checks that the file is there, every byte of it.
+    pub(super) fn verify(&mut self, slot: usize, contents: &Contents<'_>) -> Result<(), StoreError<F::Error>> {
+        let start = self.slot(slot).start;
+        let mut at = start + HEADER as u32;
+        let device = &mut self.device;
+        let header = contents.stream(|piece| {
+            device.expect(at, piece)?;
+            at += piece.len() as u32;
+            Ok(())
+        });
+        let header = header.map_err(flatten)?;
+        self.device.expect(start, &header)
+    }
+
+    /// Programs a seal that is blank: one mark after the other, each verified before the next one is begun.
+    pub(super) fn seal(&mut self, slot: usize, seal: usize, number: u32) -> Result<(), StoreError<F::Error>> {
+        let slot = self.slot(slot);
+        let mark = mark(number);
+        let unit = self.page.get_mut(..mark_len::<F>()).unwrap_or_default();
+        unit.fill(0xff);
+        unit.iter_mut().zip(mark).for_each(|(to, byte)| *to = byte);
+        for place in 0..MARKS {
+            let at = slot.mark_at::<F>(seal, place);
+            self.device.program(at, unit)?;
+            self.device.expect(at, &mark)?;
+        }
+        Ok(())
+    }
+}
+
+fn flatten<E>(error: StreamError<StoreError<E>>) -> StoreError<E> {
+    match error {
+        StreamError::Contents(error) => StoreError::File(error),
+        StreamError::Sink(error) => error,
+    }
+}
+
+/// Collects the bytes of a file behind its header into programs of the length of `body`.
+struct Out<'o, F> {
+    device: &'o mut Device<F>,
+    /// The write units with the header, which are programmed last.
+    head: &'o mut [u8],
+    in_head: usize,
+    body: &'o mut [u8],
+    in_body: usize,
+    at: u32,
+}
+
+impl<F: Flash> Out<'_, F> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError<F::Error>> {
+        for &byte in bytes {
+            if let Some(to) = self.head.get_mut(self.in_head) {
+                *to = byte;
+                self.in_head += 1;
+                continue;
+            }
+            if let Some(to) = self.body.get_mut(self.in_body) {
+                *to = byte;
+                self.in_body += 1;
+            }
+            if self.in_body == self.body.len() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Programs what has been collected, and ones up to the end of the write unit.
+    fn flush(&mut self) -> Result<(), StoreError<F::Error>> {
+        let len = self.in_body.next_multiple_of(F::WRITE);
+        let Some(bytes) = self.body.get_mut(..len).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+        bytes.iter_mut().skip(self.in_body).for_each(|byte| *byte = 0xff);
+        self.device.program(self.at, bytes)?;
+        self.at += len as u32;
+        self.in_body = 0;
+        Ok(())
+    }
+
+    fn finish(self, start: u32, header: &[u8; HEADER]) -> Result<(), StoreError<F::Error>> {
+        self.head.iter_mut().zip(header).for_each(|(to, &byte)| *to = byte);
+        self.head.iter_mut().skip(self.in_head).for_each(|to| *to = 0xff);
+        self.device.program(start, self.head)
+    }
+}
