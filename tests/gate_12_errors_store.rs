@@ -29,12 +29,14 @@ fn device() -> Sim {
     device
 }
 
+type Call = dyn Fn(&mut Sim) -> Result<()>;
+
 /// What returns the error, of which function, and what about the flash is to be wrong before.
 struct Case {
     function: &'static str,
     error: StoreError<Said>,
     spoil: Box<dyn Fn(&mut Sim)>,
-    run: Box<dyn Fn(&mut Sim) -> Result<()>>,
+    run: Box<Call>,
 }
 
 type Run = (&'static str, fn(&mut Sim) -> Result<()>);
