@@ -95,7 +95,7 @@ fn what_was_not_done_is_found() {
     // The erase, found by the first seal; the file, its header; three marks.
     let (seals, start) = (victim.end - 12 * 16, victim.start);
     let (body, ends) = found[1..].split_at(found.len() - 5);
-    assert_eq!((found[0], &ends[..]), (seals, &[start, seals, seals + 16, seals + 32][..]));
+    assert_eq!((found[0], ends), (seals, &[start, seals, seals + 16, seals + 32][..]));
     assert!(body.is_sorted() && body[0] == start + 64);
 }
 
@@ -250,5 +250,6 @@ fn the_flash_comes_back() {
     device.nor = store.into_flash();
     device.allowed = vec![Some(2)];
     assert_eq!(device.recover(), Ok(Some(2)));
-    assert_eq!((&mut device.nor).capacity(), device.nor.bytes().len());
+    let borrowed = &mut device.nor;
+    assert_eq!(Flash::capacity(&borrowed), device.nor.bytes().len());
 }
