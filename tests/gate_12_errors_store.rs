@@ -34,8 +34,10 @@ struct Case {
     function: &'static str,
     error: StoreError<Said>,
     spoil: Box<dyn Fn(&mut Sim)>,
-    run: Box<dyn Fn(&mut Sim) -> Result<()>>,
+    run: Box<Call>,
 }
+
+type Call = dyn Fn(&mut Sim) -> Result<()>;
 
 type Run = (&'static str, fn(&mut Sim) -> Result<()>);
 
