@@ -63,7 +63,7 @@ impl<F: Flash> Flash for &mut F {
 /// Address and length of every read are multiples of this.
 pub(super) const GRAIN: usize = 16;
 
-/// Bytes that are compared at once: those that [`Contents::stream`](crate::Contents::stream) gives.
+/// Bytes that are compared at once.
 const COMPARED: usize = 64;
 
 /// A flash whose errors have an address.

@@ -211,8 +211,8 @@ impl<'p, F: Flash> Store<'p, F> {
         let generation = number.wrapping_add(1);
         let contents = Contents { generation, ..*contents };
         self.erase(slot)?;
-        self.write(slot, &contents)?;
-        self.verify(slot, &contents)?;
+        self.file_pieces(slot, &contents, Device::program)?;
+        self.file_pieces(slot, &contents, Device::expect)?;
         self.seal(slot, 0, generation)?;
         Ok(Stored { slot, at: self.slot(slot).start, len: needed, generation })
     }
@@ -222,6 +222,8 @@ impl<'p, F: Flash> Store<'p, F> {
         if index == 0 { first } else { second }
     }
 
+    // Inlined, its frame is there as long as a file is being written.
+    #[inline(never)]
     fn find(&mut self) -> Result<Found, StoreError<F::Error>> {
         let seals = [self.seals(0)?, self.seals(1)?];
         for slot in candidates(&seals) {
