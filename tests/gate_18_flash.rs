@@ -237,7 +237,7 @@ fn lengths_of_slots() {
         }
         assert_eq!(page_len::<Nor<WRITE, ERASE>>(), 2 * WRITE.max(64));
         assert_eq!(slot_len::<Nor<WRITE, ERASE>>(usize::MAX), None);
-        assert_eq!(slot_len::<Nor<WRITE, ERASE>>(1 << 32), None);
+        assert_eq!(slot_len::<Nor<WRITE, ERASE>>(u32::MAX as usize), None);
         59
     }
     let lengths = check::<1, 1>() + check::<4, 4096>() + check::<16, 16>() + check::<32, 128>() + check::<256, 256>();

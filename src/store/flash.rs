@@ -66,6 +66,9 @@ pub(super) const GRAIN: usize = 16;
 /// Bytes that are compared at once.
 const COMPARED: usize = 64;
 
+/// Something that is done with bytes at their address.
+pub(super) type Access<F> = fn(&mut Device<F>, u32, &[u8]) -> Result<(), StoreError<<F as Flash>::Error>>;
+
 /// A flash whose errors have an address.
 #[derive(Debug)]
 pub(super) struct Device<F>(pub F);

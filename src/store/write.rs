@@ -1,6 +1,6 @@
 //! Writing into a slot: blank, then the file without its header, then the header, then the seal.
 
-use super::flash::{Device, Flash, GRAIN};
+use super::flash::{Access, Device, Flash, GRAIN};
 use super::seal::{MARKS, SEALS, mark};
 use super::slot::{head_len, mark_len};
 use super::{Store, StoreError};
@@ -28,7 +28,7 @@ impl<F: Flash> Store<'_, F> {
         &mut self,
         slot: usize,
         contents: &Contents<'_>,
-        each: fn(&mut Device<F>, u32, &[u8]) -> Result<(), StoreError<F::Error>>,
+        each: Access<F>,
     ) -> Result<(), StoreError<F::Error>> {
         let start = self.slot(slot).start;
         let (head, body) = self.page.split_at_mut_checked(head_len::<F>()).unwrap_or_default();
@@ -61,7 +61,7 @@ impl<F: Flash> Store<'_, F> {
 /// Collects the bytes of a file behind its header into pieces of the length of `body`.
 struct Out<'o, F: Flash> {
     device: &'o mut Device<F>,
-    each: fn(&mut Device<F>, u32, &[u8]) -> Result<(), StoreError<F::Error>>,
+    each: Access<F>,
     /// The write units with the header, which come last.
     head: &'o mut [u8],
     in_head: usize,
