@@ -192,7 +192,8 @@ impl<'p, F: Flash> Store<'p, F> {
     }
 
     /// Saves a file in place of the older one, and returns where it lies. Its generation is chosen here: that of `contents`
-    /// does not matter.
+    /// does not matter. What is borrowed from the newest file where it lies may be saved again; nothing may be borrowed from
+    /// the older one, which is erased.
     ///
     /// # Errors
     /// Before anything is written: [`StoreError::File`] as [`Contents::encoded_len`], [`StoreError::TooLong`],
@@ -297,8 +298,8 @@ impl<'p, F: Flash> Store<'p, F> {
         }
         let mut result = Err(StoreError::NoSealLeft { slot: newest.slot });
         for (index, number) in own.unused_above(other, newest.generation) {
-            let number_then = latest(read, Some(number)).unwrap_or(number);
-            result = self.seal(newest.slot, index, number).map(|()| number_then);
+            let latest_now = latest(read, Some(number)).unwrap_or(number);
+            result = self.seal(newest.slot, index, number).map(|()| latest_now);
             if result.is_ok() {
                 break;
             }
