@@ -193,9 +193,9 @@ fn everything<const WRITE: usize, const ERASE: usize>(used: (usize, u64), blank:
 fn everything_that_can_happen() {
     if full() {
         everything::<32, 512>((4, 870_000), (3, 28_000));
-        everything::<32, 128>((3, 20_000), (3, 60_000));
-        everything::<16, 64>((3, 50_000), (2, 3_000));
-        everything::<8, 512>((3, 50_000), (2, 3_000));
+        everything::<32, 128>((3, 60_000), (3, 140_000));
+        everything::<16, 64>((3, 120_000), (2, 3_800));
+        everything::<8, 512>((3, 140_000), (2, 3_500));
     } else {
         everything::<32, 512>((3, 16_000), (3, 28_000));
         everything::<16, 64>((2, 1_800), (2, 3_800));

@@ -63,8 +63,11 @@ impl<F: Flash> Flash for &mut F {
 /// Address and length of every read are multiples of this.
 pub(super) const GRAIN: usize = 16;
 
-/// Bytes that are compared at once: those that [`Contents::stream`](crate::Contents::stream) gives.
+/// Bytes that are compared at once.
 const COMPARED: usize = 64;
+
+/// Something that is done with bytes at their address.
+pub(super) type Access<F> = fn(&mut Device<F>, u32, &[u8]) -> Result<(), StoreError<<F as Flash>::Error>>;
 
 /// A flash whose errors have an address.
 #[derive(Debug)]

@@ -192,7 +192,8 @@ impl<'p, F: Flash> Store<'p, F> {
     }
 
     /// Saves a file in place of the older one, and returns where it lies. Its generation is chosen here: that of `contents`
-    /// does not matter.
+    /// does not matter. What is borrowed from the newest file where it lies may be saved again; nothing may be borrowed from
+    /// the older one, which is erased.
     ///
     /// # Errors
     /// Before anything is written: [`StoreError::File`] as [`Contents::encoded_len`], [`StoreError::TooLong`],
@@ -211,8 +212,8 @@ impl<'p, F: Flash> Store<'p, F> {
         let generation = number.wrapping_add(1);
         let contents = Contents { generation, ..*contents };
         self.erase(slot)?;
-        self.write(slot, &contents)?;
-        self.verify(slot, &contents)?;
+        self.file_pieces(slot, &contents, Device::program)?;
+        self.file_pieces(slot, &contents, Device::expect)?;
         self.seal(slot, 0, generation)?;
         Ok(Stored { slot, at: self.slot(slot).start, len: needed, generation })
     }
@@ -222,6 +223,8 @@ impl<'p, F: Flash> Store<'p, F> {
         if index == 0 { first } else { second }
     }
 
+    // Inlined, its frame is there as long as a file is being written.
+    #[inline(never)]
     fn find(&mut self) -> Result<Found, StoreError<F::Error>> {
         let seals = [self.seals(0)?, self.seals(1)?];
         for slot in candidates(&seals) {
@@ -295,8 +298,8 @@ impl<'p, F: Flash> Store<'p, F> {
         }
         let mut result = Err(StoreError::NoSealLeft { slot: newest.slot });
         for (index, number) in own.unused_above(other, newest.generation) {
-            let number_then = latest(read, Some(number)).unwrap_or(number);
-            result = self.seal(newest.slot, index, number).map(|()| number_then);
+            let latest_now = latest(read, Some(number)).unwrap_or(number);
+            result = self.seal(newest.slot, index, number).map(|()| latest_now);
             if result.is_ok() {
                 break;
             }
