@@ -2,6 +2,7 @@
 
 use super::exchange::Exchanged;
 use super::pack::Operand;
+use super::tile::one_lane::OneLane;
 use super::tile::room::{PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
@@ -36,7 +37,14 @@ impl Kernel for Product<'_> {
         let Product { left, right, more, mut out, start } = self;
         let (rows, lanes) = (out.rows(), out.cols());
         let main = Single { left, right };
-        let rest = if right.has_vectors::<S>() {
+        if S::LANES == 1 {
+            main.one_lane(simd, &mut out, start);
+            if let Some((left, right)) = more {
+                Single { left, right }.one_lane(simd, &mut out, Start::Existing);
+            }
+            return;
+        }
+        let rest = if right.has_vectors() {
             if rows <= FEW && lanes > S::TILE_VECTORS * S::LANES {
                 main.by_rows(simd, &mut out, start);
                 more
@@ -76,6 +84,12 @@ struct Single<'a> {
 type More<'a> = Option<(Operand<'a>, Operand<'a>)>;
 
 impl<'a> Single<'a> {
+    #[inline(always)]
+    fn one_lane<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+        let (left, right, depth) = (self.left.strided(), self.right.strided(), self.right.rows());
+        simd.call(OneLane { left, right, depth, out: out.reborrow(), start });
+    }
+
     /// One panel of lanes after the other, with the second product in the same tiles. Right operands without vectors are
     /// copied, piece by piece.
     ///
@@ -89,10 +103,10 @@ impl<'a> Single<'a> {
         start: Start<'_>,
         more: More<'a>,
     ) -> More<'a> {
-        let (rows, in_place) = (out.rows(), self.right.has_vectors::<S>());
+        let (rows, in_place) = (out.rows(), self.right.has_vectors());
         let step = panel_lanes::<S>(block.lanes);
         let fused = more.filter(|(_, right)| {
-            right.has_vectors::<S>() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
+            right.has_vectors() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
         });
         let (mut room, mut second_room) = (Room::new(), Room::new());
         for lane in (0..block.lanes).step_by(step) {

@@ -29,10 +29,9 @@ impl<'a> Operand<'a> {
         if self.transposed { self.matrix.rows() } else { self.matrix.cols() }
     }
 
-    /// Whether vectors can be read from where it lies: lanes are side by side, or there is but one.
-    #[inline(always)]
-    pub(crate) const fn has_vectors<S: Simd>(&self) -> bool {
-        S::LANES == 1 || !self.transposed
+    /// Whether vectors can be read from where it lies: lanes are side by side.
+    pub(crate) const fn has_vectors(&self) -> bool {
+        !self.transposed
     }
 
     pub(crate) const fn is_transposed(&self) -> bool {
@@ -59,7 +58,7 @@ impl<'a> Operand<'a> {
     where
         'a: 'r,
     {
-        if self.has_vectors::<S>() {
+        if self.has_vectors() {
             return self.strided();
         }
         let (depth, lanes) = (self.rows(), self.cols());

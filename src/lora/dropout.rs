@@ -48,7 +48,8 @@ impl Dropout {
         count: usize,
         mut each: impl FnMut(usize, bool),
     ) {
-        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
+        // Exact: a power of two.
+        let threshold = (self.p * 4_294_967_296.0) as u32;
         let position =
             self.first_token.wrapping_add(token as u64).wrapping_mul(inputs as u64).wrapping_add(first as u64);
         Stream { seed: self.seed, step: self.step, stream: self.layer }

@@ -14,7 +14,7 @@ use crate::weight::{Base, Weights};
 
 /// Tokens and inputs of a block of `X̃` on the stack: half a kibibyte where there are vectors, 64 bytes elsewhere.
 pub(super) const BLOCK: (usize, usize) =
-    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")) { (4, 32) } else { (1, 16) };
+    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")) { (4, 32) } else { (2, 8) };
 pub(super) const BLOCK_LEN: usize = BLOCK.0 * BLOCK.1;
 
 /// Forward pass: `Y[t,o] = chain_i W[o,i]·X[t,i]` from the bias, continued by `chain_k B[o,k]·hs[t,k]`, where

@@ -27,7 +27,8 @@ impl<R: Rounding> Simd for Scalar<R> {
         self
     }
 
-    #[inline(never)]
+    // No feature has to be switched on, so this is no barrier to what the compiler knows of the arguments.
+    #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
@@ -160,18 +161,43 @@ pub(crate) fn sqrt(x: f32) -> f32 {
         // SAFETY: the build target guarantees NEON.
         unsafe { root(x) }
     }
-    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+    #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+    {
+        unsafe extern "C" {
+            safe fn lowrank_vsqrt_f32(x: f32) -> f32;
+        }
+        lowrank_vsqrt_f32(x)
+    }
+    #[cfg(not(any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon"),
+        all(target_arch = "arm", target_abi = "eabihf"),
+    )))]
     {
         sqrt_integer(x)
     }
 }
 
-/// `rn(√x)` in integers. The root of a number of 50 bits has at least 25, so one bit that tells whether anything
-/// remained is enough to round correctly.
-#[cfg_attr(
-    any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")),
-    allow(dead_code, reason = "the hardware's root is used here; tests compare the two")
-)]
+// Argument and result of this ABI are in s0. A function, as `asm!` cannot name a register of the FPU on every Cortex-M, and
+// in numbers, as optimisation at link time assembles this without knowing of the FPU.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
+core::arch::global_asm!(
+    ".pushsection .text.lowrank_vsqrt_f32, \"ax\", %progbits",
+    ".balign 2",
+    ".thumb",
+    ".thumb_func",
+    ".global lowrank_vsqrt_f32",
+    ".type lowrank_vsqrt_f32, %function",
+    "lowrank_vsqrt_f32:",
+    ".inst.w 0xeeb10ac0", // vsqrt.f32 s0, s0
+    "bx lr",
+    ".size lowrank_vsqrt_f32, . - lowrank_vsqrt_f32",
+    ".popsection",
+);
+
+/// `rn(√x)` in integers, one bit of the root at a time: 25 bits at least, one more than a result keeps. Whether anything
+/// remained is then enough to round correctly.
+#[allow(dead_code, reason = "where the hardware has a root, only tests use this one, and compare the two")]
 fn sqrt_integer(x: f32) -> f32 {
     let bits = x.to_bits();
     if x == 0.0 || x.is_nan() || bits == f32::INFINITY.to_bits() {
@@ -180,20 +206,34 @@ fn sqrt_integer(x: f32) -> f32 {
     if x < 0.0 {
         return f32::NAN;
     }
-    // x = mantissa · 2^exponent, 2^23 <= mantissa < 2^24
-    let (mantissa, exponent) = match (bits >> 23) as i32 {
+    // x = mantissa · 2^exponent with an even exponent, 2^23 <= mantissa < 2^25
+    let (mut mantissa, mut exponent) = match (bits >> 23) as i32 {
         0 => {
             let up = bits.leading_zeros() - 8;
             (bits << up, -149 - up as i32)
         }
         e => ((bits & 0x007f_ffff) | 0x0080_0000, e - 150),
     };
-    let shift = 26 + (exponent & 1);
-    let square = u64::from(mantissa) << shift;
-    let root = square.isqrt();
-    let sticky = u64::from(root * root != square);
-    let scaled = ((root << 2) | sticky) as u32 as f32;
-    let power = (exponent - shift) / 2 - 2;
+    if exponent & 1 != 0 {
+        mantissa <<= 1;
+        exponent -= 1;
+    }
+    // The digits of √(mantissa · 2^26) from the top, 2^24 <= root < 2^26. Two bits of the number come down each time. What the
+    // square of the root leaves is at most 2·root.
+    let (mut root, mut rest, mut number) = (0u32, 0u32, mantissa << 6);
+    for _ in 0..26 {
+        rest = (rest << 2) | (number >> 30);
+        number <<= 2;
+        root <<= 1;
+        let digit = 2 * root + 1;
+        if rest >= digit {
+            rest -= digit;
+            root += 1;
+        }
+    }
+    // With a sticky bit below, rounded once, by the conversion.
+    let scaled = ((root << 1) | u32::from(rest != 0)) as f32;
+    let power = exponent / 2 - 14;
     scaled * f32::from_bits(((power + 127) as u32) << 23)
 }
 

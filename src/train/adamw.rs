@@ -71,13 +71,8 @@ impl AdamW {
             let (at_least, at_most) = (f32::from_bits(1), f32::MAX);
             return Err(Error::Range { argument: Argument::Epsilon, at_least, at_most, got: 0.0 });
         }
-        for beta in [self.beta1, self.beta2] {
-            if !(0.0..1.0).contains(&beta) {
-                let argument = Argument::Momentum;
-                return Err(Error::Range { argument, at_least: 0.0, at_most: BELOW_ONE, got: beta as f32 });
-            }
-        }
-        Ok(())
+        below_one(self.beta1)?;
+        below_one(self.beta2)
     }
 
     /// The clock after one more step.
@@ -102,6 +97,15 @@ impl AdamW {
             eps: self.eps,
         }
     }
+}
+
+// Inlined where `β` is a constant, so that no arithmetic of binary64 is linked.
+#[inline]
+fn below_one(beta: f64) -> Result<(), Error> {
+    if (0.0..1.0).contains(&beta) {
+        return Ok(());
+    }
+    Err(Error::Range { argument: Argument::Momentum, at_least: 0.0, at_most: BELOW_ONE, got: beta as f32 })
 }
 
 #[derive(Copy, Clone)]

@@ -81,20 +81,50 @@ impl<R: Rule> Kernel for Update<'_, R> {
             (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
         }
         for i in 0..param.rows() {
-            let (param, grad) = (param.row_mut(i), grad.row(i));
-            let (first, second) = (first.row_mut(i), second.row_mut(i));
-            for (block, p) in param.chunks_mut(S::LANES).enumerate() {
-                let part = block * S::LANES..block * S::LANES + p.len();
-                let g = grad.get(part.clone()).unwrap_or(&[]);
-                // Moments that the rule does not have are empty: read as zero, not written.
-                let m = if R::MOMENTS >= 1 { first.get_mut(part.clone()).unwrap_or(&mut []) } else { &mut [] };
-                let v = if R::MOMENTS >= 2 { second.get_mut(part).unwrap_or(&mut []) } else { &mut [] };
-                let old = [simd.read(m), simd.read(v)];
-                let (new, moments) = rule.apply(simd, simd.read(p), simd.read(g), old);
-                simd.write(p, new);
-                simd.write(m, moments[0]);
-                simd.write(v, moments[1]);
-            }
+            let (p, g) = (param.row_mut(i), grad.row(i));
+            // Moments that the rule does not have are empty: read as zero, not written.
+            let m = if R::MOMENTS >= 1 { first.row_mut(i) } else { &mut [] };
+            let v = if R::MOMENTS >= 2 { second.row_mut(i) } else { &mut [] };
+            row(simd, rule, (p, g), (m, v));
         }
     }
+}
+
+/// A row of parameters and gradients with its moments, vector by vector.
+#[inline(always)]
+fn row<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v): (&mut [f32], &mut [f32])) {
+    if S::LANES == 1 {
+        let put = |to: &mut f32, v| simd.write(core::slice::from_mut(to), v);
+        let apply = |p: &mut f32, g: &f32, old: [f32; 2]| {
+            let (new, moments) = rule.apply(simd, simd.splat(*p), simd.splat(*g), old.map(|old| simd.splat(old)));
+            put(p, new);
+            moments
+        };
+        return match R::MOMENTS {
+            0 => p.iter_mut().zip(g).for_each(|(p, g)| {
+                apply(p, g, [0.0; 2]);
+            }),
+            1 => p.iter_mut().zip(g).zip(m).for_each(|((p, g), m)| put(m, apply(p, g, [*m, 0.0])[0])),
+            _ => p.iter_mut().zip(g).zip(m).zip(v).for_each(|(((p, g), m), v)| {
+                let [first, second] = apply(p, g, [*m, *v]);
+                put(m, first);
+                put(v, second);
+            }),
+        };
+    }
+    let mut grads = g.chunks(S::LANES);
+    let (mut firsts, mut seconds) = (m.chunks_mut(S::LANES), v.chunks_mut(S::LANES));
+    for p in p.chunks_mut(S::LANES) {
+        let (m, v) = (firsts.next().unwrap_or(&mut []), seconds.next().unwrap_or(&mut []));
+        vector(simd, rule, (p, grads.next().unwrap_or(&[])), (m, v));
+    }
+}
+
+/// At most a vector.
+#[inline(always)]
+fn vector<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v): (&mut [f32], &mut [f32])) {
+    let (new, moments) = rule.apply(simd, simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
+    simd.write(p, new);
+    simd.write(m, moments[0]);
+    simd.write(v, moments[1]);
 }

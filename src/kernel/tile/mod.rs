@@ -14,6 +14,7 @@ macro_rules! unroll {
     }};
 }
 
+pub(crate) mod one_lane;
 pub(crate) mod room;
 pub(crate) mod row;
 
@@ -112,8 +113,8 @@ impl Term<'_> {
     };
 
     /// Lanes across the rows of a matrix: vectors are transposed in registers.
-    const fn is_across<S: Simd>(&self) -> bool {
-        S::LANES > 1 && self.right.inner != 1
+    const fn is_across(&self) -> bool {
+        self.right.inner != 1
     }
 }
 
@@ -136,13 +137,13 @@ impl PanelProduct<'_> {
             Start::Zero | Start::Existing => true,
         };
         let [first, second] = &self.terms;
-        let across = !first.is_across::<S>()
+        let across = !first.is_across()
             || (first.right.outer == 1 && lanes.is_multiple_of(S::LANES) && first.depth.is_multiple_of(4));
         let terms = self.terms.iter().all(|t| t.left.holds(rows, t.depth) && t.right.holds(t.depth, lanes));
         start
             && terms
             && across
-            && !second.is_across::<S>()
+            && !second.is_across()
             && span(rows, lanes, stride).is_some_and(|all| all <= self.out.data_mut().len())
     }
 }
@@ -158,7 +159,7 @@ impl Kernel for PanelProduct<'_> {
             return;
         }
         let (rows, lanes) = (self.out.rows(), self.out.cols());
-        let across = self.terms[0].is_across::<S>();
+        let across = self.terms[0].is_across();
         let mut operands = Operands {
             terms: self.terms.map(Factors::of),
             out_row: self.out.stride(),
@@ -294,10 +295,10 @@ unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usiz
     macro_rules! vectors {
         ($($vectors:literal)*) => {
             $(if $vectors <= S::TILE_VECTORS && width.div_ceil(S::LANES) == $vectors {
-                if S::LANES > 1 && across {
+                if across {
                     // SAFETY: as for this function; the vectors are all full.
                     unsafe { stack_across::<S, $vectors>(simd, *operands, rows) }
-                } else if S::LANES == 1 || tail == 0 {
+                } else if tail == 0 {
                     // SAFETY: as for this function; the vectors are all full.
                     unsafe { stack::<S, $vectors, false>(simd, *operands, rows, 0) }
                 } else {
@@ -337,7 +338,7 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
 ) {
     // At most 8: of 12 rows 4 KiB apart, four find no place in the first-level cache. r 16, inputs 1024: 73 instead of 106
     // GFLOP/s (AVX-512, Zen 4).
-    let limit = if S::LANES == 1 { S::TILE_ROWS } else { (S::TILE_ROWS * S::TILE_VECTORS / VECTORS).min(8) };
+    let limit = (S::TILE_ROWS * S::TILE_VECTORS / VECTORS).min(8);
     heights!(rows, operands, limit, 8 6 4 2 1 => {
         // SAFETY: as for this function; at least ROWS rows are left.
         unsafe { tile::<S, ROWS, VECTORS, TAIL, false>(simd, &operands, tail) };
@@ -474,15 +475,8 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAI
     for _ in 0..t.depth {
         let mut lanes = [simd.splat(0.0); VECTORS];
         unroll!(v < VECTORS, {
-            // One lane: vectors lie `right_lane` apart. More lanes: they lie side by side.
-            let (from, v_at) = if S::LANES == 1 { (right.wrapping_add(v * t.right_lane), 0) } else { (right, v) };
-            if S::LANES == 1 {
-                // SAFETY: the term holds this lane at this depth.
-                lanes[v] = unsafe { simd.load(from) };
-            } else {
-                // SAFETY: the term holds these lanes at this depth.
-                lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, from, v_at, tail) };
-            }
+            // SAFETY: the term holds these lanes at this depth.
+            lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, right, v, tail) };
             simd.prefetch(next.wrapping_add(v * S::LANES));
         });
         unroll!(m < ROWS, {

@@ -1,0 +1,214 @@
+//! Products where there are no vectors: operands of any strides, so nothing is copied, blocked or exchanged.
+
+#![allow(unsafe_code, reason = "one check of all lengths in `fits`, then raw pointers")]
+
+use super::{Start, Strided};
+use crate::simd::{Kernel, Simd};
+use crate::view::{MatMut, span};
+
+/// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, one number at a time.
+pub(crate) struct OneLane<'a> {
+    /// `(row, depth)`
+    pub left: Strided<'a>,
+    /// `(depth, lane)`
+    pub right: Strided<'a>,
+    pub depth: usize,
+    pub out: MatMut<'a>,
+    pub start: Start<'a>,
+}
+
+impl OneLane<'_> {
+    /// Whether everything that the loops will touch lies inside the slices.
+    #[inline(always)]
+    fn fits(&mut self) -> bool {
+        let (rows, lanes, stride) = (self.out.rows(), self.out.cols(), self.out.stride());
+        let start = match self.start {
+            Start::Bias(bias) => bias.len() >= lanes,
+            Start::Zero | Start::Existing => true,
+        };
+        start
+            && self.left.holds(rows, self.depth)
+            && self.right.holds(self.depth, lanes)
+            && span(rows, lanes, stride).is_some_and(|all| all <= self.out.data_mut().len())
+    }
+}
+
+impl Kernel for OneLane<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let fits = self.fits();
+        debug_assert!(fits, "a product that does not fit its operands");
+        if !fits {
+            return;
+        }
+        let (rows, lanes, depth) = (self.out.rows(), self.out.cols(), self.depth);
+        let (left, right) = (self.left, self.right);
+        let mut many = Side { at: right.data.as_ptr(), next: right.inner, deeper: right.outer };
+        let mut few = Side { at: left.data.as_ptr(), next: left.outer, deeper: left.inner };
+        let out = self.out.data_mut().as_mut_ptr();
+        let mut out = Plane { at: out.cast_const(), many: 1, few: self.out.stride() };
+        let mut start = match self.start {
+            Start::Zero => Plane { at: &0.0, many: 0, few: 0 },
+            Start::Bias(bias) => Plane { at: bias.as_ptr(), many: 1, few: 0 },
+            Start::Existing => out,
+        };
+        let (mut width, mut height) = (lanes, rows);
+        let along = many.deeper == 1 && few.deeper == 1;
+        if width < 4 && height >= 4 && (along || few.next == 1) {
+            core::mem::swap(&mut many, &mut few);
+            core::mem::swap(&mut width, &mut height);
+            (out, start) = (out.turned(), start.turned());
+        }
+        let tiles = Tiles { many, few, depth, out, start };
+        // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes of a
+        // bias; exchanging both sides exchanges rows and lanes everywhere.
+        unsafe { tiles.cover(simd, along, width, height) }
+    }
+}
+
+/// One operand: from the first chain to the next, and along a chain.
+#[derive(Copy, Clone)]
+struct Side {
+    at: *const f32,
+    next: usize,
+    deeper: usize,
+}
+
+/// What there is one of for every chain.
+#[derive(Copy, Clone)]
+struct Plane {
+    at: *const f32,
+    many: usize,
+    few: usize,
+}
+
+impl Plane {
+    const fn turned(self) -> Self {
+        Self { at: self.at, many: self.few, few: self.many }
+    }
+
+    #[inline(always)]
+    fn at(&self, many: usize, few: usize) -> *const f32 {
+        self.at.wrapping_add(many * self.many + few * self.few)
+    }
+}
+
+/// From the first chain of a tile. Pointers move by `wrapping_add`: behind the last tile they may leave the slice, and are
+/// then not used.
+#[derive(Copy, Clone)]
+struct Tiles {
+    /// The side of which a tile has more.
+    many: Side,
+    few: Side,
+    depth: usize,
+    out: Plane,
+    start: Plane,
+}
+
+impl Tiles {
+    #[inline(always)]
+    fn skip_many(&mut self, count: usize) {
+        self.many.at = self.many.at.wrapping_add(count * self.many.next);
+        self.out.at = self.out.at(count, 0);
+        self.start.at = self.start.at(count, 0);
+    }
+
+    #[inline(always)]
+    fn skip_few(&mut self, count: usize) {
+        self.few.at = self.few.at.wrapping_add(count * self.few.next);
+        self.out.at = self.out.at(0, count);
+        self.start.at = self.start.at(0, count);
+    }
+
+    /// All chains. `along`: both sides have the numbers of a chain side by side.
+    ///
+    /// # Safety
+    /// There are `width` × `height` chains, and an output of its own and a start for each.
+    #[inline(always)]
+    unsafe fn cover<S: Simd>(mut self, simd: S, along: bool, mut width: usize, height: usize) {
+        let beside = self.many.next == 1;
+        while width > 0 {
+            // One chain on the other side leaves registers for more on this one.
+            let step = match width {
+                8.. if height == 1 && (along || beside) => 8,
+                4.. if along || beside => 4,
+                _ => 1,
+            };
+            let (mut column, mut left) = (self, height);
+            while left > 0 {
+                let count = if step > 1 && left > 1 { 2 } else { 1 };
+                macro_rules! tile {
+                    ($($pattern:pat => $along:literal $many:literal $few:literal),*) => {
+                        match (step, along, count) {
+                            $($pattern => {
+                                // SAFETY: as many chains are left, side by side as is said.
+                                unsafe { column.tile::<S, $along, $many, $few>(simd) }
+                            })*
+                        }
+                    };
+                }
+                tile!(
+                    (1, ..) => false 1 1,
+                    (8, true, _) => true 8 1,
+                    (8, false, _) => false 8 1,
+                    (_, true, 1) => true 4 1,
+                    (_, true, _) => true 4 2,
+                    (_, false, 1) => false 4 1,
+                    (_, false, _) => false 4 2
+                );
+                column.skip_few(count);
+                left -= count;
+            }
+            self.skip_many(step);
+            width -= step;
+        }
+    }
+
+    /// `MANY × FEW` accumulators stay in registers over the depth.
+    ///
+    /// # Safety
+    /// There are as many chains. Their numbers lie side by side on both sides if `ALONG`, else those of the chains of `many`
+    /// do, if there are several.
+    // Inlined, what all tiles have in common would be computed beforehand and spilled: three times as much code.
+    #[inline(never)]
+    unsafe fn tile<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>(&self, simd: S) {
+        let mut acc = [[simd.splat(0.0); MANY]; FEW];
+        unroll!(v < FEW, {
+            unroll!(m < MANY, {
+                // SAFETY: this chain has a start.
+                acc[v][m] = unsafe { simd.load(self.start.at(m, v)) };
+            });
+        });
+        let (mut many, mut few) = ([self.many.at; MANY], [self.few.at; FEW]);
+        unroll!(m < MANY, { many[m] = self.many.at.wrapping_add(m * self.many.next) });
+        unroll!(v < FEW, { few[v] = self.few.at.wrapping_add(v * self.few.next) });
+        for _ in 0..self.depth {
+            let mut values = [simd.splat(0.0); FEW];
+            unroll!(v < FEW, {
+                // SAFETY: the chain is this deep.
+                values[v] = unsafe { simd.load(few[v]) };
+                few[v] = few[v].wrapping_add(if ALONG { 1 } else { self.few.deeper });
+            });
+            unroll!(m < MANY, {
+                let from = if ALONG { many[m] } else { many[0].wrapping_add(m) };
+                // SAFETY: the chain is this deep.
+                let value = unsafe { simd.load(from) };
+                unroll!(v < FEW, { acc[v][m] = simd.step(acc[v][m], values[v], value) });
+                if ALONG {
+                    many[m] = many[m].wrapping_add(1);
+                }
+            });
+            if !ALONG {
+                many[0] = many[0].wrapping_add(self.many.deeper);
+            }
+        }
+        unroll!(v < FEW, {
+            unroll!(m < MANY, {
+                // SAFETY: this chain has an output, which is borrowed for writing.
+                unsafe { simd.store(self.out.at(m, v).cast_mut(), acc[v][m]) };
+            });
+        });
+    }
+}
