@@ -15,6 +15,7 @@ use super::data::{Data, Rng};
 /// Inputs, outputs, rank, tokens.
 pub type Size = (usize, usize, usize, usize);
 
+/// Of the layers.
 pub const SIZES: [Size; 12] = [
     (1, 1, 1, 1),
     (3, 5, 2, 4),
