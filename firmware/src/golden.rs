@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use lowrank::Backend;
+use semihosting::println;
 
 #[path = "../../tests/support/golden.rs"]
 mod cases;
@@ -24,13 +25,22 @@ pub struct Count {
     pub equal: usize,
 }
 
+impl Count {
+    /// Prints what differs.
+    fn add(&mut self, key: cases::Key, hash: u64) {
+        self.all += 1;
+        if is_golden(key, hash) {
+            self.equal += 1;
+        } else {
+            println!("{hash:016x} {key} is not what it was");
+        }
+    }
+}
+
 /// Runs the cases of one backend, up to `most` multiplications per product, in a buffer of [`MEMORY`] elements.
 pub fn run(backend: Backend, most: usize, memory: &mut [f32]) -> Count {
     let mut count = Count::default();
-    let mut read = |key: cases::Key, hash| {
-        count.all += 1;
-        count.equal += usize::from(is_golden(key, hash));
-    };
+    let mut read = |key, hash| count.add(key, hash);
     for size @ (inputs, outputs, _, tokens) in SIZES {
         if inputs * outputs * tokens <= most {
             cases::of_size(backend, size, memory, &mut read);
@@ -42,10 +52,7 @@ pub fn run(backend: Backend, most: usize, memory: &mut [f32]) -> Count {
 /// Runs the cases that have no backend: initialisation, losses, schedules, random numbers.
 pub fn numbers(memory: &mut [f32]) -> Count {
     let mut count = Count::default();
-    cases::of_numbers(memory, &mut |key, hash| {
-        count.all += 1;
-        count.equal += usize::from(is_golden(key, hash));
-    });
+    cases::of_numbers(memory, &mut |key, hash| count.add(key, hash));
     count
 }
 

@@ -1,6 +1,7 @@
 //! What the images in `src/bin` share.
 
 #![no_std]
+#![deny(missing_docs)]
 
 /// Written by `lowrank pack`: an adapter as a static.
 #[rustfmt::skip]
