@@ -18,6 +18,15 @@ pub use cortex_m_rt::entry;
 #[cfg(target_arch = "riscv32")]
 pub use riscv_rt::entry;
 
+/// Passes over the images in the scenario: `LOWRANK_EPOCHS` when this was compiled, or 1.
+pub const EPOCHS: u32 = match option_env!("LOWRANK_EPOCHS") {
+    None => 1,
+    Some(number) => match u32::from_str_radix(number, 10) {
+        Ok(epochs) => epochs,
+        Err(_) => panic!("LOWRANK_EPOCHS has to be a number"),
+    },
+};
+
 /// Why an image ends with a failure.
 #[derive(Debug)]
 pub enum Failure {
