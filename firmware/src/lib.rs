@@ -8,6 +8,7 @@
 pub mod adapter;
 pub mod flash;
 pub mod golden;
+pub mod stack;
 
 use core::fmt;
 
