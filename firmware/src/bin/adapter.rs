@@ -3,44 +3,29 @@
 #![no_std]
 #![no_main]
 
-#[rustfmt::skip]
-mod adapter;
-
-use cortex_m as _;
-use cortex_m_rt::entry;
-use cortex_m_semihosting::{debug, hprintln};
 use lowrank::format::AdapterFile;
 use lowrank::{Adapter, Argument, Backend, Error};
 use lowrank_demo::{Layers, Network, Turns};
-use panic_semihosting as _;
+use lowrank_firmware::{Failure, adapter, check, entry, finish};
+use semihosting::println;
 
 /// Test images that PyTorch + PEFT reads correctly with the adapter of `peft-adapter/`.
 const EXPECTED: usize = 341;
 
 #[entry]
 fn main() -> ! {
-    let status = match verdict() {
-        Ok(true) => debug::EXIT_SUCCESS,
-        Ok(false) => debug::EXIT_FAILURE,
-        Err(error) => {
-            hprintln!("failed: {}", error);
-            debug::EXIT_FAILURE
-        }
-    };
-    loop {
-        debug::exit(status);
-    }
+    finish(run())
 }
 
-fn verdict() -> Result<bool, lowrank_demo::Error> {
+fn run() -> Result<(), Failure> {
     let file = AdapterFile::parse(adapter::ADAPTER)?;
     let adapters = Layers { hidden: in_place(&file, "hidden")?, output: in_place(&file, "output")? };
     let (backend, network) = (Backend::BASELINE, Network::rows());
     let before = network.score(backend, Turns::QUARTER)?;
     let after = network.score_adapted(backend, &adapters, Turns::QUARTER)?;
-    hprintln!("rotated digits read without the adapter: {} of {}", before.correct, before.images);
-    hprintln!("rotated digits read with it: {} of {}, {} expected", after.correct, after.images, EXPECTED);
-    Ok(after.correct == EXPECTED)
+    println!("rotated digits read without the adapter: {} of {}", before.correct, before.images);
+    println!("rotated digits read with it: {} of {}, {} expected", after.correct, after.images, EXPECTED);
+    check(after.correct == EXPECTED, "as many digits are read as by PyTorch")
 }
 
 /// The adapter of a layer where it lies.
