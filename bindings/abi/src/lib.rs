@@ -21,6 +21,8 @@ extern crate std;
 #[cfg(target_endian = "big")]
 compile_error!("in C, adapter files are used where they lie, which needs a little-endian machine");
 
+#[cfg(all(target_arch = "arm", panic = "abort"))]
+mod arm;
 mod codes;
 mod error;
 mod file;
