@@ -15,14 +15,19 @@ macro_rules! layouts {
             println!("LAYOUT(sizeof({0}) == {1}, {0}_size);", stringify!($name), size_of::<$name>());
             $(
                 println!(
-                    "LAYOUT(offsetof({0}, {1}) == {2}, {0}_{1});",
+                    "LAYOUT(offsetof({0}, {1}) == {2} && sizeof((({0} *)0)->{1}) == {3}, {0}_{1});",
                     stringify!($name),
                     stringify!($field),
-                    offset_of!($name, $field)
+                    offset_of!($name, $field),
+                    size_of_field(|it: &$name| it.$field)
                 );
             )*
         })*
     };
+}
+
+fn size_of_field<T, F>(_: impl Fn(&T) -> F) -> usize {
+    size_of::<F>()
 }
 
 fn main() {
