@@ -49,12 +49,17 @@ pub extern "C" fn lowrank_detect() -> u32 {
 
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 fn detect() -> u32 {
-    use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+    use core::arch::x86_64::{__cpuid_count, _xgetbv};
 
     #[target_feature(enable = "xsave")]
     fn saved_by_the_system() -> u64 {
         // SAFETY: the caller has seen that the system has turned XGETBV on.
         unsafe { _xgetbv(0) }
+    }
+    #[allow(unused_unsafe, reason = "the oldest compiler that is supported wants it, later ones do not")]
+    fn leaf(number: u32) -> core::arch::x86_64::CpuidResult {
+        // SAFETY: every x86-64 CPU has the instruction.
+        unsafe { __cpuid_count(number, 0) }
     }
     const FMA: u32 = 1 << 12;
     const OSXSAVE: u32 = 1 << 27;
@@ -64,11 +69,11 @@ fn detect() -> u32 {
     const YMM: u64 = 0b110;
     const ZMM: u64 = 0b1110_0110;
 
-    let features = __cpuid(1).ecx;
-    if __cpuid(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
+    let features = leaf(1).ecx;
+    if leaf(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
         return LOWRANK_BASELINE;
     }
-    let more = __cpuid_count(7, 0).ebx;
+    let more = leaf(7).ebx;
     // SAFETY: the CPU has XSAVE, and the system uses it.
     let saved = unsafe { saved_by_the_system() };
     if more & AVX2 == 0 || saved & YMM != YMM {
