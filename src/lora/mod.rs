@@ -270,21 +270,24 @@ pub struct Saved<'m> {
     dropout: Option<Dropout>,
 }
 
-/// Tokens, and how far they have come.
+/// How far the tokens of a [`Saved`] have come. Plain data, for callers that keep the memory but not the view of it: see
+/// [`Saved::resume`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub struct Batch {
+    /// Tokens of the last forward pass.
     pub tokens: usize,
+    /// How far they have come.
     pub progress: Progress,
 }
 
-/// What there is of a batch.
+/// What a [`Saved`] holds of a batch.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// `hs`
+pub enum Progress {
+    /// `hs`, after a forward pass.
     Forward,
-    /// `hs` and `gs`
+    /// `hs` and `gs`, after [`input_grads`].
     Backward,
-    /// Neither, and neither is needed.
+    /// Neither, and neither is needed: [`input_grads`] has found the adapter absent.
     Absent,
 }
 
@@ -340,6 +343,41 @@ impl<'m> Saved<'m> {
         }
         self.dropout = dropout;
         self.batch = None;
+        Ok(())
+    }
+
+    /// How far the tokens of the last forward pass have come; `None` when there was none.
+    pub const fn batch(&self) -> Option<Batch> {
+        self.batch
+    }
+
+    /// Goes on where another view of the same memory has stopped, with its [`batch`](Self::batch) and its dropout, which is to
+    /// be set before.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] when there is no room for so many tokens; [`Error::Missing`] when `gs` is said to be there, and this
+    /// is made for inference. Nothing has changed then.
+    ///
+    /// ```
+    /// use lowrank::{Batch, Progress, Saved, Shape};
+    /// let (mut memory, shape) = ([0.0; 2 * 4], Shape::new(2, 3, 1));
+    /// let batch = Some(Batch { tokens: 4, progress: Progress::Forward });
+    /// let mut saved = Saved::training(&mut memory, shape, 4)?;
+    /// saved.resume(batch)?;
+    /// assert_eq!((saved.batch(), saved.hs().rows()), (batch, 4));
+    /// # Ok::<(), lowrank::Error>(())
+    /// ```
+    pub fn resume(&mut self, batch: Option<Batch>) -> Result<(), Error> {
+        if let Some(Batch { tokens: got, progress }) = batch {
+            let at_most = self.hs.rows();
+            if got > at_most {
+                return Err(Error::TooMany { argument: Argument::Tokens, at_most, got });
+            }
+            if progress == Progress::Backward && got > self.gs.rows() {
+                return Err(Error::Missing { argument: Argument::Saved });
+            }
+        }
+        self.batch = batch;
         Ok(())
     }
 

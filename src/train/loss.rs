@@ -18,11 +18,16 @@ use crate::view::{MatMut, MatRef, expect_len, expect_shape};
 /// assert_eq!((loss.value(), dy), (core::f32::consts::LN_2, [[0.5, -0.5]]));
 /// # Ok::<(), lowrank::Error>(())
 /// ```
-#[derive(Copy, Clone, Debug)]
+///
+/// Plain data, for callers that keep it between two micro-batches in a form of their own.
+#[derive(Copy, Clone, Debug, PartialEq)]
 pub struct MeanLoss {
-    sum: f32,
-    tokens: usize,
-    seen: usize,
+    /// Of the losses of the tokens seen.
+    pub sum: f32,
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// Tokens seen.
+    pub seen: usize,
 }
 
 impl MeanLoss {
@@ -39,7 +44,7 @@ impl MeanLoss {
     /// # Errors
     /// [`Error::TooMany`] when the batch has no room for `n` more tokens.
     fn check_room(&self, n: usize) -> Result<(), Error> {
-        let at_most = self.tokens - self.seen;
+        let at_most = self.tokens.saturating_sub(self.seen);
         if n <= at_most { Ok(()) } else { Err(Error::TooMany { argument: Argument::Tokens, at_most, got: n }) }
     }
 

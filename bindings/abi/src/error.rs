@@ -1,0 +1,296 @@
+//! From errors to codes.
+
+use lowrank::{Argument, Deviation, Error, Flaw, StoreError};
+
+use crate::codes::*;
+
+/// What went wrong with an argument. Nothing was written then, unless a call says otherwise. Fields that the status does not
+/// speak of are 0.
+#[derive(Copy, Clone, Debug, PartialEq)]
+#[repr(C)]
+pub struct lowrank_error {
+    /// Bytes of this struct; to be set before the call.
+    pub size: usize,
+    /// What the call returned.
+    pub status: lowrank_status,
+    /// The argument that it is about: `LOWRANK_ARGUMENT_...`.
+    pub argument: u32,
+    /// What was expected.
+    pub expected: usize,
+    /// What came.
+    pub got: usize,
+    /// Where: an element, a label, a byte of a file, a probe, a slot, an address of the flash.
+    pub index: usize,
+    /// What is wrong with a file: `LOWRANK_FLAW_...`.
+    pub flaw: u32,
+    /// The smallest value allowed.
+    pub at_least: f32,
+    /// The largest value allowed.
+    pub at_most: f32,
+    /// The value that came.
+    pub value: f32,
+}
+
+crate::memory::structures!(lowrank_error);
+
+/// Why a call did not do its work.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Fault {
+    /// Found by the ABI itself.
+    Argument {
+        status: lowrank_status,
+        argument: u32,
+        expected: usize,
+        got: usize,
+    },
+    Core(Error),
+    Store(StoreError<i32>),
+    Deviation(Deviation),
+}
+
+impl Fault {
+    pub(crate) const fn new(status: lowrank_status, argument: u32, expected: usize, got: usize) -> Self {
+        Fault::Argument { status, argument, expected, got }
+    }
+
+    /// A code without a meaning.
+    pub(crate) const fn unknown(argument: u32, code: u32) -> Self {
+        Self::new(LOWRANK_UNKNOWN, argument, 0, code as usize)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Core(error)
+    }
+}
+
+impl From<StoreError<i32>> for Fault {
+    fn from(error: StoreError<i32>) -> Self {
+        Fault::Store(error)
+    }
+}
+
+impl lowrank_error {
+    const NONE: lowrank_error = lowrank_error {
+        size: size_of::<lowrank_error>(),
+        status: LOWRANK_OK,
+        argument: LOWRANK_ARGUMENT_NONE,
+        expected: 0,
+        got: 0,
+        index: 0,
+        flaw: LOWRANK_FLAW_NONE,
+        at_least: 0.0,
+        at_most: 0.0,
+        value: 0.0,
+    };
+
+    const fn about(status: lowrank_status, argument: u32) -> Self {
+        lowrank_error { status, argument, ..Self::NONE }
+    }
+
+    const fn sizes(status: lowrank_status, argument: u32, expected: usize, got: usize) -> Self {
+        lowrank_error { status, argument, expected, got, ..Self::NONE }
+    }
+
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
+            Fault::Core(error) => Self::of_core(error),
+            Fault::Store(error) => Self::of_store(error),
+            Fault::Deviation(Deviation { probe: index, expected, got }) => lowrank_error {
+                index,
+                ..Self::sizes(LOWRANK_DEVIATION, LOWRANK_ARGUMENT_BACKEND, expected as usize, got as usize)
+            },
+        }
+    }
+
+    fn of_core(error: Error) -> Self {
+        let code = argument_code;
+        match error {
+            Error::Length { argument, expected, got } => Self::sizes(LOWRANK_LENGTH, code(argument), expected, got),
+            Error::Rows { argument, expected, got } => Self::sizes(LOWRANK_ROWS, code(argument), expected, got),
+            Error::Cols { argument, expected, got } => Self::sizes(LOWRANK_COLS, code(argument), expected, got),
+            Error::TooMany { argument, at_most, got } => Self::sizes(LOWRANK_TOO_MANY, code(argument), at_most, got),
+            Error::Stride { argument, expected, got } => Self::sizes(LOWRANK_STRIDE, code(argument), expected, got),
+            Error::Overflow { argument } => Self::about(LOWRANK_OVERFLOW, code(argument)),
+            Error::Range { argument, at_least, at_most, got: value } => {
+                lowrank_error { at_least, at_most, value, ..Self::about(LOWRANK_RANGE, code(argument)) }
+            }
+            Error::NonFinite { argument, index } => {
+                lowrank_error { index, ..Self::about(LOWRANK_NON_FINITE, code(argument)) }
+            }
+            Error::Label { index, classes, got } => {
+                lowrank_error { index, ..Self::sizes(LOWRANK_LABEL, LOWRANK_ARGUMENT_LABELS, classes, got as usize) }
+            }
+            Error::DeadAdapter => Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
+            Error::Missing { argument } => Self::about(LOWRANK_MISSING, code(argument)),
+            Error::Unexpected { argument } => Self::about(LOWRANK_UNEXPECTED, code(argument)),
+            Error::File { at, flaw } => Self::of_flaw(at, flaw),
+            _ => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+        }
+    }
+
+    #[rustfmt::skip]
+    fn of_flaw(index: usize, flaw: Flaw) -> Self {
+        let error = lowrank_error { index, ..Self::about(LOWRANK_FILE, LOWRANK_ARGUMENT_FILE) };
+        let plain = |flaw| lowrank_error { flaw, ..error };
+        let sizes = |flaw, expected, got| lowrank_error { flaw, expected, got, ..error };
+        match flaw {
+            Flaw::Truncated { expected } => sizes(LOWRANK_FLAW_TRUNCATED, expected, 0),
+            Flaw::Magic => plain(LOWRANK_FLAW_MAGIC),
+            Flaw::Version { expected, got } => sizes(LOWRANK_FLAW_VERSION, expected.into(), got.into()),
+            Flaw::Crc { expected, got } => sizes(LOWRANK_FLAW_CRC, expected as usize, got as usize),
+            Flaw::Length { expected } => sizes(LOWRANK_FLAW_LENGTH, expected, 0),
+            Flaw::Offset { expected } => sizes(LOWRANK_FLAW_OFFSET, expected, 0),
+            Flaw::Outside => plain(LOWRANK_FLAW_OUTSIDE),
+            Flaw::TooLarge => plain(LOWRANK_FLAW_TOO_LARGE),
+            Flaw::Zero => plain(LOWRANK_FLAW_ZERO),
+            Flaw::NotZero { got } => sizes(LOWRANK_FLAW_NOT_ZERO, 0, got.into()),
+            Flaw::Padding { got } => sizes(LOWRANK_FLAW_PADDING, 0, got.into()),
+            Flaw::Code { got } => sizes(LOWRANK_FLAW_CODE, 0, got.into()),
+            Flaw::NoBias => plain(LOWRANK_FLAW_NO_BIAS),
+            Flaw::Utf8 => plain(LOWRANK_FLAW_UTF8),
+            Flaw::Order => plain(LOWRANK_FLAW_ORDER),
+            Flaw::NonFinite => plain(LOWRANK_FLAW_NON_FINITE),
+            Flaw::Scale { expected, got } => {
+                lowrank_error { at_least: expected, at_most: expected, value: got, ..plain(LOWRANK_FLAW_SCALE) }
+            }
+            Flaw::Probability { got } => lowrank_error { value: got, ..plain(LOWRANK_FLAW_PROBABILITY) },
+            Flaw::Rows { expected, got } => sizes(LOWRANK_FLAW_ROWS, expected as usize, got as usize),
+            Flaw::Cols { expected, got } => sizes(LOWRANK_FLAW_COLS, expected as usize, got as usize),
+            Flaw::NotF32 => plain(LOWRANK_FLAW_NOT_F32),
+            _ => plain(LOWRANK_FLAW_OTHER),
+        }
+    }
+
+    fn of_store(error: StoreError<i32>) -> Self {
+        let slot = |status, index, expected| lowrank_error {
+            index,
+            ..Self::sizes(status, LOWRANK_ARGUMENT_STORE, expected, 0)
+        };
+        match error {
+            StoreError::Flash { at, error } => lowrank_error {
+                got: error as u32 as usize,
+                ..Self { index: at as usize, ..Self::about(LOWRANK_FLASH, LOWRANK_ARGUMENT_FLASH) }
+            },
+            StoreError::Verify { at } => {
+                lowrank_error { index: at as usize, ..Self::about(LOWRANK_VERIFY, LOWRANK_ARGUMENT_FLASH) }
+            }
+            StoreError::File(error) => Self::of_core(error),
+            StoreError::TooLong { needed, available } => {
+                Self::sizes(LOWRANK_TOO_LONG, LOWRANK_ARGUMENT_FILE, available, needed)
+            }
+            StoreError::NoSealLeft { slot: index } => slot(LOWRANK_NO_SEAL_LEFT, index, 0),
+            StoreError::Unaligned { slot: index, multiple_of } => {
+                slot(LOWRANK_SLOT_UNALIGNED, index, multiple_of as usize)
+            }
+            StoreError::Outside { slot: index, capacity } => slot(LOWRANK_SLOT_OUTSIDE, index, capacity),
+            StoreError::TooSmall { slot: index, needed } => slot(LOWRANK_SLOT_TOO_SMALL, index, needed),
+            StoreError::Overlap => Self::about(LOWRANK_SLOTS_OVERLAP, LOWRANK_ARGUMENT_STORE),
+            StoreError::Page { multiple_of, got } => Self::sizes(LOWRANK_PAGE, LOWRANK_ARGUMENT_PAGE, multiple_of, got),
+            _ => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_STORE),
+        }
+    }
+}
+
+/// What a call returns. An error is described where there is a place for it.
+///
+/// # Safety
+/// `error` is null or points to memory that can be written, where there is as much of it as its first field says.
+#[inline(never)]
+pub(crate) unsafe fn finish(result: Result<(), Fault>, error: *mut lowrank_error) -> lowrank_status {
+    let Err(fault) = result else { return LOWRANK_OK };
+    let described = lowrank_error::of(fault);
+    if !error.is_null() && error.is_aligned() {
+        // SAFETY: the caller's word: there is at least the first field.
+        let size = unsafe { error.cast::<usize>().read() };
+        if size == size_of::<lowrank_error>() {
+            // SAFETY: the caller's word: there is a whole struct.
+            unsafe { error.write(described) };
+        }
+    }
+    described.status
+}
+
+#[rustfmt::skip]
+pub(crate) const fn argument_code(argument: Argument) -> u32 {
+    match argument {
+        Argument::W => LOWRANK_ARGUMENT_W,
+        Argument::Bias => LOWRANK_ARGUMENT_BIAS,
+        Argument::A => LOWRANK_ARGUMENT_A,
+        Argument::B => LOWRANK_ARGUMENT_B,
+        Argument::Scale => LOWRANK_ARGUMENT_SCALE,
+        Argument::X => LOWRANK_ARGUMENT_X,
+        Argument::Y => LOWRANK_ARGUMENT_Y,
+        Argument::DY => LOWRANK_ARGUMENT_DY,
+        Argument::DX => LOWRANK_ARGUMENT_DX,
+        Argument::DA => LOWRANK_ARGUMENT_DA,
+        Argument::DB => LOWRANK_ARGUMENT_DB,
+        Argument::DBias => LOWRANK_ARGUMENT_DBIAS,
+        Argument::Saved => LOWRANK_ARGUMENT_SAVED,
+        Argument::State => LOWRANK_ARGUMENT_STATE,
+        Argument::Merged => LOWRANK_ARGUMENT_MERGED,
+        Argument::Arena => LOWRANK_ARGUMENT_ARENA,
+        Argument::Packed => LOWRANK_ARGUMENT_PACKED,
+        Argument::Tokens => LOWRANK_ARGUMENT_TOKENS,
+        Argument::Rank => LOWRANK_ARGUMENT_RANK,
+        Argument::Matrix => LOWRANK_ARGUMENT_MATRIX,
+        Argument::GradNorm => LOWRANK_ARGUMENT_GRAD_NORM,
+        Argument::LearningRate => LOWRANK_ARGUMENT_LEARNING_RATE,
+        Argument::Momentum => LOWRANK_ARGUMENT_MOMENTUM,
+        Argument::Epsilon => LOWRANK_ARGUMENT_EPSILON,
+        Argument::WeightDecay => LOWRANK_ARGUMENT_WEIGHT_DECAY,
+        Argument::MaxNorm => LOWRANK_ARGUMENT_MAX_NORM,
+        Argument::Dropout => LOWRANK_ARGUMENT_DROPOUT,
+        Argument::Labels => LOWRANK_ARGUMENT_LABELS,
+        Argument::Targets => LOWRANK_ARGUMENT_TARGETS,
+        Argument::LossGrad => LOWRANK_ARGUMENT_LOSS_GRAD,
+        Argument::File => LOWRANK_ARGUMENT_FILE,
+        Argument::BBias => LOWRANK_ARGUMENT_B_BIAS,
+        _ => LOWRANK_ARGUMENT_NONE,
+    }
+}
+
+/// What a status means, in English, with a zero byte at the end. Never null.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_status_text(status: lowrank_status) -> *const core::ffi::c_char {
+    let text = match status {
+        LOWRANK_OK => c"done",
+        LOWRANK_LENGTH => c"a buffer has the wrong number of elements",
+        LOWRANK_ROWS => c"a matrix has the wrong number of rows",
+        LOWRANK_COLS => c"a matrix has the wrong number of columns",
+        LOWRANK_TOO_MANY => c"there is more of something than there is room for",
+        LOWRANK_STRIDE => c"a row stride is smaller than a row",
+        LOWRANK_OVERFLOW => c"a size does not fit into the address space",
+        LOWRANK_RANGE => c"a number lies outside of its range",
+        LOWRANK_NON_FINITE => c"an infinity or a NaN where only finite numbers make sense",
+        LOWRANK_LABEL => c"a label names no class",
+        LOWRANK_DEAD_ADAPTER => c"A and B are both zero: the adapter can never learn",
+        LOWRANK_MISSING => c"an argument that is needed was left out",
+        LOWRANK_UNEXPECTED => c"an argument was given that cannot be filled",
+        LOWRANK_FILE => c"not an adapter file, or contents that cannot be one",
+        LOWRANK_FLASH => c"the flash failed",
+        LOWRANK_VERIFY => c"the flash does not hold what was written",
+        LOWRANK_TOO_LONG => c"the file does not fit",
+        LOWRANK_NO_SEAL_LEFT => c"all seals of a slot are used up",
+        LOWRANK_SLOT_UNALIGNED => c"a slot is not made of whole blocks",
+        LOWRANK_SLOT_OUTSIDE => c"a slot does not lie within the flash",
+        LOWRANK_SLOT_TOO_SMALL => c"a slot is too small",
+        LOWRANK_SLOTS_OVERLAP => c"the slots overlap",
+        LOWRANK_PAGE => c"the page has the wrong length",
+        LOWRANK_DEVIATION => c"this build or thread does not keep to IEEE 754",
+        LOWRANK_NULL => c"a pointer is null that must not be",
+        LOWRANK_MISALIGNED => c"an address is not aligned",
+        LOWRANK_STRUCT_SIZE => c"the first field of a struct is not its size",
+        LOWRANK_OVERLAP => c"what is written overlaps another argument",
+        LOWRANK_WRAPS => c"a buffer reaches beyond the end of the address space",
+        LOWRANK_UNKNOWN => c"a code without a meaning",
+        LOWRANK_UNSUPPORTED => c"not in this build",
+        LOWRANK_NOT_UTF8 => c"text is not UTF-8",
+        LOWRANK_NOT_FOUND => c"no such layer",
+        LOWRANK_NOT_IN_PLACE => c"the adapter cannot be used where it lies",
+        _ => c"an error without a code",
+    };
+    text.as_ptr()
+}

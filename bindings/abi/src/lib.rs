@@ -1,0 +1,77 @@
+//! The C ABI of `lowrank`: every operation as an `extern "C"` function. What the functions do is said at their namesakes in
+//! `lowrank`; this page says what is true of all of them, and the header repeats it.
+//!
+//! - **Status.** Every call that can fail returns 0, or a negative `LOWRANK_...`. Where the last argument `error` is not null,
+//!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error`, unless
+//!   the call says otherwise.
+//! - **Structs** belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
+//!   structs that it is to fill.
+//! - **Pointers.** Null, misaligned, overlapping and wrapping ones are refused. What a call writes (also the struct `error`)
+//!   may not have a byte in common with anything else that it gets. The caller's word counts for the rest: there is as much
+//!   memory as is said, and no other thread writes it in the meantime.
+//! - **Numbers** that stand for something are checked: none is turned into a Rust enum unseen.
+//! - No state is kept anywhere else: calls on disjoint memory can run on any thread at the same time, also in interrupts.
+//! - No heap, no panic.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+#[cfg(target_endian = "big")]
+compile_error!("in C, adapter files are used where they lie, which needs a little-endian machine");
+
+#[cfg(all(target_arch = "arm", panic = "abort"))]
+mod arm;
+mod codes;
+mod error;
+mod file;
+mod loss;
+mod machine;
+mod matrix;
+mod memory;
+mod optimizer;
+mod passes;
+mod plan;
+mod random;
+mod saved;
+mod store;
+
+pub use codes::*;
+pub use error::*;
+pub use file::*;
+pub use loss::*;
+pub use machine::*;
+pub use matrix::*;
+pub use optimizer::*;
+pub use passes::*;
+pub use plan::*;
+pub use random::*;
+pub use saved::*;
+pub use store::*;
+
+/// A call: borrows its arguments, does its work, and says how that went.
+macro_rules! call {
+    ($error:expr, $passed:expr, $work:expr) => {{
+        let error = $error;
+        // SAFETY: the caller's word, as the page of the crate says.
+        let result = unsafe { $crate::memory::borrow(error, $passed) }.and_then($work);
+        // SAFETY: the caller's word, as the page of the crate says; nothing is borrowed any more.
+        unsafe { $crate::error::finish(result, error) }
+    }};
+}
+use call;
+
+#[cfg(all(panic = "abort", not(test)))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    #[cfg(feature = "panic-is-a-link-error")]
+    {
+        unsafe extern "C" {
+            safe fn lowrank_panic_can_be_reached() -> !;
+        }
+        lowrank_panic_can_be_reached()
+    }
+    #[cfg(not(feature = "panic-is-a-link-error"))]
+    loop {}
+}

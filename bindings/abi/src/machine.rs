@@ -1,0 +1,131 @@
+//! Versions, backends, the self-test.
+
+use core::ffi::c_char;
+
+use lowrank::{Arithmetic, Backend, selftest};
+
+use crate::codes::*;
+use crate::error::{Fault, lowrank_error};
+
+/// The backend of a code.
+pub(crate) fn backend_of(code: u32) -> Result<Backend, Fault> {
+    let (separate, fused) = (Arithmetic::Separate, Arithmetic::Fused);
+    match code {
+        LOWRANK_BASELINE => Ok(Backend::BASELINE),
+        LOWRANK_BASELINE_SEPARATE => Ok(Backend::BASELINE.with(separate)),
+        LOWRANK_BASELINE_FUSED => Ok(Backend::BASELINE.with(fused)),
+        LOWRANK_SCALAR_SEPARATE => Ok(Backend::SCALAR.with(separate)),
+        LOWRANK_SCALAR_FUSED => Ok(Backend::SCALAR.with(fused)),
+        LOWRANK_AVX2_SEPARATE => vector(code, separate),
+        LOWRANK_AVX2_FUSED => vector(code, fused),
+        LOWRANK_AVX512_SEPARATE => vector(code, separate),
+        LOWRANK_AVX512_FUSED => vector(code, fused),
+        got => Err(Fault::unknown(LOWRANK_ARGUMENT_BACKEND, got)),
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
+fn vector(code: u32, arithmetic: Arithmetic) -> Result<Backend, Fault> {
+    let backend = if code < LOWRANK_AVX512_SEPARATE {
+        // SAFETY: the caller's word, as the header says at this code: the CPU has the instructions.
+        unsafe { Backend::avx2() }
+    } else {
+        // SAFETY: as above.
+        unsafe { Backend::avx512() }
+    };
+    Ok(backend.with(arithmetic))
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(lowrank_scalar_only))))]
+fn vector(code: u32, _: Arithmetic) -> Result<Backend, Fault> {
+    Err(Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_BACKEND, 0, code as usize))
+}
+
+/// The best backend of this CPU, in the arithmetic that is fast there. Asks the CPU at every call: keep the answer.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_detect() -> u32 {
+    detect()
+}
+
+#[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
+fn detect() -> u32 {
+    use core::arch::x86_64::{__cpuid_count, _xgetbv};
+
+    #[target_feature(enable = "xsave")]
+    fn saved_by_the_system() -> u64 {
+        // SAFETY: the caller has seen that the system has turned XGETBV on.
+        unsafe { _xgetbv(0) }
+    }
+    #[allow(unused_unsafe, reason = "the oldest compiler that is supported wants it, later ones do not")]
+    fn leaf(number: u32) -> core::arch::x86_64::CpuidResult {
+        // SAFETY: every x86-64 CPU has the instruction.
+        unsafe { __cpuid_count(number, 0) }
+    }
+    const FMA: u32 = 1 << 12;
+    const OSXSAVE: u32 = 1 << 27;
+    const AVX: u32 = 1 << 28;
+    const AVX2: u32 = 1 << 5;
+    const AVX512F: u32 = 1 << 16;
+    const YMM: u64 = 0b110;
+    const ZMM: u64 = 0b1110_0110;
+
+    let features = leaf(1).ecx;
+    if leaf(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
+        return LOWRANK_BASELINE;
+    }
+    let more = leaf(7).ebx;
+    // SAFETY: the CPU has XSAVE, and the system uses it.
+    let saved = unsafe { saved_by_the_system() };
+    if more & AVX2 == 0 || saved & YMM != YMM {
+        LOWRANK_BASELINE
+    } else if more & AVX512F != 0 && saved & ZMM == ZMM {
+        LOWRANK_AVX512_FUSED
+    } else {
+        LOWRANK_AVX2_FUSED
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(lowrank_scalar_only))))]
+fn detect() -> u32 {
+    LOWRANK_BASELINE
+}
+
+/// Name of the instruction set of a backend, for example "avx2", with a zero byte at the end; null for a code that is none
+/// in this build.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_backend_name(backend: u32) -> *const c_char {
+    let name = match backend_of(backend).map(Backend::name) {
+        Ok("scalar") => c"scalar",
+        Ok("avx2") => c"avx2",
+        Ok("avx512") => c"avx512",
+        Ok("neon") => c"neon",
+        Ok("simd128") => c"simd128",
+        _ => return core::ptr::null(),
+    };
+    name.as_ptr()
+}
+
+/// The version of the library, for example "0.1.0", with a zero byte at the end.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The version of the arithmetic: results have the same bits wherever it is the same.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_contract_version() -> u32 {
+    1
+}
+
+/// Asks a backend for known answers. Run it once at start, and on every thread whose floating-point environment others may
+/// have changed.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_DEVIATION: results will differ from those of other targets. LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_selftest(backend: u32, error: *mut lowrank_error) -> lowrank_status {
+    crate::call!(error, (), |()| selftest(backend_of(backend)?).map_err(Fault::Deviation))
+}
