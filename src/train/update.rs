@@ -112,11 +112,12 @@ fn row<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v):
             }),
         };
     }
-    let mut grads = g.chunks(S::LANES);
-    let (mut firsts, mut seconds) = (m.chunks_mut(S::LANES), v.chunks_mut(S::LANES));
-    for p in p.chunks_mut(S::LANES) {
-        let (m, v) = (firsts.next().unwrap_or(&mut []), seconds.next().unwrap_or(&mut []));
-        vector(simd, rule, (p, grads.next().unwrap_or(&[])), (m, v));
+    for (block, p) in p.chunks_mut(S::LANES).enumerate() {
+        let part = block * S::LANES..block * S::LANES + p.len();
+        let g = g.get(part.clone()).unwrap_or(&[]);
+        let m = if R::MOMENTS >= 1 { m.get_mut(part.clone()).unwrap_or(&mut []) } else { &mut [] };
+        let v = if R::MOMENTS >= 2 { v.get_mut(part).unwrap_or(&mut []) } else { &mut [] };
+        vector(simd, rule, (p, g), (m, v));
     }
 }
 
