@@ -116,8 +116,25 @@ pub(crate) fn step<R: Rounding>(acc: f32, a: f32, b: f32) -> f32 {
 /// The product of two binary32 numbers is exact in binary64 (48 bits of 53, exponents far inside the range). Their sum
 /// with `acc` is rounded to odd there, which keeps the information that a second rounding to at most 51 bits needs.
 /// `libm::fmaf` 0.2.16 is no alternative: it rounds 97000800 × 1cfff001 + 00010002 to 00010002 instead of 00010001.
+///
+/// The FPU of a Cortex-M has the instruction, but it is a call for each step: Separate stays the faster arithmetic there.
 #[inline]
 pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
+    #[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64")))]
+    {
+        unsafe extern "C" {
+            safe fn lowrank_vfma_f32(acc: f32, a: f32, b: f32) -> f32;
+        }
+        lowrank_vfma_f32(acc, a, b)
+    }
+    #[cfg(not(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64"))))]
+    {
+        fused_emulated(acc, a, b)
+    }
+}
+
+#[allow(dead_code, reason = "where the hardware has the instruction, only tests use this one, and compare the two")]
+fn fused_emulated(acc: f32, a: f32, b: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);
     let acc = f64::from(acc);
     let sum = product + acc;
@@ -195,6 +212,23 @@ core::arch::global_asm!(
     ".popsection",
 );
 
+// As above, acc in s0, a in s1, b in s2. Of the targets of this ABI only Cortex-M has no 64-bit atomics, and every FPU of a
+// Cortex-M has the instruction; that of a Cortex-R5 has not.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64")))]
+core::arch::global_asm!(
+    ".pushsection .text.lowrank_vfma_f32, \"ax\", %progbits",
+    ".balign 2",
+    ".thumb",
+    ".thumb_func",
+    ".global lowrank_vfma_f32",
+    ".type lowrank_vfma_f32, %function",
+    "lowrank_vfma_f32:",
+    ".inst.w 0xeea00a81", // vfma.f32 s0, s1, s2
+    "bx lr",
+    ".size lowrank_vfma_f32, . - lowrank_vfma_f32",
+    ".popsection",
+);
+
 /// `rn(√x)` in integers, one bit of the root at a time: 25 bits at least, one more than a result keeps. Whether anything
 /// remained is then enough to round correctly.
 #[allow(dead_code, reason = "where the hardware has a root, only tests use this one, and compare the two")]
@@ -267,7 +301,7 @@ mod tests {
         let n = special.len();
         for i in 0..400_000usize {
             let (a, b, c) = (special[i % n], special[(i * 7 + i / n) % n], special[(i * 13 + i / 3) % n]);
-            let (ours, exact) = (fused(c, a, b), a.mul_add(b, c));
+            let (ours, exact) = (fused_emulated(c, a, b), a.mul_add(b, c));
             assert!(
                 ours.to_bits() == exact.to_bits() || (ours.is_nan() && exact.is_nan()),
                 "{:08x} × {:08x} + {:08x}: {:08x}, not {:08x}",
@@ -278,7 +312,8 @@ mod tests {
                 exact.to_bits()
             );
         }
-        let known = fused(f32::from_bits(0x0001_0002), f32::from_bits(0x9700_0800), f32::from_bits(0x1cff_f001));
+        let known =
+            fused_emulated(f32::from_bits(0x0001_0002), f32::from_bits(0x9700_0800), f32::from_bits(0x1cff_f001));
         assert_eq!(known.to_bits(), 0x0001_0001);
     }
 
