@@ -1,6 +1,6 @@
 //! Adapter files and the store.
 
-use lowrank::format::{Aligned, AdapterFile, Contents, Layer};
+use lowrank::format::{AdapterFile, Aligned, Contents, Layer};
 use lowrank::store::{Flash, Store};
 use lowrank::{Error, FixedAdapter, FixedBase};
 

@@ -58,13 +58,23 @@ fn known() {
 #[cfg(target_arch = "riscv32")]
 fn known() {
     // SAFETY: counts a register down.
-    unsafe { core::arch::asm!("2:", "addi {0}, {0}, -1", "bnez {0}, 2b", inout(reg) 1000 => _, options(nomem, nostack)) };
+    unsafe {
+        core::arch::asm!("2:", "addi {0}, {0}, -1", "bnez {0}, 2b", inout(reg) 1000 => _, options(nomem, nostack))
+    };
 }
 
 #[cfg(naive_c)]
 fn naive(m: &mut Memory, tokens: u32) {
     unsafe extern "C" {
-        fn naive_forward(w: *const f32, bias: *const f32, a: *const f32, b: *const f32, x: *const f32, y: *mut f32, n: i32);
+        fn naive_forward(
+            w: *const f32,
+            bias: *const f32,
+            a: *const f32,
+            b: *const f32,
+            x: *const f32,
+            y: *mut f32,
+            n: i32,
+        );
         fn naive_adamw(p: *mut f32, g: *const f32, m: *mut f32, v: *mut f32, n: i32);
     }
     let (weights, bias) = (m.base.w.as_ptr().cast(), m.base.bias.as_ptr());
