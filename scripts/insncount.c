@@ -1,5 +1,5 @@
-/* A plugin for QEMU's user-mode emulators: instructions that a program executes from one call of the function `mark` to the
- * next, one number a line on stderr, beginning with those before the first call.
+/* A plugin for QEMU: instructions that a program executes from one call of the function `mark` to the next, one number a line
+ * on stderr, beginning with those before the first call. Works for programs and for whole boards.
  *
  *   gcc -O2 -fPIC -shared -o insncount.so insncount.c
  *   qemu-aarch64 -plugin ./insncount.so PROGRAM

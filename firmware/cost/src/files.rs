@@ -1,6 +1,6 @@
 //! Adapter files and the store.
 
-use lowrank::format::{Aligned, AdapterFile, Contents, Layer};
+use lowrank::format::{AdapterFile, Aligned, Contents, Layer};
 use lowrank::store::{Flash, Store};
 use lowrank::{Error, FixedAdapter, FixedBase};
 
@@ -101,6 +101,13 @@ pub extern "C" fn fingerprint(m: &mut Files) -> u32 {
     lowrank::format::Fingerprint::of(&m.base.view()) as u32
 }
 
+/// Writes `file`, and parses it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn file(m: &mut Files) -> u32 {
+    emit_file(m) | parse_file(m)
+}
+
 const SLOTS: [core::ops::Range<u32>; 2] = [0..SLOT, SLOT..2 * SLOT];
 
 /// Saves the adapter in the older slot.
@@ -119,4 +126,11 @@ pub extern "C" fn store_save(m: &mut Files) -> u32 {
 pub extern "C" fn store_recover(m: &mut Files) -> u32 {
     let found = Store::new(RamFlash(&mut m.flash), SLOTS, &mut m.page).and_then(|mut store| store.recover());
     status(found.map(|stored| m.len = stored.map_or(0, |stored| stored.len) as u32))
+}
+
+/// Saves the adapter, and finds the newest file.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn store(m: &mut Files) -> u32 {
+    store_save(m) | store_recover(m)
 }
