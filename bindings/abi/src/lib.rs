@@ -24,8 +24,10 @@ compile_error!("in C, adapter files are used where they lie, which needs a littl
 #[cfg(all(target_arch = "arm", panic = "abort"))]
 mod arm;
 mod codes;
+mod contents;
 mod error;
 mod file;
+mod layer;
 mod loss;
 mod machine;
 mod matrix;
@@ -36,10 +38,13 @@ mod plan;
 mod random;
 mod saved;
 mod store;
+mod tensor;
 
 pub use codes::*;
+pub use contents::*;
 pub use error::*;
 pub use file::*;
+pub use layer::*;
 pub use loss::*;
 pub use machine::*;
 pub use matrix::*;
@@ -49,6 +54,7 @@ pub use plan::*;
 pub use random::*;
 pub use saved::*;
 pub use store::*;
+pub use tensor::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.
 macro_rules! call {

@@ -6,8 +6,8 @@ use lowrank::store::{Store, Stored, slot_len};
 use lowrank::{Flash, StoreError};
 
 use crate::codes::*;
+use crate::contents::lowrank_contents;
 use crate::error::{Fault, lowrank_error};
-use crate::file::lowrank_contents;
 use crate::memory::{Memory, Number, Passed, SliceMut, StructMut, slice_mut, structures};
 
 /// NOR flash: three functions of a driver. They get `context`, return 0 or a code of their own that the error then shows, and
