@@ -5,7 +5,7 @@
  * What is true of all functions:
  * - Status. Every call that can fail returns LOWRANK_OK, or a negative LOWRANK_... code. Where the last argument `error` is
  *   not NULL, it says which argument, what was expected and what came. Where a call has failed, nothing was written but
- *   `error`, unless the call says otherwise.
+ *   `error` and working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
  * - Structs belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
  *   structs that it is to fill.
  * - Pointers. NULL, misaligned, overlapping and wrapping ones are refused: LOWRANK_NULL, LOWRANK_MISALIGNED,
@@ -483,14 +483,15 @@ typedef struct {
     uint64_t fingerprint;
     // The number of the save. Not looked at by `lowrank_store_save`, which counts itself.
     uint32_t generation;
-    // Working memory of a call: at a multiple of 8. What is in it before and afterwards does not matter.
+    // Working memory of a call: at a multiple of 8. What is in it before does not matter, and a call writes to it also when
+    // it fails.
     uint64_t *room;
     // Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
     size_t room_len;
 } lowrank_contents;
 
-// What went wrong with an argument. Nothing was written then, unless a call says otherwise. Fields that the status does not
-// speak of are 0.
+// What went wrong with an argument. Nothing but working memory was written then, unless a call says otherwise. Fields that
+// the status does not speak of are 0.
 typedef struct {
     // Bytes of this struct; to be set before the call.
     size_t size;
@@ -848,7 +849,7 @@ typedef struct {
     uint32_t start[2];
     // Where they end, such multiples as well.
     uint32_t end[2];
-    // Working memory.
+    // Working memory: a call writes to it also when it fails.
     uint8_t *page;
     // Bytes of the page: a multiple of LOWRANK_FLASH_UNIT, at least LOWRANK_PAGE_LEN.
     size_t page_len;

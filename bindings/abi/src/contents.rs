@@ -28,7 +28,8 @@ pub struct lowrank_contents {
     pub fingerprint: u64,
     /// The number of the save. Not looked at by `lowrank_store_save`, which counts itself.
     pub generation: u32,
-    /// Working memory of a call: at a multiple of 8. What is in it before and afterwards does not matter.
+    /// Working memory of a call: at a multiple of 8. What is in it before does not matter, and a call writes to it also when
+    /// it fails.
     pub room: *mut u64,
     /// Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
     pub room_len: usize,

@@ -2,8 +2,8 @@
 //! `lowrank`; this page says what is true of all of them, and the header repeats it.
 //!
 //! - **Status.** Every call that can fail returns 0, or a negative `LOWRANK_...`. Where the last argument `error` is not null,
-//!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error`, unless
-//!   the call says otherwise.
+//!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error` and
+//!   working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
 //! - **Structs** belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
 //!   structs that it is to fill.
 //! - **Pointers.** Null, misaligned, overlapping and wrapping ones are refused. What a call writes (also the struct `error`)

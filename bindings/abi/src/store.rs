@@ -45,7 +45,7 @@ pub struct lowrank_store {
     pub start: [u32; 2],
     /// Where they end, such multiples as well.
     pub end: [u32; 2],
-    /// Working memory.
+    /// Working memory: a call writes to it also when it fails.
     pub page: *mut u8,
     /// Bytes of the page: a multiple of LOWRANK_FLASH_UNIT, at least LOWRANK_PAGE_LEN.
     pub page_len: usize,
