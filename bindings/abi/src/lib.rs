@@ -68,7 +68,8 @@ macro_rules! call {
 }
 use call;
 
-#[cfg(all(panic = "abort", not(test)))]
+// On WASI a program has the handler of the standard library, which aborts there.
+#[cfg(all(panic = "abort", not(target_os = "wasi"), not(test)))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "panic-is-a-link-error")]
