@@ -5,7 +5,7 @@
  * What is true of all functions:
  * - Status. Every call that can fail returns LOWRANK_OK, or a negative LOWRANK_... code. Where the last argument `error` is
  *   not NULL, it says which argument, what was expected and what came. Where a call has failed, nothing was written but
- *   `error`, unless the call says otherwise.
+ *   `error` and working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
  * - Structs belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
  *   structs that it is to fill.
  * - Pointers. NULL, misaligned, overlapping and wrapping ones are refused: LOWRANK_NULL, LOWRANK_MISALIGNED,
@@ -391,47 +391,6 @@
 // 0 where a call has done its work, negative where it has not.
 typedef int32_t lowrank_status;
 
-// What the header of a file says.
-typedef struct {
-    // Bytes of this struct; to be set before the call.
-    size_t size;
-    // Number of layers.
-    size_t layers;
-    // Text in UTF-8 that this library does not interpret, without a zero byte at the end.
-    const char *metadata;
-    // Bytes of the metadata.
-    size_t metadata_len;
-    // The fingerprint of the base; 0 when it is not known.
-    uint64_t fingerprint;
-    // The number of the save. It wraps.
-    uint32_t generation;
-} lowrank_file;
-
-// What went wrong with an argument. Nothing was written then, unless a call says otherwise. Fields that the status does not
-// speak of are 0.
-typedef struct {
-    // Bytes of this struct; to be set before the call.
-    size_t size;
-    // What the call returned.
-    lowrank_status status;
-    // The argument that it is about: `LOWRANK_ARGUMENT_...`.
-    uint32_t argument;
-    // What was expected.
-    size_t expected;
-    // What came.
-    size_t got;
-    // Where: an element, a label, a byte of a file, a probe, a slot, an address of the flash.
-    size_t index;
-    // What is wrong with a file: `LOWRANK_FLAW_...`.
-    uint32_t flaw;
-    // The smallest value allowed.
-    float at_least;
-    // The largest value allowed.
-    float at_most;
-    // The value that came.
-    float value;
-} lowrank_error;
-
 // A matrix of a file: row-major, without gaps. Left out when `data` is null.
 typedef struct {
     // Bytes of this struct.
@@ -508,6 +467,88 @@ typedef struct {
     lowrank_random_state random;
 } lowrank_layer;
 
+// What is to be written into a file.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Ascending by name and then by id.
+    const lowrank_layer *layers;
+    // Number of layers.
+    size_t layers_len;
+    // Text in UTF-8; null when there is none.
+    const char *metadata;
+    // Bytes of the metadata.
+    size_t metadata_len;
+    // The fingerprint of the base; 0 when it is not known.
+    uint64_t fingerprint;
+    // The number of the save. Not looked at by `lowrank_store_save`, which counts itself.
+    uint32_t generation;
+    // Working memory of a call: at a multiple of 8. What is in it before does not matter, and a call writes to it also when
+    // it fails.
+    uint64_t *room;
+    // Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
+    size_t room_len;
+} lowrank_contents;
+
+// What went wrong with an argument. Nothing but working memory was written then, unless a call says otherwise. Fields that
+// the status does not speak of are 0.
+typedef struct {
+    // Bytes of this struct; to be set before the call.
+    size_t size;
+    // What the call returned.
+    lowrank_status status;
+    // The argument that it is about: `LOWRANK_ARGUMENT_...`.
+    uint32_t argument;
+    // What was expected.
+    size_t expected;
+    // What came.
+    size_t got;
+    // Where: an element, a label, a byte of a file, a probe, a slot, an address of the flash.
+    size_t index;
+    // What is wrong with a file: `LOWRANK_FLAW_...`.
+    uint32_t flaw;
+    // The smallest value allowed.
+    float at_least;
+    // The largest value allowed.
+    float at_most;
+    // The value that came.
+    float value;
+} lowrank_error;
+
+// What the header of a file says.
+typedef struct {
+    // Bytes of this struct; to be set before the call.
+    size_t size;
+    // Number of layers.
+    size_t layers;
+    // Text in UTF-8 that this library does not interpret, without a zero byte at the end.
+    const char *metadata;
+    // Bytes of the metadata.
+    size_t metadata_len;
+    // The fingerprint of the base; 0 when it is not known.
+    uint64_t fingerprint;
+    // The number of the save. It wraps.
+    uint32_t generation;
+} lowrank_file;
+
+// The frozen layer: W [out, in] and its bias [out].
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // W in rows, or in panels as `lowrank_pack` writes them.
+    const float *weights;
+    // Rows of W.
+    size_t outputs;
+    // Columns of W.
+    size_t inputs;
+    // Elements from the start of one row to the start of the next. Not looked at where W is in panels.
+    size_t stride;
+    // Outputs in a panel; 0 where W is in rows.
+    size_t panel;
+    // As many elements as there are outputs; null where there is no bias.
+    const float *bias;
+} lowrank_base;
+
 // A matrix `[rows, cols]` that is only read: element (i, j) is `data[i * stride + j]`. It may lie in flash.
 //
 // Where a matrix may be left out, it is when `data` is null; the other fields are not looked at then.
@@ -575,46 +616,6 @@ typedef struct {
     // Steps and bias corrections. All 0 before the first step.
     lowrank_clock clock;
 } lowrank_state;
-
-// What is to be written into a file.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Ascending by name and then by id.
-    const lowrank_layer *layers;
-    // Number of layers.
-    size_t layers_len;
-    // Text in UTF-8; null when there is none.
-    const char *metadata;
-    // Bytes of the metadata.
-    size_t metadata_len;
-    // The fingerprint of the base; 0 when it is not known.
-    uint64_t fingerprint;
-    // The number of the save. Not looked at by `lowrank_store_save`, which counts itself.
-    uint32_t generation;
-    // Working memory of a call: at a multiple of 8. What is in it before and afterwards does not matter.
-    uint64_t *room;
-    // Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
-    size_t room_len;
-} lowrank_contents;
-
-// The frozen layer: W [out, in] and its bias [out].
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // W in rows, or in panels as `lowrank_pack` writes them.
-    const float *weights;
-    // Rows of W.
-    size_t outputs;
-    // Columns of W.
-    size_t inputs;
-    // Elements from the start of one row to the start of the next. Not looked at where W is in panels.
-    size_t stride;
-    // Outputs in a panel; 0 where W is in rows.
-    size_t panel;
-    // As many elements as there are outputs; null where there is no bias.
-    const float *bias;
-} lowrank_base;
 
 // A mean over the tokens of a batch, which may come in micro-batches. Before the first of them: `sum` and `seen` are 0.
 typedef struct {
@@ -848,7 +849,7 @@ typedef struct {
     uint32_t start[2];
     // Where they end, such multiples as well.
     uint32_t end[2];
-    // Working memory.
+    // Working memory: a call writes to it also when it fails.
     uint8_t *page;
     // Bytes of the page: a multiple of LOWRANK_FLASH_UNIT, at least LOWRANK_PAGE_LEN.
     size_t page_len;
@@ -977,6 +978,31 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
+// Bytes of the file that contents give.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_FILE with the place that the flaw would have in the file; LOWRANK_OVERFLOW; LOWRANK_LENGTH for a room that is too
+// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for a layer that is none.
+lowrank_status lowrank_encoded_len(const lowrank_contents *contents,
+                                   size_t *len,
+                                   lowrank_error *error);
+
+// Writes a file to the start of `bytes`, and its length to `written`. What lies behind it stays as it is.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_encoded_len`; LOWRANK_TOO_MANY when there are too few bytes.
+lowrank_status lowrank_emit(const lowrank_contents *contents,
+                            uint8_t *bytes,
+                            size_t len,
+                            size_t *written,
+                            lowrank_error *error);
+
 // What a status means, in English, with a zero byte at the end. Never null.
 const char *lowrank_status_text(lowrank_status status);
 
@@ -1032,6 +1058,12 @@ lowrank_status lowrank_layer_find_id(const uint8_t *bytes,
                                      uint32_t id,
                                      lowrank_layer *layer,
                                      lowrank_error *error);
+
+// A fingerprint of the frozen base, so that an adapter is not put on a base that it was not trained on.
+//
+// # Safety
+// As the page of the header says of pointers.
+lowrank_status lowrank_fingerprint(const lowrank_base *base, uint64_t *fingerprint, lowrank_error *error);
 
 // The adapter where it lies, which may be flash.
 //
@@ -1091,37 +1123,6 @@ lowrank_status lowrank_layer_keep(lowrank_layer *layer,
                                   uint32_t optimizer,
                                   uint32_t trained,
                                   lowrank_error *error);
-
-// Bytes of the file that contents give.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_FILE with the place that the flaw would have in the file; LOWRANK_OVERFLOW; LOWRANK_LENGTH for a room that is too
-// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for a layer that is none.
-lowrank_status lowrank_encoded_len(const lowrank_contents *contents,
-                                   size_t *len,
-                                   lowrank_error *error);
-
-// Writes a file to the start of `bytes`, and its length to `written`. What lies behind it stays as it is.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_encoded_len`; LOWRANK_TOO_MANY when there are too few bytes.
-lowrank_status lowrank_emit(const lowrank_contents *contents,
-                            uint8_t *bytes,
-                            size_t len,
-                            size_t *written,
-                            lowrank_error *error);
-
-// A fingerprint of the frozen base, so that an adapter is not put on a base that it was not trained on.
-//
-// # Safety
-// As the page of the header says of pointers.
-lowrank_status lowrank_fingerprint(const lowrank_base *base, uint64_t *fingerprint, lowrank_error *error);
 
 // The mean so far: the sum of the losses seen, over all tokens of the batch.
 //

@@ -68,5 +68,7 @@ union entry {
 };
 
 __attribute__((section(".vectors"), used)) static const union entry vectors[16] = {
-    {.stack = stack_top}, {.code = reset}, {.code = fault}, {.code = fault}, {.code = fault}, {.code = fault}, {.code = fault},
+    {.stack = stack_top},
+    {.code = reset},
+    {.code = fault}, {.code = fault}, {.code = fault}, {.code = fault}, {.code = fault},
 };

@@ -1,6 +1,7 @@
-/* The scenario of demo/ in C: a network 64-48-10 in flash meets a user whose digits are turned, and adapts on the device.
- * One epoch; the digest is that of `personalize --epochs 1 --arithmetic separate`. The adapter is saved in two slots, found
- * again, and used where it was loaded. QEMU has no NOR flash on these boards: the slots lie in RAM that behaves like it. */
+/* The scenario of demo/ in C: a network 64-48-10 in flash meets a user whose digits are turned, and adapts on the
+ * device. One epoch; the digest is that of `personalize --epochs 1 --arithmetic separate`. The adapter is saved in two
+ * slots, found again, and used where it was loaded. QEMU has no NOR flash on these boards: the slots lie in RAM that
+ * behaves like it. */
 #include <string.h>
 
 #include "board.h"
@@ -51,9 +52,11 @@ static void load(size_t row, unsigned image)
 static int forward(const lowrank_adapter *one, const lowrank_adapter *two, size_t n)
 {
     size_t i;
-    TRY(lowrank_forward(BACKEND, &base1, one, lowrank_rows(x, n, INPUTS), lowrank_rows_mut(hidden, n, HIDDEN), &work1.saved, &error));
+    TRY(lowrank_forward(BACKEND, &base1, one, lowrank_rows(x, n, INPUTS), lowrank_rows_mut(hidden, n, HIDDEN),
+                        &work1.saved, &error));
     for (i = 0; i < n * HIDDEN; i++) hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
-    TRY(lowrank_forward(BACKEND, &base2, two, lowrank_rows(hidden, n, HIDDEN), lowrank_rows_mut(logits, n, CLASSES), &work2.saved, &error));
+    TRY(lowrank_forward(BACKEND, &base2, two, lowrank_rows(hidden, n, HIDDEN), lowrank_rows_mut(logits, n, CLASSES),
+                        &work2.saved, &error));
     return 0;
 }
 
@@ -61,13 +64,15 @@ static int forward(const lowrank_adapter *one, const lowrank_adapter *two, size_
 static int step(const lowrank_adapter *one, const lowrank_adapter *two, lowrank_mean_loss *loss)
 {
     lowrank_matrix d_out = lowrank_rows(d_logits, BATCH, CLASSES), d_mid = lowrank_rows(d_hidden, BATCH, HIDDEN);
-    lowrank_backprop flow2 = lowrank_backprop_of(lowrank_rows(hidden, BATCH, HIDDEN), d_out, lowrank_rows_mut(d_hidden, BATCH, HIDDEN));
+    lowrank_backprop flow2 = lowrank_backprop_of(lowrank_rows(hidden, BATCH, HIDDEN), d_out,
+                                                 lowrank_rows_mut(d_hidden, BATCH, HIDDEN));
     lowrank_backprop flow1 = lowrank_backprop_of(lowrank_rows(x, BATCH, INPUTS), d_mid, lowrank_rows_mut(NULL, 0, 0));
     lowrank_adamw adamw = lowrank_adamw_default();
     size_t i;
     adamw.lr = 0.02f;
     if (forward(one, two, BATCH)) return 1;
-    TRY(lowrank_softmax_cross_entropy(loss, lowrank_rows(logits, BATCH, CLASSES), labels, BATCH, lowrank_rows_mut(d_logits, BATCH, CLASSES), &error));
+    TRY(lowrank_softmax_cross_entropy(loss, lowrank_rows(logits, BATCH, CLASSES), labels, BATCH,
+                                      lowrank_rows_mut(d_logits, BATCH, CLASSES), &error));
     TRY(lowrank_backward(BACKEND, &base2, two, &flow2, &work2.saved, &work2.grads, &error));
     for (i = 0; i < BATCH * HIDDEN; i++) d_hidden[i] = hidden[i] > 0.0f ? d_hidden[i] : 0.0f;
     TRY(lowrank_backward(BACKEND, &base1, one, &flow1, &work1.saved, &work1.grads, &error));

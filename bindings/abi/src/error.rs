@@ -4,8 +4,8 @@ use lowrank::{Argument, Deviation, Error, Flaw, StoreError};
 
 use crate::codes::*;
 
-/// What went wrong with an argument. Nothing was written then, unless a call says otherwise. Fields that the status does not
-/// speak of are 0.
+/// What went wrong with an argument. Nothing but working memory was written then, unless a call says otherwise. Fields that
+/// the status does not speak of are 0.
 #[derive(Copy, Clone, Debug, PartialEq)]
 #[repr(C)]
 pub struct lowrank_error {

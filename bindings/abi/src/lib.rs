@@ -2,8 +2,8 @@
 //! `lowrank`; this page says what is true of all of them, and the header repeats it.
 //!
 //! - **Status.** Every call that can fail returns 0, or a negative `LOWRANK_...`. Where the last argument `error` is not null,
-//!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error`, unless
-//!   the call says otherwise.
+//!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error` and
+//!   working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
 //! - **Structs** belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
 //!   structs that it is to fill.
 //! - **Pointers.** Null, misaligned, overlapping and wrapping ones are refused. What a call writes (also the struct `error`)
@@ -24,8 +24,10 @@ compile_error!("in C, adapter files are used where they lie, which needs a littl
 #[cfg(all(target_arch = "arm", panic = "abort"))]
 mod arm;
 mod codes;
+mod contents;
 mod error;
 mod file;
+mod layer;
 mod loss;
 mod machine;
 mod matrix;
@@ -36,10 +38,13 @@ mod plan;
 mod random;
 mod saved;
 mod store;
+mod tensor;
 
 pub use codes::*;
+pub use contents::*;
 pub use error::*;
 pub use file::*;
+pub use layer::*;
 pub use loss::*;
 pub use machine::*;
 pub use matrix::*;
@@ -49,6 +54,7 @@ pub use plan::*;
 pub use random::*;
 pub use saved::*;
 pub use store::*;
+pub use tensor::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.
 macro_rules! call {
@@ -62,7 +68,8 @@ macro_rules! call {
 }
 use call;
 
-#[cfg(all(panic = "abort", not(test)))]
+// On WASI a program has the handler of the standard library, which aborts there.
+#[cfg(all(panic = "abort", not(target_os = "wasi"), not(test)))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "panic-is-a-link-error")]

@@ -54,6 +54,18 @@ unsafe fn check<'c, P: Passed<'c>>(error: *mut lowrank_error, passed: P) -> Resu
 /// Its first field is its size, a `usize`, and any bits are valid for all of its fields.
 pub(crate) unsafe trait Structure {}
 
+// `scripts/gate-23-c-abi` compares the structs of ARM with those that it has seen on wasm32.
+#[cfg(any(target_arch = "arm", target_arch = "wasm32"))]
+const _: () = assert!(
+    size_of::<usize>() == 4
+        && size_of::<fn()>() == 4
+        && align_of::<usize>() == 4
+        && align_of::<fn()>() == 4
+        && align_of::<f32>() == 4
+        && align_of::<u64>() == 8
+        && align_of::<f64>() == 8
+);
+
 /// Declares structs of the header to be such.
 macro_rules! structures {
     ($($name:ident)*) => {

@@ -6,8 +6,8 @@ use lowrank::store::{Store, Stored, slot_len};
 use lowrank::{Flash, StoreError};
 
 use crate::codes::*;
+use crate::contents::lowrank_contents;
 use crate::error::{Fault, lowrank_error};
-use crate::file::lowrank_contents;
 use crate::memory::{Memory, Number, Passed, SliceMut, StructMut, slice_mut, structures};
 
 /// NOR flash: three functions of a driver. They get `context`, return 0 or a code of their own that the error then shows, and
@@ -45,7 +45,7 @@ pub struct lowrank_store {
     pub start: [u32; 2],
     /// Where they end, such multiples as well.
     pub end: [u32; 2],
-    /// Working memory.
+    /// Working memory: a call writes to it also when it fails.
     pub page: *mut u8,
     /// Bytes of the page: a multiple of LOWRANK_FLASH_UNIT, at least LOWRANK_PAGE_LEN.
     pub page_len: usize,

@@ -31,10 +31,14 @@ int main(void)
     for (step = 0; !status && step < 20; step++) {
         lowrank_adapter adapter = lowrank_adapter_of(&work.adapter);
         lowrank_mean_loss loss = lowrank_mean_loss_over(TOKENS);
-        status = lowrank_forward(LOWRANK_BASELINE, &base, &adapter, x, lowrank_rows_mut(y, TOKENS, OUTPUTS), &work.saved, &error);
-        if (!status) status = lowrank_softmax_cross_entropy(&loss, logits, LABELS, TOKENS, lowrank_rows_mut(dy, TOKENS, OUTPUTS), &error);
-        if (!status) status = lowrank_backward(LOWRANK_BASELINE, &base, &adapter, &flow, &work.saved, &work.grads, &error);
-        if (!status) status = lowrank_adamw_step(&adamw, LOWRANK_BASELINE, &work.adapter, &work.grads, &work.state, &error);
+        status = lowrank_forward(LOWRANK_BASELINE, &base, &adapter, x, lowrank_rows_mut(y, TOKENS, OUTPUTS),
+                                 &work.saved, &error);
+        if (!status) status = lowrank_softmax_cross_entropy(&loss, logits, LABELS, TOKENS,
+                                                            lowrank_rows_mut(dy, TOKENS, OUTPUTS), &error);
+        if (!status) status = lowrank_backward(LOWRANK_BASELINE, &base, &adapter, &flow, &work.saved, &work.grads,
+                                               &error);
+        if (!status) status = lowrank_adamw_step(&adamw, LOWRANK_BASELINE, &work.adapter, &work.grads, &work.state,
+                                                 &error);
         printf("step %d: loss %.4f\n", step, (double)(loss.sum / TOKENS));
     }
     if (status) printf("%s (argument %u)\n", lowrank_status_text(status), (unsigned)error.argument);

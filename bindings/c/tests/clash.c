@@ -1,5 +1,5 @@
-/* Functions of the C library that a program brings along itself. Linked into a program, they must neither clash with the
- * library nor be replaced by it. */
+/* Functions of the C library that a program brings along itself. Linked into a program, they must neither clash with
+ * the library nor be replaced by it. */
 #include <stddef.h>
 
 void *memcpy(void *to, const void *from, size_t count);

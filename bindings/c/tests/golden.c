@@ -1,5 +1,5 @@
-/* Trains a small layer with each optimizer through every operation, and prints a digest of all results: it has to be the one
- * that bindings/abi/examples/golden.rs prints, on every target and with every backend. */
+/* Trains a small layer with each optimizer through every operation, and prints a digest of all results: it has to be
+ * the one that bindings/abi/examples/golden.rs prints, on every target and with every backend. */
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +24,12 @@ static void check(lowrank_status status, int line)
         printf("line %d: %s (argument %u)\n", line, lowrank_status_text(status), (unsigned)error.argument);
     }
 }
-#define CHECK(call) do { lowrank_status status_ = (call); check(status_, __LINE__); if (status_ != LOWRANK_OK) return 1; } while (0)
+#define CHECK(call)                                                                                                   \
+    do {                                                                                                              \
+        lowrank_status status_ = (call);                                                                              \
+        check(status_, __LINE__);                                                                                     \
+        if (status_ != LOWRANK_OK) return 1;                                                                          \
+    } while (0)
 
 static void add_bytes(const void *data, size_t len)
 {
@@ -207,6 +212,7 @@ int main(int argc, char **argv)
     if (fill(w, OUTPUTS * INPUTS, 1) || fill(bias, OUTPUTS, 2) || fill(x, TOKENS * INPUTS, 3)) return 1;
     if (fill(targets, TOKENS * OUTPUTS, 4)) return 1;
     if (golden("separate", separate) || golden("fused", separate + 1)) return 1;
-    fprintf(stderr, "%d calls with backend %s of version %s\n", calls, lowrank_backend_name(separate), lowrank_version());
+    fprintf(stderr, "%d calls with backend %s of version %s\n", calls, lowrank_backend_name(separate),
+            lowrank_version());
     return 0;
 }
