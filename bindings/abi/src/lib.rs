@@ -14,7 +14,10 @@
 //! - No heap, no panic.
 
 #![no_std]
-#![allow(rustdoc::broken_intra_doc_links, reason = "shapes such as [out, in], which the header shows as they are written")]
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "shapes such as [out, in], which the header shows as they are written"
+)]
 
 #[cfg(test)]
 extern crate std;
