@@ -48,7 +48,8 @@
 //! # Features
 //! `std` (off by default): [`Backend::detect`](Backend#method.detect) and
 //! [`Backend::available`](Backend#method.available). Without it, [`Backend::BASELINE`] is what the build target
-//! guarantees. `--cfg lowrank_scalar_only` leaves out all vector code.
+//! guarantees. `--cfg lowrank_scalar_only` leaves out all vector code. `--cfg lowrank_separate_only` leaves out
+//! `Arithmetic::Fused`, which saves flash where the arithmetic is not a constant: in the C library, for one.
 
 #![no_std]
 #![deny(unsafe_code)]

@@ -2,8 +2,10 @@
 
 use core::fmt;
 
+#[cfg(not(lowrank_separate_only))]
+use super::Fused;
 use super::scalar::{Scalar, step};
-use super::{Fused, Kernel, Separate, Simd};
+use super::{Kernel, Separate, Simd};
 
 /// How one link of a chain is rounded. Chosen by the caller, never by the CPU or the shape: the two give different bits.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,17 +14,23 @@ pub enum Arithmetic {
     Separate,
     /// `acc = rn(acc + a·b)`: rounded once. Fast where the CPU has a fused instruction (x86-64 with FMA, AArch64);
     /// elsewhere it is emulated exactly, and slower by one to two orders of magnitude.
+    #[cfg(not(lowrank_separate_only))]
     Fused,
 }
 
 impl Arithmetic {
     /// Both.
+    #[cfg(not(lowrank_separate_only))]
     pub const ALL: [Arithmetic; 2] = [Arithmetic::Separate, Arithmetic::Fused];
+    /// The one that this build has.
+    #[cfg(lowrank_separate_only)]
+    pub const ALL: [Arithmetic; 1] = [Arithmetic::Separate];
 
     /// `separate` or `fused`.
     pub const fn name(self) -> &'static str {
         match self {
             Arithmetic::Separate => "separate",
+            #[cfg(not(lowrank_separate_only))]
             Arithmetic::Fused => "fused",
         }
     }
@@ -39,6 +47,7 @@ impl Arithmetic {
     pub fn step(self, acc: f32, a: f32, b: f32) -> f32 {
         match self {
             Arithmetic::Separate => step::<Separate>(acc, a, b),
+            #[cfg(not(lowrank_separate_only))]
             Arithmetic::Fused => step::<Fused>(acc, a, b),
         }
     }
@@ -127,8 +136,11 @@ impl Backend {
 
 impl Isa {
     const fn native(self) -> Backend {
-        let arithmetic = if self.has_fused() { Arithmetic::Fused } else { Arithmetic::Separate };
-        Backend { isa: self, arithmetic }
+        #[cfg(not(lowrank_separate_only))]
+        if self.has_fused() {
+            return Backend { isa: self, arithmetic: Arithmetic::Fused };
+        }
+        Backend { isa: self, arithmetic: Arithmetic::Separate }
     }
 }
 
@@ -190,6 +202,7 @@ macro_rules! backends {
                         $(#[$cfg])*
                         (Isa::$variant, Arithmetic::Separate) => { type $token = Separate; $make.call(kernel) }
                         $(#[$cfg])*
+                        #[cfg(not(lowrank_separate_only))]
                         (Isa::$variant, Arithmetic::Fused) => { type $token = Fused; $make.call(kernel) }
                     )*
                 }

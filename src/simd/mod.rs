@@ -51,6 +51,7 @@ pub(crate) trait Rounding: Copy {
 pub(crate) struct Separate;
 
 /// `acc = rn(acc + a·b)`.
+#[cfg(not(lowrank_separate_only))]
 #[derive(Copy, Clone)]
 pub(crate) struct Fused;
 
@@ -58,6 +59,7 @@ impl Rounding for Separate {
     const FUSED: bool = false;
 }
 
+#[cfg(not(lowrank_separate_only))]
 impl Rounding for Fused {
     const FUSED: bool = true;
 }

@@ -9,36 +9,51 @@ use crate::error::{Fault, lowrank_error};
 
 /// The backend of a code.
 pub(crate) fn backend_of(code: u32) -> Result<Backend, Fault> {
-    let (separate, fused) = (Arithmetic::Separate, Arithmetic::Fused);
     match code {
         LOWRANK_BASELINE => Ok(Backend::BASELINE),
-        LOWRANK_BASELINE_SEPARATE => Ok(Backend::BASELINE.with(separate)),
-        LOWRANK_BASELINE_FUSED => Ok(Backend::BASELINE.with(fused)),
-        LOWRANK_SCALAR_SEPARATE => Ok(Backend::SCALAR.with(separate)),
-        LOWRANK_SCALAR_FUSED => Ok(Backend::SCALAR.with(fused)),
-        LOWRANK_AVX2_SEPARATE => vector(code, separate),
-        LOWRANK_AVX2_FUSED => vector(code, fused),
-        LOWRANK_AVX512_SEPARATE => vector(code, separate),
-        LOWRANK_AVX512_FUSED => vector(code, fused),
+        LOWRANK_BASELINE_SEPARATE => Ok(separate(Backend::BASELINE)),
+        LOWRANK_BASELINE_FUSED => fused(code, Backend::BASELINE),
+        LOWRANK_SCALAR_SEPARATE => Ok(separate(Backend::SCALAR)),
+        LOWRANK_SCALAR_FUSED => fused(code, Backend::SCALAR),
+        LOWRANK_AVX2_SEPARATE | LOWRANK_AVX512_SEPARATE => vector(code).map(separate),
+        LOWRANK_AVX2_FUSED | LOWRANK_AVX512_FUSED => fused(code, vector(code)?),
         got => Err(Fault::unknown(LOWRANK_ARGUMENT_BACKEND, got)),
     }
 }
 
+const fn separate(backend: Backend) -> Backend {
+    backend.with(Arithmetic::Separate)
+}
+
+#[cfg(not(lowrank_separate_only))]
+fn fused(_: u32, backend: Backend) -> Result<Backend, Fault> {
+    Ok(backend.with(Arithmetic::Fused))
+}
+
+#[cfg(lowrank_separate_only)]
+fn fused(code: u32, _: Backend) -> Result<Backend, Fault> {
+    Err(unsupported(code))
+}
+
+#[allow(dead_code, reason = "a library with all backends and both arithmetics has no such code")]
+const fn unsupported(code: u32) -> Fault {
+    Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_BACKEND, 0, code as usize)
+}
+
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
-fn vector(code: u32, arithmetic: Arithmetic) -> Result<Backend, Fault> {
-    let backend = if code < LOWRANK_AVX512_SEPARATE {
+fn vector(code: u32) -> Result<Backend, Fault> {
+    if code < LOWRANK_AVX512_SEPARATE {
         // SAFETY: the caller's word, as the header says at this code: the CPU has the instructions.
-        unsafe { Backend::avx2() }
+        Ok(unsafe { Backend::avx2() })
     } else {
         // SAFETY: as above.
-        unsafe { Backend::avx512() }
-    };
-    Ok(backend.with(arithmetic))
+        Ok(unsafe { Backend::avx512() })
+    }
 }
 
 #[cfg(not(all(target_arch = "x86_64", not(lowrank_scalar_only))))]
-fn vector(code: u32, _: Arithmetic) -> Result<Backend, Fault> {
-    Err(Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_BACKEND, 0, code as usize))
+fn vector(code: u32) -> Result<Backend, Fault> {
+    Err(unsupported(code))
 }
 
 /// The best backend of this CPU, in the arithmetic that is fast there. Asks the CPU at every call: keep the answer.
@@ -68,6 +83,7 @@ fn detect() -> u32 {
     const AVX512F: u32 = 1 << 16;
     const YMM: u64 = 0b110;
     const ZMM: u64 = 0b1110_0110;
+    const FUSED: bool = cfg!(not(lowrank_separate_only));
 
     let features = leaf(1).ecx;
     if leaf(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
@@ -79,9 +95,11 @@ fn detect() -> u32 {
     if more & AVX2 == 0 || saved & YMM != YMM {
         LOWRANK_BASELINE
     } else if more & AVX512F != 0 && saved & ZMM == ZMM {
-        LOWRANK_AVX512_FUSED
-    } else {
+        if FUSED { LOWRANK_AVX512_FUSED } else { LOWRANK_AVX512_SEPARATE }
+    } else if FUSED {
         LOWRANK_AVX2_FUSED
+    } else {
+        LOWRANK_AVX2_SEPARATE
     }
 }
 

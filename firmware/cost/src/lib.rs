@@ -120,6 +120,7 @@ macro_rules! operations {
             $(#[$doc])*
             #[unsafe(no_mangle)]
             #[inline(never)]
+            #[allow(clippy::redundant_closure_call, reason = "it is what `?` returns from")]
             pub extern "C" fn $name($memory: &mut Memory) -> u32 { status((|| $body)()) }
         )*
         /// All of them by name.
