@@ -1,5 +1,6 @@
 //! Gate 15 between two passes: a view of the saved activations that is made anew goes on where the other one stopped.
 
+use lowrank::train::MeanLoss;
 use lowrank::{
     Accum, Adapter, Argument, Backend, Backprop, Base, Batch, Error, Grads, MatMut, MatRef, Progress, Saved, backward,
     forward, input_grads, parameter_grads,
@@ -91,4 +92,14 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     }
     saved.resume(None).unwrap();
     assert_eq!((saved.batch(), saved.hs().rows()), (None, 0));
+}
+
+/// The fields of a [`MeanLoss`] are anybody's: more tokens seen than there are leave room for none, and do not wrap.
+#[test]
+fn a_mean_over_fewer_tokens_than_seen_has_no_room() {
+    let mut loss = MeanLoss { sum: 0.5, tokens: 1, seen: 2 };
+    let (before, mut grad) = (loss, [[7.0; 2]]);
+    let got = loss.softmax_cross_entropy(MatRef::from_rows(&[[0.0, 1.0]]), &[1], MatMut::from_rows(&mut grad));
+    assert_eq!(got, Err(Error::TooMany { argument: Argument::Tokens, at_most: 0, got: 1 }));
+    assert_eq!((loss, grad), (before, [[7.0; 2]]));
 }
