@@ -8,6 +8,7 @@ pub mod losses;
 pub mod misfit;
 pub mod optimizers;
 pub mod peft;
+pub mod store;
 pub mod train;
 pub mod views;
 
