@@ -905,8 +905,8 @@ typedef struct {
     const float *x;
     // Y [tokens, out].
     float *y;
-    // Gradient of Y [tokens, out].
-    const float *dy;
+    // Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
+    float *dy;
     // Receives the gradient of X [tokens, in]; null where nothing below is trained.
     float *dx;
     // Memory for adapter, gradients, saved activations and moments.
@@ -1698,11 +1698,39 @@ lowrank_status lowrank_training_in_place(lowrank_training *training,
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_merge`.
+// As `lowrank_merge`; LOWRANK_LENGTH.
 lowrank_status lowrank_training_merge(lowrank_training *training,
                                       float *merged,
                                       size_t merged_len,
                                       lowrank_error *error);
+
+// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_softmax_cross_entropy`; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training,
+                                                      size_t tokens,
+                                                      const uint32_t *labels,
+                                                      size_t labels_len,
+                                                      lowrank_mean_loss *loss,
+                                                      lowrank_error *error);
+
+// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_mean_squared_error`; LOWRANK_LENGTH; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_training_mean_squared_error(lowrank_training *training,
+                                                   size_t tokens,
+                                                   const float *targets,
+                                                   size_t targets_len,
+                                                   lowrank_mean_loss *loss,
+                                                   lowrank_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

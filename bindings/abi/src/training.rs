@@ -1,11 +1,14 @@
 //! One layer in training, with all its memory in one struct. Everything that the struct points to is checked by one function,
 //! so each call is small: it is the surface for where code size counts.
 
-use lowrank::train::{Plan, Work, init};
+use core::ptr::null_mut;
+
+use lowrank::train::{Clock, MeanLoss, Plan, Work, init};
 use lowrank::{Accum, Backprop, Base, MatMut, MatRef, Packed, Shape, backward, forward, merge};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
+use crate::loss::lowrank_mean_loss;
 use crate::machine::backend_of;
 use crate::memory::{Memory, Structure, slice, slice_mut, structures};
 use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
@@ -47,8 +50,8 @@ pub struct lowrank_training {
     pub x: *const f32,
     /// Y [tokens, out].
     pub y: *mut f32,
-    /// Gradient of Y [tokens, out].
-    pub dy: *const f32,
+    /// Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
+    pub dy: *mut f32,
     /// Receives the gradient of X [tokens, in]; null where nothing below is trained.
     pub dx: *mut f32,
     /// Memory for adapter, gradients, saved activations and moments.
@@ -80,7 +83,7 @@ struct View<'c> {
     work: Work<'c>,
     x: Option<MatRef<'c>>,
     y: Option<MatMut<'c>>,
-    dy: Option<MatRef<'c>>,
+    dy: Option<MatMut<'c>>,
     dx: Option<MatMut<'c>>,
 }
 
@@ -91,16 +94,19 @@ struct Beside {
     start: *const usize,
     bytes: usize,
     align: usize,
-    /// A matrix that is written, not a struct that is read.
+    is_struct: bool,
     written: bool,
 }
 
 impl Beside {
-    const NOTHING: Beside = Beside { argument: 0, start: core::ptr::null(), bytes: 0, align: 1, written: false };
+    const fn structure<T: Structure>(argument: u32, start: *const T, written: bool) -> Self {
+        let (start, bytes, align) = (start.cast(), size_of::<T>(), align_of::<T>());
+        Self { argument, start, bytes, align, is_struct: true, written }
+    }
 
-    const fn settings<T: Structure>(settings: *const T) -> Self {
-        let (start, bytes, align) = (settings.cast(), size_of::<T>(), align_of::<T>());
-        Self { argument: LOWRANK_ARGUMENT_OPTIMIZER, start, bytes, align, written: false }
+    const fn elements<T>(argument: u32, start: *const T, len: usize, written: bool) -> Self {
+        let (start, bytes, align) = (start.cast(), len.saturating_mul(size_of::<T>()), align_of::<T>());
+        Self { argument, start, bytes, align, is_struct: false, written }
     }
 }
 
@@ -121,7 +127,7 @@ impl lowrank_training {
             (LOWRANK_ARGUMENT_BIAS, self.bias, 1, outputs, false),
             (LOWRANK_ARGUMENT_X, self.x, tokens, inputs, false),
             (LOWRANK_ARGUMENT_Y, self.y.cast_const(), tokens, outputs, true),
-            (LOWRANK_ARGUMENT_DY, self.dy, tokens, outputs, false),
+            (LOWRANK_ARGUMENT_DY, self.dy.cast_const(), tokens, outputs, true),
             (LOWRANK_ARGUMENT_DX, self.dx.cast_const(), tokens, inputs, true),
             (LOWRANK_ARGUMENT_ARENA, self.arena.cast_const(), 1, self.arena_len, true),
         ];
@@ -147,16 +153,15 @@ impl lowrank_training {
         let weights = unsafe { slice(self.weights, outputs * inputs) };
         // SAFETY: noted, with this length.
         let arena = unsafe { slice_mut(self.arena, self.arena_len) };
-        let read = |start: *const f32, cols| {
-            // SAFETY: noted, with at least as many rows.
-            given(start).map(|start| MatRef::new(unsafe { slice(start, tokens * cols) }, tokens, cols)).transpose()
-        };
         let write = |start: *mut f32, cols| {
             // SAFETY: noted, with at least as many rows.
             let rows =
                 |start: *const f32| MatMut::new(unsafe { slice_mut(start.cast_mut(), tokens * cols) }, tokens, cols);
             given(start.cast_const()).map(rows).transpose()
         };
+        // SAFETY: noted, with at least as many rows.
+        let rows = |x| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs);
+        let x = given(self.x).map(rows).transpose()?;
         let weights = match self.panel {
             0 => MatRef::new(weights, outputs, inputs)?.into(),
             width => Packed::new(weights, outputs, inputs, width)?.into(),
@@ -171,24 +176,37 @@ impl lowrank_training {
         Ok(View {
             base: Base { weights, bias },
             work,
-            x: read(self.x, inputs)?,
+            x,
             y: write(self.y, outputs)?,
-            dy: read(self.dy, outputs)?,
+            dy: write(self.dy, outputs)?,
             dx: write(self.dx, inputs)?,
             into: self,
         })
     }
 }
 
-/// A call: borrows the layer and all its memory, does its work, and says how that went.
-macro_rules! with_view {
-    (($training:expr, $tokens:expr, $beside:expr, $error:expr), $work:expr) => {{
-        let error = $error;
-        // SAFETY: the caller's word, as the page of the crate says.
-        let result = unsafe { View::of($training, $tokens, $beside, error) }.and_then($work);
-        // SAFETY: the caller's word, as the page of the crate says; nothing is borrowed any more.
-        unsafe { finish_without_files(result, error) }
-    }};
+/// A call: borrows the layer and all its memory, does its work, and says how that went. Generated once, so `work` is behind a
+/// pointer.
+///
+/// # Safety
+/// What the page of the crate says of pointers holds for all of them.
+#[inline(never)]
+unsafe fn call(
+    training: *mut lowrank_training,
+    tokens: usize,
+    beside: &[Beside],
+    error: *mut lowrank_error,
+    work: &mut dyn FnMut(&mut View<'_>) -> Result<(), Fault>,
+) -> lowrank_status {
+    // SAFETY: the caller's word.
+    let result = unsafe { View::of(training, tokens, beside, error) }.and_then(|mut view| {
+        work(&mut view)?;
+        (view.into.batch, view.into.progress) = progress_of(view.work.saved.batch());
+        view.into.clock = lowrank_clock::of(view.work.state.clock);
+        Ok(())
+    });
+    // SAFETY: the caller's word; nothing is borrowed any more.
+    unsafe { finish_without_files(result, error) }
 }
 
 fn given(start: *const f32) -> Option<*const f32> {
@@ -204,11 +222,10 @@ impl<'c> View<'c> {
     ///
     /// # Safety
     /// What the page of the crate says of pointers holds for all of them, as long as `'c`.
-    #[inline(never)]
     unsafe fn of(
         training: *mut lowrank_training,
         tokens: usize,
-        beside: Beside,
+        beside: &[Beside],
         error: *mut lowrank_error,
     ) -> Result<Self, Fault> {
         // SAFETY: the caller's word.
@@ -219,21 +236,27 @@ impl<'c> View<'c> {
         unsafe { training.view(tokens) }
     }
 
-    fn backprop(&mut self) -> Result<Backprop<'c>, Fault> {
-        Ok(Backprop { x: self.x, dy: needed(LOWRANK_ARGUMENT_DY, self.dy)?, dx: self.dx.take() })
-    }
-
-    /// After a call that has done its work.
-    fn keep(self) -> Result<(), Fault> {
-        (self.into.batch, self.into.progress) = progress_of(self.work.saved.batch());
-        self.into.clock = lowrank_clock::of(self.work.state.clock);
+    /// The loss of `y`, with its gradient into `dy`.
+    fn loss(
+        &mut self,
+        into: &mut lowrank_mean_loss,
+        compute: impl FnOnce(&mut MeanLoss, MatRef<'_>, MatMut<'_>) -> Result<(), lowrank::Error>,
+    ) -> Result<(), Fault> {
+        let (y, dy) = (needed(LOWRANK_ARGUMENT_Y, self.y.take())?, needed(LOWRANK_ARGUMENT_LOSS_GRAD, self.dy.take())?);
+        let mut loss = into.get();
+        compute(&mut loss, y.as_ref(), dy)?;
+        into.keep(loss);
         Ok(())
     }
 }
 
 // A frame of its own: the list of spans is gone before the work starts.
 #[inline(never)]
-unsafe fn check(training: *const lowrank_training, beside: Beside, error: *const lowrank_error) -> Result<(), Fault> {
+unsafe fn check(
+    training: *const lowrank_training,
+    beside: &[Beside],
+    error: *const lowrank_error,
+) -> Result<(), Fault> {
     let mut memory = Memory::EMPTY;
     if !error.is_null() {
         // SAFETY: the caller's word.
@@ -241,12 +264,13 @@ unsafe fn check(training: *const lowrank_training, beside: Beside, error: *const
     }
     // SAFETY: the caller's word.
     unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.note(&mut memory)?;
-    let Beside { argument, start, bytes, align, written } = beside;
-    if written || bytes == 0 {
-        memory.bytes(argument, start.addr(), bytes, align, written)?;
-    } else {
-        // SAFETY: the caller's word.
-        unsafe { memory.sized(argument, start, (bytes, align), false) }?;
+    for &Beside { argument, start, bytes, align, is_struct, written } in beside {
+        if is_struct {
+            // SAFETY: the caller's word.
+            unsafe { memory.sized(argument, start, (bytes, align), written) }?;
+        } else {
+            memory.bytes(argument, start.addr(), bytes, align, written)?;
+        }
     }
     memory.disjoint()
 }
@@ -292,31 +316,36 @@ pub unsafe extern "C" fn lowrank_training_open(
     layer: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, 0, Beside::NOTHING, error), |view| {
-        backend_of(view.into.backend)?;
-        let Work { mut adapter, grads, state, .. } = view.work;
-        init::kaiming_uniform(&mut adapter, seed, layer);
-        if let Some(to) = &mut adapter.bias {
-            let to = to.row_mut(0);
-            match view.base.bias {
-                Some(from) => to.iter_mut().zip(from).for_each(|(to, &from)| *to = from),
-                None => to.fill(0.0),
+    // SAFETY: the caller's word.
+    unsafe {
+        call(training, 0, &[], error, &mut |view| {
+            backend_of(view.into.backend)?;
+            let Work { adapter, grads, saved, state } = &mut view.work;
+            init::kaiming_uniform(adapter, seed, layer);
+            if let Some(to) = &mut adapter.bias {
+                let to = to.row_mut(0);
+                to.fill(0.0);
+                to.iter_mut().zip(view.base.bias.unwrap_or(&[])).for_each(|(to, &from)| *to = from);
             }
-        }
-        let part = |mut matrix: MatMut<'_>| match matrix.row_mut(0) {
-            [] => core::ptr::null_mut(),
-            row => row.as_mut_ptr(),
-        };
-        let maybe = |matrix: Option<MatMut<'_>>| matrix.map_or(core::ptr::null_mut(), part);
-        let into = view.into;
-        (into.batch, into.progress) = (0, LOWRANK_PROGRESS_NONE);
-        into.clock = lowrank_clock::of(lowrank::train::Clock::default());
-        into.adapter = [part(adapter.a), part(adapter.b), maybe(adapter.bias)];
-        into.grads = [maybe(grads.a), part(grads.b), maybe(grads.bias)];
-        let (a, b, bias) = (state.a, state.b, state.bias);
-        into.moments = [a.first, a.second, b.first, b.second, bias.first, bias.second].map(part);
-        Ok(())
-    })
+            saved.resume(None)?;
+            state.clock = Clock::default();
+            let maybe = |matrix: &mut Option<MatMut<'_>>| matrix.as_mut().map_or(null_mut(), part);
+            view.into.adapter = [part(&mut adapter.a), part(&mut adapter.b), maybe(&mut adapter.bias)];
+            view.into.grads = [maybe(&mut grads.a), part(&mut grads.b), maybe(&mut grads.bias)];
+            let [a, b, bias] = [&mut state.a, &mut state.b, &mut state.bias]
+                .map(|moments| [part(&mut moments.first), part(&mut moments.second)]);
+            view.into.moments = [a[0], a[1], b[0], b[1], bias[0], bias[1]];
+            Ok(())
+        })
+    }
+}
+
+/// Where a matrix lies; null for one without elements.
+fn part(matrix: &mut MatMut<'_>) -> *mut f32 {
+    match matrix.row_mut(0) {
+        [] => null_mut(),
+        row => row.as_mut_ptr(),
+    }
 }
 
 /// As `lowrank_forward`, from `x` to `y`.
@@ -332,12 +361,14 @@ pub unsafe extern "C" fn lowrank_training_forward(
     tokens: usize,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, tokens, Beside::NOTHING, error), |mut view| {
-        let (x, y) = (needed(LOWRANK_ARGUMENT_X, view.x)?, needed(LOWRANK_ARGUMENT_Y, view.y.take())?);
-        let Work { adapter, saved, .. } = &mut view.work;
-        forward(backend_of(view.into.backend)?, &view.base, &adapter.as_ref(), x, y, saved)?;
-        view.keep()
-    })
+    // SAFETY: the caller's word.
+    unsafe {
+        call(training, tokens, &[], error, &mut |view| {
+            let View { into, base, work: Work { adapter, saved, .. }, x, y, .. } = view;
+            let (x, y) = (needed(LOWRANK_ARGUMENT_X, x.take())?, needed(LOWRANK_ARGUMENT_Y, y.take())?);
+            Ok(forward(backend_of(into.backend)?, base, &adapter.as_ref(), x, y, saved)?)
+        })
+    }
 }
 
 /// As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accum` is LOWRANK_REPLACE or
@@ -355,21 +386,23 @@ pub unsafe extern "C" fn lowrank_training_backward(
     accum: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, tokens, Beside::NOTHING, error), |mut view| {
-        if view.into.optimizer == LOWRANK_IN_PLACE {
-            return Err(Fault::new(LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_OPTIMIZER, 0, 0));
-        }
-        let backend = backend_of(view.into.backend)?;
-        let flow = view.backprop()?;
-        let Work { adapter, grads, saved, .. } = &mut view.work;
-        grads.accum = match accum {
-            LOWRANK_REPLACE => Accum::Replace,
-            LOWRANK_ADD => Accum::Add,
-            got => return Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
-        };
-        backward(backend, &view.base, &adapter.as_ref(), flow, saved, grads)?;
-        view.keep()
-    })
+    // SAFETY: the caller's word.
+    unsafe {
+        call(training, tokens, &[], error, &mut |view| {
+            let View { into, base, work: Work { adapter, grads, saved, .. }, x, dy, dx, .. } = view;
+            if into.optimizer == LOWRANK_IN_PLACE {
+                return Err(Fault::new(LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_OPTIMIZER, 0, 0));
+            }
+            grads.accum = match accum {
+                LOWRANK_REPLACE => Accum::Replace,
+                LOWRANK_ADD => Accum::Add,
+                got => return Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
+            };
+            let dy = needed(LOWRANK_ARGUMENT_DY, dy.take())?;
+            let flow = Backprop { x: x.take(), dy: dy.as_ref(), dx: dx.take() };
+            Ok(backward(backend_of(into.backend)?, base, &adapter.as_ref(), flow, saved, grads)?)
+        })
+    }
 }
 
 /// As `lowrank_adamw_step`.
@@ -385,12 +418,15 @@ pub unsafe extern "C" fn lowrank_training_adamw(
     adamw: *const lowrank_adamw,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, 0, Beside::settings(adamw), error), |mut view| {
+    let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, adamw, false)];
+    let step = &mut |view: &mut View<'_>| {
         let Work { adapter, grads, state, .. } = &mut view.work;
         // SAFETY: checked, and not written.
-        unsafe { &*adamw }.get().step(backend_of(view.into.backend)?, adapter, grads, state)?;
-        view.keep()
-    })
+        let adamw = unsafe { &*adamw }.get();
+        Ok(adamw.step(backend_of(view.into.backend)?, adapter, grads, state)?)
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, 0, &beside, error, step) }
 }
 
 /// As `lowrank_sgd_step`.
@@ -406,12 +442,15 @@ pub unsafe extern "C" fn lowrank_training_sgd(
     sgd: *const lowrank_sgd,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, 0, Beside::settings(sgd), error), |mut view| {
+    let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, sgd, false)];
+    let step = &mut |view: &mut View<'_>| {
         let Work { adapter, grads, state, .. } = &mut view.work;
         // SAFETY: checked, and not written.
-        unsafe { &*sgd }.get()?.step(backend_of(view.into.backend)?, adapter, grads, state)?;
-        view.keep()
-    })
+        let sgd = unsafe { &*sgd }.get()?;
+        Ok(sgd.step(backend_of(view.into.backend)?, adapter, grads, state)?)
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, 0, &beside, error, step) }
 }
 
 /// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
@@ -428,13 +467,17 @@ pub unsafe extern "C" fn lowrank_training_in_place(
     in_place: *const lowrank_in_place,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    with_view!((training, tokens, Beside::settings(in_place), error), |mut view| {
-        let flow = view.backprop()?;
-        let Work { adapter, saved, .. } = &mut view.work;
+    let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, in_place, false)];
+    let step = &mut |view: &mut View<'_>| {
+        let View { into, base, work: Work { adapter, saved, .. }, x, dy, dx, .. } = view;
+        let dy = needed(LOWRANK_ARGUMENT_DY, dy.take())?;
+        let flow = Backprop { x: x.take(), dy: dy.as_ref(), dx: dx.take() };
         // SAFETY: checked, and not written.
-        unsafe { &*in_place }.get().step(backend_of(view.into.backend)?, &view.base, adapter, flow, saved)?;
-        view.keep()
-    })
+        let in_place = unsafe { &*in_place }.get();
+        Ok(in_place.step(backend_of(into.backend)?, base, adapter, flow, saved)?)
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, tokens, &beside, error, step) }
 }
 
 /// As `lowrank_merge`, into `merged` [out, in] without gaps.
@@ -443,7 +486,7 @@ pub unsafe extern "C" fn lowrank_training_in_place(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_merge`.
+/// As `lowrank_merge`; LOWRANK_LENGTH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_merge(
     training: *mut lowrank_training,
@@ -451,15 +494,83 @@ pub unsafe extern "C" fn lowrank_training_merge(
     merged_len: usize,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    let bytes = merged_len.saturating_mul(size_of::<f32>());
-    let start = merged.cast_const().cast();
-    let beside = Beside { argument: LOWRANK_ARGUMENT_MERGED, start, bytes, align: align_of::<f32>(), written: true };
-    with_view!((training, 0, beside, error), |view| {
+    let beside = [Beside::elements(LOWRANK_ARGUMENT_MERGED, merged, merged_len, true)];
+    let work = &mut |view: &mut View<'_>| {
+        let (outputs, inputs) = (view.into.outputs, view.into.inputs);
+        if merged_len != outputs * inputs {
+            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_MERGED, outputs * inputs, merged_len));
+        }
         // SAFETY: checked, with this length.
-        let merged = unsafe { slice_mut(merged, merged_len) };
-        let merged = MatMut::new(merged, view.into.outputs, view.into.inputs).map_err(|_| {
-            Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_MERGED, view.into.outputs * view.into.inputs, merged_len)
-        })?;
+        let merged = MatMut::new(unsafe { slice_mut(merged, merged_len) }, outputs, inputs)?;
         Ok(merge(backend_of(view.into.backend)?, &view.base, &view.work.adapter.as_ref(), merged)?)
-    })
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, 0, &beside, error, work) }
+}
+
+/// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// As `lowrank_softmax_cross_entropy`; LOWRANK_NULL also for `y` and `dy`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
+    training: *mut lowrank_training,
+    tokens: usize,
+    labels: *const u32,
+    labels_len: usize,
+    loss: *mut lowrank_mean_loss,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    let beside = [
+        Beside::elements(LOWRANK_ARGUMENT_LABELS, labels, labels_len, false),
+        Beside::structure(LOWRANK_ARGUMENT_LOSS, loss, true),
+    ];
+    let work = &mut |view: &mut View<'_>| {
+        // SAFETY: checked, with this length.
+        let labels = unsafe { slice(labels, labels_len) };
+        // SAFETY: checked.
+        let loss = unsafe { &mut *loss };
+        view.loss(loss, |it, y, dy| it.softmax_cross_entropy(y, labels, dy))
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, tokens, &beside, error, work) }
+}
+
+/// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// As `lowrank_mean_squared_error`; LOWRANK_LENGTH; LOWRANK_NULL also for `y` and `dy`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_mean_squared_error(
+    training: *mut lowrank_training,
+    tokens: usize,
+    targets: *const f32,
+    targets_len: usize,
+    loss: *mut lowrank_mean_loss,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    let beside = [
+        Beside::elements(LOWRANK_ARGUMENT_TARGETS, targets, targets_len, false),
+        Beside::structure(LOWRANK_ARGUMENT_LOSS, loss, true),
+    ];
+    let work = &mut |view: &mut View<'_>| {
+        let outputs = view.into.outputs;
+        if tokens.checked_mul(outputs) != Some(targets_len) {
+            let expected = tokens.saturating_mul(outputs);
+            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_TARGETS, expected, targets_len));
+        }
+        // SAFETY: checked, with this length.
+        let targets = MatRef::new(unsafe { slice(targets, targets_len) }, tokens, outputs)?;
+        // SAFETY: checked.
+        let loss = unsafe { &mut *loss };
+        view.loss(loss, |it, y, dy| it.mean_squared_error(y, targets, dy))
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, tokens, &beside, error, work) }
 }
