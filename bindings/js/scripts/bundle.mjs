@@ -14,4 +14,4 @@ await build({
   bundle: true, splitting: true, minify: true, format: 'esm', target: 'es2022', platform: 'neutral', charset: 'utf8',
   legalComments: 'none', logLevel: 'warning', chunkNames: 'chunk-[hash]',
 });
-for (const name of readdirSync(path('wasm'))) copyFileSync(path(`wasm/${name}`), path(`dist/${name}`));
+for (const name of readdirSync(path('wasm')).filter((name) => name !== 'files.wasm')) copyFileSync(path(`wasm/${name}`), path(`dist/${name}`));

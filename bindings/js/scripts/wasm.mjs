@@ -15,9 +15,7 @@ const TRAINING = [
   'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'in_place', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
 ].map((name) => `training_${name}`);
 const SMALL = [...WORDS, ...TRAINING, 'rng_shuffle', 'selftest'];
-const FILES = [
-  'parse', 'layer_count', 'layer_at', 'layer_of', 'layer_keep', 'layer_load', 'layer_restore', 'emit', 'encoded_len', 'version',
-];
+const FILES = ['parse', 'layer_at', 'encoded_len', 'emit'];
 
 /** Every function of the header. */
 function everything() {
@@ -30,6 +28,7 @@ const SIMD = ['-C', 'target-feature=+simd128'];
 const BUILDS = [
   { name: 'small-scalar', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small'], names: SMALL },
   { name: 'small-simd128', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small', ...SIMD], names: SMALL },
+  { name: 'files', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small'], names: FILES },
   { name: 'full-scalar', level: '3', flags: [], names: undefined },
   { name: 'full-simd128', level: '3', flags: SIMD, names: undefined },
 ];
@@ -64,3 +63,4 @@ mkdirSync(new URL('src/inline/', here), { recursive: true });
 const base64 = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
 const inline = (entries) => entries.map(([name, build]) => `export const ${name} =\n  '${base64[build]}';\n`).join('');
 writeFileSync(new URL('src/inline/small.js', here), inline([['scalar', 'small-scalar'], ['simd128', 'small-simd128']]));
+writeFileSync(new URL('src/inline/files.js', here), inline([['files', 'files']]));

@@ -1,3 +1,5 @@
+import * as abi from './layout.js';
+
 /**
  * Why a call did not do its work. Nothing was changed then.
  *
@@ -61,4 +63,26 @@ export function onlyKnown(argument, options, known) {
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new LowrankError('Unknown', name, { expected: `one of ${known.join(', ')}` });
   }
+}
+
+/**
+ * What a struct of an error says.
+ * @param {DataView} data
+ * @param {number} at
+ * @param {Record<string, string>} names of arguments, where they are others than in the ABI
+ * @param {Record<number, string>} [flaws] of files
+ */
+export function failure(data, at, names, flaws = {}) {
+  const u32 = (/** @type {number} */ field) => data.getUint32(at + field, true);
+  const f32 = (/** @type {number} */ field) => data.getFloat32(at + field, true);
+  const code = abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other';
+  const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
+  const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED) || undefined, u32(abi.ERROR_GOT) || undefined]];
+  const text = code === 'File' ? `File, ${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
+  const [expected, got] = {
+    Range: [`${f32(abi.ERROR_AT_LEAST)} to ${f32(abi.ERROR_AT_MOST)}`, f32(abi.ERROR_VALUE)],
+    NonFinite: ['finite numbers', `another one at ${index}`],
+    Label: [`below ${sizes[0]}`, u32(abi.ERROR_GOT)],
+  }[code] ?? sizes;
+  return new LowrankError(code, names[argument] ?? argument, { expected, got, text });
 }

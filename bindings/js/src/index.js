@@ -1,4 +1,5 @@
 import { LowrankError, shown } from './error.js';
+import { inflate } from './inflate.js';
 import { Lowrank } from './lowrank.js';
 import * as inline from './inline/small.js';
 
@@ -63,11 +64,4 @@ async function compile(source) {
     throw new LowrankError('Format', 'module', { expected: 'WebAssembly that this engine has', got: `${bytes.byteLength} other bytes` });
   }
   return [await WebAssembly.compile(/** @type {BufferSource} */ (bytes)), bytes.byteLength];
-}
-
-/** @param {string} text base64 of deflated bytes */
-async function inflate(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }

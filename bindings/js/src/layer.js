@@ -46,6 +46,30 @@ import { seedOf } from './lowrank.js';
  */
 
 /**
+ * How the factor of an adapter follows: alpha/rank, alpha/√rank, or alpha itself.
+ * @typedef {{ mode: 'alpha' | 'rslora' | 'direct', alpha: number }} Scale
+ */
+
+/**
+ * An adapter outside of the module's memory.
+ * @typedef {object} Adapter
+ * @property {string} name
+ * @property {number} [id] tells layers of one name apart
+ * @property {number} rank
+ * @property {number} inputs
+ * @property {number} outputs
+ * @property {Scale} scale
+ * @property {Float32Array} a [rank, inputs]
+ * @property {Float32Array} b [outputs, rank]
+ * @property {Float32Array} [bias] [outputs], in place of the base's
+ * @property {Float32Array} [bBias] [outputs], of B
+ * @property {boolean} [fanInFanOut] whether the base is stored as [inputs, outputs] where it comes from
+ * @property {{ seed: bigint, step: number, stream: number, dropout: number }} [random]
+ * @property {{ optimizer: number, trained: number, steps: bigint, weights: number[], moments: Float32Array[] }} [training] codes and
+ *   state of the optimizer
+ */
+
+/**
  * What a layer needs of its module.
  * @typedef {object} Parts
  * @property {Heap} heap
@@ -139,10 +163,7 @@ export class Layer {
     this.rank = rank;
     /** The most tokens at a time. */
     this.tokens = tokens;
-    /** What alpha and rank come to. */
-    this.scale = of.scale;
-    /** How scale follows from alpha: for files. */
-    this.alpha = { alpha: of.alpha, rslora: options.rslora === true, direct: options.scale !== undefined };
+    this.#scale = of.rule;
     this.#seed = seedOf(options.seed ?? 0);
     this.#stream = of.stream;
     try {
@@ -162,6 +183,12 @@ export class Layer {
 
   #seed;
   #stream;
+  #scale;
+
+  /** The factor of the adapter. */
+  get scale() {
+    return factorOf(this.#scale, this.rank);
+  }
 
   /**
    * @param {number} field
@@ -319,6 +346,123 @@ export class Layer {
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
   }
 
+  /**
+   * The adapter as it is, with the state of its optimizer, outside of the module's memory: for files.
+   * @param {string} [name]
+   * @returns {Adapter}
+   */
+  toAdapter(name = 'adapter') {
+    const { rank, inputs, outputs } = this;
+    const copy = (/** @type {string} */ part) => this.#view(part).slice();
+    const data = this.#heap.data;
+    const [clock, dropout] = [this.#struct.at + abi.TRAINING_CLOCK, this.#struct.at + abi.TRAINING_DROPOUT];
+    const random = {
+      seed: data.getBigUint64(dropout + abi.DROPOUT_SEED, true), step: data.getUint32(dropout + abi.DROPOUT_STEP, true),
+      stream: this.#stream, dropout: this.dropout,
+    };
+    return {
+      name, rank, inputs, outputs, scale: this.#scale, a: copy('a'), b: copy('b'),
+      ...this.#places.trainedBias && { bias: copy('trainedBias') },
+      ...this.dropout > 0 && { random },
+      ...this.#optimizer !== 'none' && {
+        training: {
+          optimizer: OPTIMIZERS[this.#optimizer], trained: data.getUint32(this.#struct.at + abi.TRAINING_TRAINED, true),
+          steps: data.getBigUint64(clock + abi.CLOCK_STEPS, true),
+          weights: [data.getFloat32(clock + abi.CLOCK_WEIGHT1, true), data.getFloat32(clock + abi.CLOCK_WEIGHT2, true)],
+          moments: this.#moments().map((moment) => moment.slice()),
+        },
+      },
+    };
+  }
+
+  /**
+   * Throws unless `fromAdapter` would take this adapter.
+   * @param {Adapter} adapter
+   */
+  checkAdapter(adapter) {
+    this.#alive();
+    for (const name of /** @type {const} */ (['inputs', 'outputs', 'rank'])) {
+      if (adapter[name] !== this[name]) throw new LowrankError('Length', name, { expected: this[name], got: adapter[name] });
+    }
+    const lengths = { a: this.rank * this.inputs, b: this.outputs * this.rank, ...adapter.bias && { bias: this.outputs } };
+    for (const [name, length] of Object.entries(lengths)) floatsOf(name, adapter[/** @type {'a'} */ (name)], length);
+    const bias = this.#places.trainedBias;
+    if (adapter.bias && !bias) throw new LowrankError('Missing', 'trainBias', { text: 'the adapter has a bias, the layer trains none' });
+    if (!adapter.bias && bias) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the adapter has none' });
+    if (adapter.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
+    const factor = factorOf(adapter.scale, this.rank);
+    if (!Number.isFinite(factor)) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
+  }
+
+  /**
+   * Takes over an adapter of the same shape. Where it has the state of the same optimizer, training goes on with the same bits;
+   * otherwise the next step is the first one.
+   * @param {Adapter} adapter
+   */
+  fromAdapter(adapter) {
+    this.checkAdapter(adapter);
+    const data = this.#heap.data;
+    this.#scale = adapter.scale;
+    data.setFloat32(this.#struct.at + abi.TRAINING_SCALE, this.scale, true);
+    this.a.set(adapter.a);
+    this.b.set(adapter.b);
+    if (adapter.bias) this.bias.set(adapter.bias);
+    this.#set(abi.TRAINING_BATCH, 0);
+    this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
+    this.#resume(adapter.training);
+    const dropout = this.#struct.at + abi.TRAINING_DROPOUT;
+    data.setUint32(dropout + abi.DROPOUT_STEP, adapter.random?.step ?? 0, true);
+    data.setBigUint64(dropout + abi.DROPOUT_FIRST_TOKEN, 0n, true);
+    if (adapter.random) {
+      data.setBigUint64(dropout + abi.DROPOUT_SEED, adapter.random.seed, true);
+      data.setUint32(dropout + abi.DROPOUT_LAYER, adapter.random.stream, true);
+      data.setFloat32(dropout + abi.DROPOUT_P, adapter.random.dropout, true);
+    }
+  }
+
+  /** @param {Adapter['training']} training */
+  #resume(training) {
+    const own = this.#moments();
+    const same = training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
+      && own.every((moment, i) => moment.length === training.moments[i].length);
+    const { steps, weights, moments } = same ? training : { steps: 0n, weights: [0, 0], moments: [] };
+    own.forEach((moment, i) => moment.set(moments[i] ?? []));
+    const [data, clock] = [this.#heap.data, this.#struct.at + abi.TRAINING_CLOCK];
+    data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
+    data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
+    data.setFloat32(clock + abi.CLOCK_WEIGHT2, weights[1], true);
+  }
+
+  /** First and second moments of A, of B, of the bias; empty where there are none. */
+  #moments() {
+    const lengths = [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
+    return Array.from({ length: 6 }, (_, i) => {
+      const at = this.#get(abi.TRAINING_MOMENTS + 4 * i);
+      return new Float32Array(this.#heap.memory.buffer, at, at ? lengths[i >> 1] : 0);
+    });
+  }
+
+  /**
+   * An adapter file, as devices have them: `lowrank/files` is loaded for that.
+   * @param {string} [name] of the layer
+   * @returns {Promise<Uint8Array<ArrayBuffer>>}
+   */
+  async save(name = 'adapter') {
+    const { emit } = await import('./files.js');
+    return emit([this.toAdapter(name)]);
+  }
+
+  /**
+   * Takes over the only adapter of a file; for several see `loadAll` of `lowrank/files`.
+   * @param {Uint8Array} file
+   */
+  async load(file) {
+    const { parse } = await import('./files.js');
+    const { layers } = await parse(file);
+    if (layers.length !== 1) throw new LowrankError('Length', 'file', { expected: '1 layer', got: `${layers.length}` });
+    this.fromAdapter(layers[0]);
+  }
+
   /** Gives the memory back. The layer and its views are not to be used any more. */
   free() {
     this.#heap.release(this.#block);
@@ -393,6 +537,27 @@ const POINTERS = /** @type {const} */ ([
 ]);
 
 /**
+ * Throws unless `array` holds `length` numbers.
+ * @param {string} name
+ * @param {unknown} array
+ * @param {number} length
+ */
+function floatsOf(name, array, length) {
+  if (!(array instanceof Float32Array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
+  if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
+}
+
+/**
+ * The factor s, rounded once.
+ * @param {Scale} scale
+ * @param {number} rank
+ */
+function factorOf({ mode, alpha }, rank) {
+  if (mode === 'direct') return alpha;
+  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
+}
+
+/**
  * @param {LayerOptions} options
  * @param {readonly string[]} arithmetics
  * @param {number} index
@@ -402,12 +567,8 @@ function sizesOf(options, arithmetics, index) {
   const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
   const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
   const { weights, bias } = options;
-  const floats = (/** @type {string} */ name, /** @type {unknown} */ array, /** @type {number} */ length) => {
-    if (!(array instanceof Float32Array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
-    if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
-  };
-  floats('weights', weights, outputs * inputs);
-  if (bias !== undefined) floats('bias', bias, outputs);
+  floatsOf('weights', weights, outputs * inputs);
+  if (bias !== undefined) floatsOf('bias', bias, outputs);
   if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
     throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
   }
@@ -415,12 +576,14 @@ function sizesOf(options, arithmetics, index) {
     throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });
   }
   if (dropout !== undefined) onlyKnown('dropout', dropout, ['rate', 'seed']);
-  const factor = rank === 0 ? 0 : Math.fround(Math.fround(number('alpha', alpha)) / (rslora ? Math.sqrt(rank) : rank));
-  const scale = options.scale === undefined ? factor : Math.fround(number('scale', options.scale));
-  if (!Number.isFinite(scale)) throw new LowrankError('Range', options.scale === undefined ? 'alpha' : 'scale', { expected: 'a finite number', got: scale });
+  const mode = options.scale !== undefined ? 'direct' : rslora ? 'rslora' : 'alpha';
+  const rule = /** @type {Scale} */ ({ mode, alpha: Math.fround(number(mode === 'direct' ? 'scale' : 'alpha', options.scale ?? alpha)) });
+  const scale = factorOf(rule, rank);
+  if (!Number.isFinite(scale)) {
+    throw new LowrankError('Range', mode === 'direct' ? 'scale' : 'alpha', { expected: 'a finite number', got: scale });
+  }
   return {
-    inputs, outputs, rank, tokens, scale, optimizer, arithmetic,
-    alpha: options.scale === undefined ? Math.fround(alpha) : scale,
+    inputs, outputs, rank, tokens, scale, rule, optimizer, arithmetic,
     trained: (trainA ? abi.TRAINS_A : 0) | (options.trainBias ? abi.TRAINS_BIAS : 0),
     inputGrads: options.inputGrads ?? options.dx !== undefined,
     stream: integer('stream', options.stream ?? index, 0, 2 ** 30 - 1),

@@ -1,5 +1,5 @@
 import * as abi from './layout.js';
-import { LowrankError, integer, onlyKnown, shown } from './error.js';
+import { LowrankError, failure, integer, onlyKnown, shown } from './error.js';
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
 
@@ -273,17 +273,7 @@ export class Lowrank {
     const at = this.#structs + ERROR;
     if (!this.#exports[name]) throw new LowrankError('Unsupported', name.slice(8), { text: 'not in this module' });
     if (this.#exports[name](...args, at) === 0) return;
-    const data = this.#heap.data;
-    const u32 = (/** @type {number} */ field) => data.getUint32(at + field, true);
-    const f32 = (/** @type {number} */ field) => data.getFloat32(at + field, true);
-    const code = abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other';
-    const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
-    const [expected, got] = {
-      Range: [`${f32(abi.ERROR_AT_LEAST)} to ${f32(abi.ERROR_AT_MOST)}`, f32(abi.ERROR_VALUE)],
-      NonFinite: ['finite numbers', `another one at ${u32(abi.ERROR_INDEX)}`],
-      Label: [`below ${u32(abi.ERROR_EXPECTED)}`, u32(abi.ERROR_GOT)],
-    }[code] ?? [u32(abi.ERROR_EXPECTED) || undefined, u32(abi.ERROR_GOT) || undefined];
-    throw new LowrankError(code, names[argument] ?? argument, { expected, got });
+    throw failure(this.#heap.data, at, names);
   }
 }
 
