@@ -232,6 +232,12 @@ export class Layer {
     for (const [name, block] of this.#borrowed) if (!block.live) throw new LowrankError('Freed', name);
   }
 
+  /** Where the layer's struct is in the module's memory, for glue of one's own: `lowrank_training` of the C ABI. */
+  get address() {
+    this.#alive();
+    return this.#struct.at;
+  }
+
   /** Input [tokens, inputs]. Write it before `forward`. */
   get x() { return this.#view('x'); }
   /** Output [tokens, outputs]. */
