@@ -260,7 +260,7 @@ export class Layer {
   get db() { return this.#view('db'); }
   /** Gradient of the bias; empty where it is not trained. */
   get dbias() { return this.#view('dbias'); }
-  /** Steps taken. */
+  /** Steps of the optimizer; in place nobody counts. */
   get steps() {
     this.#alive();
     return Number(this.#heap.data.getBigUint64(this.#struct.at + abi.TRAINING_CLOCK + abi.CLOCK_STEPS, true));
@@ -364,7 +364,7 @@ export class Layer {
     const [clock, dropout] = [this.#struct.at + abi.TRAINING_CLOCK, this.#struct.at + abi.TRAINING_DROPOUT];
     const random = {
       seed: data.getBigUint64(dropout + abi.DROPOUT_SEED, true), step: data.getUint32(dropout + abi.DROPOUT_STEP, true),
-      stream: this.#stream, dropout: this.dropout,
+      stream: data.getUint32(dropout + abi.DROPOUT_LAYER, true), dropout: this.dropout,
     };
     return {
       name, rank, inputs, outputs, scale: this.#scale, a: copy('a'), b: copy('b'),
@@ -491,12 +491,13 @@ export class Layer {
     if (rows !== undefined && !(rows instanceof Float32Array)) {
       throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(rows) });
     }
-    const n = tokens ?? (rows && cols > 0 ? rows.length / cols : this.tokens);
-    if (Number.isInteger(n) && n > this.tokens) throw new LowrankError('TooMany', 'tokens', { expected: `at most ${this.tokens}`, got: n });
-    if (rows && rows.length !== n * cols) {
-      throw new LowrankError('Length', name, { expected: tokens === undefined ? `a multiple of ${cols}` : n * cols, got: rows.length });
+    if (rows && tokens === undefined && rows.length % cols !== 0) {
+      throw new LowrankError('Length', name, { expected: `a multiple of ${cols}`, got: rows.length });
     }
-    return integer('tokens', n);
+    const n = integer('tokens', tokens ?? (rows && cols > 0 ? rows.length / cols : this.tokens));
+    if (n > this.tokens) throw new LowrankError('TooMany', 'tokens', { expected: `at most ${this.tokens}`, got: n });
+    if (rows && rows.length !== n * cols) throw new LowrankError('Length', name, { expected: n * cols, got: rows.length });
+    return n;
   }
 
   /**

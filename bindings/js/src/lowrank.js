@@ -151,10 +151,11 @@ export class Lowrank {
    * @param {Vector | Float32Array} dlogits
    * @param {MeanLoss} [mean] of the whole batch where this is a part of it
    */
-  softmaxCrossEntropy(logits, labels, dlogits, mean = new MeanLoss(labels.length)) {
+  softmaxCrossEntropy(logits, labels, dlogits, mean = new MeanLoss(labels?.length ?? 0)) {
+    if (!Number.isInteger(labels?.length)) throw new LowrankError('Type', 'labels', { expected: 'an array', got: shown(labels) });
     const indices = Uint32Array.from(labels);
     for (let i = 0; i < indices.length; i++) {
-      if (indices[i] !== labels[i]) throw new LowrankError('Label', 'labels', { expected: 'classes', got: shown(labels[i]) });
+      if (indices[i] !== labels[i]) throw new LowrankError('Label', 'labels', { expected: 'numbers of classes', got: shown(labels[i]) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
       this.#call({ y: 'logits', lossGrad: 'dlogits' }, 'lowrank_training_softmax_cross_entropy', layer, indices.length, at, indices.length, loss);
