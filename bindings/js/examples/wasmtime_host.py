@@ -1,7 +1,7 @@
 """One layer learns four examples in wasmtime: the raw functions of a module, structs packed by hand.
 
     pip install wasmtime
-    python wasmtime.py dist/small-simd128.wasm
+    python wasmtime_host.py dist/small-simd128.wasm
 
 The structs are those of lowrank.h on a machine with pointers of 4 bytes; src/layout.js has the offsets, too. It prints the loss
 before every step, and the adapter's bytes at the end.
