@@ -61,6 +61,6 @@ function build({ name, level, flags, names }) {
 mkdirSync(new URL('wasm/', here), { recursive: true });
 mkdirSync(new URL('src/inline/', here), { recursive: true });
 const base64 = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
-const inline = (entries) => entries.map(([name, build]) => `export const ${name} =\n  '${base64[build]}';\n`).join('');
+const inline = (entries) => entries.map(([name, build]) => `/** @type {string} */\nexport const ${name} =\n  '${base64[build]}';\n`).join('');
 writeFileSync(new URL('src/inline/small.js', here), inline([['scalar', 'small-scalar'], ['simd128', 'small-simd128']]));
 writeFileSync(new URL('src/inline/files.js', here), inline([['files', 'files']]));
