@@ -319,6 +319,9 @@
 // The clock of an optimizer.
 #define LOWRANK_ARGUMENT_CLOCK 129
 
+// A layer in training.
+#define LOWRANK_ARGUMENT_TRAINING 130
+
 // None: the error is not about a file.
 #define LOWRANK_FLAW_NONE 0
 
@@ -868,6 +871,63 @@ typedef struct {
     // The generation of the file.
     uint32_t generation;
 } lowrank_stored;
+
+// A layer in training. The caller fills in what comes before `batch`, asks `lowrank_training_plan` for the length of the
+// arena, and opens it. From then on each call does one thing with it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`.
+//
+// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Columns of W and A.
+    size_t inputs;
+    // Rows of W and B.
+    size_t outputs;
+    // Rows of A, columns of B.
+    size_t rank;
+    // The most tokens at a time.
+    size_t tokens;
+    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
+    uint32_t optimizer;
+    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    uint32_t trained;
+    // Instruction set and arithmetic: LOWRANK_BASELINE, ...
+    uint32_t backend;
+    // The factor s.
+    float scale;
+    // W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
+    const float *weights;
+    // Outputs in a panel; 0 where W is in rows.
+    size_t panel;
+    // Bias [out] of the base; null where there is none.
+    const float *bias;
+    // X [tokens, in]. May be null until it is needed, as the next three.
+    const float *x;
+    // Y [tokens, out].
+    float *y;
+    // Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
+    float *dy;
+    // Receives the gradient of X [tokens, in]; null where nothing below is trained.
+    float *dx;
+    // Memory for adapter, gradients, saved activations and moments.
+    float *arena;
+    // Elements of the arena, as `lowrank_training_plan` says.
+    size_t arena_len;
+    // Dropout of the adapter's input; stays what it is from a forward pass to its backward pass.
+    lowrank_dropout dropout;
+    // Tokens of the last forward pass. Set by the calls, as all that follows.
+    size_t batch;
+    // How far they have come: LOWRANK_PROGRESS_...
+    uint32_t progress;
+    // Of the optimizer. To resume, open, fill the parts of the arena and set it.
+    lowrank_clock clock;
+    // A [r, in], B [out, r] and the trained bias [out], in the arena; null where there is none, as all that follows.
+    float *adapter[3];
+    // dA, dB and db.
+    float *grads[3];
+    // First and second moments of A, of B, of the bias.
+    float *moments[6];
+} lowrank_training;
 
 // Done.
 #define LOWRANK_OK 0
@@ -1553,6 +1613,145 @@ lowrank_status lowrank_store_save(const lowrank_store *store,
                                   const lowrank_contents *contents,
                                   lowrank_stored *stored,
                                   lowrank_error *error);
+
+// Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_OVERFLOW when no memory could be long enough; LOWRANK_UNKNOWN.
+lowrank_status lowrank_training_plan(lowrank_training *training,
+                                     lowrank_error *error);
+
+// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
+// as in the base. Sets all that the calls set: no batch, no step taken, where the parts lie.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
+// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_open(lowrank_training *training,
+                                     uint64_t seed,
+                                     uint32_t layer,
+                                     lowrank_error *error);
+
+// As `lowrank_forward`, from `x` to `y`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_TOO_MANY, LOWRANK_RANGE, LOWRANK_LENGTH; LOWRANK_NULL also for `x` and `y`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_forward(lowrank_training *training,
+                                        size_t tokens,
+                                        lowrank_error *error);
+
+// As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accum` is LOWRANK_REPLACE or
+// LOWRANK_ADD.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_UNEXPECTED when the optimizer works in place.
+lowrank_status lowrank_training_backward(lowrank_training *training,
+                                         size_t tokens,
+                                         uint32_t accum,
+                                         lowrank_error *error);
+
+// As `lowrank_adamw_step`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_adamw_step`.
+lowrank_status lowrank_training_adamw(lowrank_training *training, const lowrank_adamw *adamw, lowrank_error *error);
+
+// As `lowrank_sgd_step`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_sgd_step`.
+lowrank_status lowrank_training_sgd(lowrank_training *training, const lowrank_sgd *sgd, lowrank_error *error);
+
+// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_in_place_step`; LOWRANK_NULL also for `dy`.
+lowrank_status lowrank_training_in_place(lowrank_training *training,
+                                         size_t tokens,
+                                         const lowrank_in_place *in_place,
+                                         lowrank_error *error);
+
+// As `lowrank_square_sum`, of the gradients of this layer.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_square_sum(lowrank_training *training, float *square_sum, lowrank_error *error);
+
+// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_clip_factor`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_clip(lowrank_training *training,
+                                     float square_sum,
+                                     float max_norm,
+                                     lowrank_error *error);
+
+// As `lowrank_merge`, into `merged` [out, in] without gaps.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_merge`; LOWRANK_LENGTH.
+lowrank_status lowrank_training_merge(lowrank_training *training,
+                                      float *merged,
+                                      size_t merged_len,
+                                      lowrank_error *error);
+
+// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_softmax_cross_entropy`; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training,
+                                                      size_t tokens,
+                                                      const uint32_t *labels,
+                                                      size_t labels_len,
+                                                      lowrank_mean_loss *loss,
+                                                      lowrank_error *error);
+
+// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_mean_squared_error`; LOWRANK_LENGTH; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_training_mean_squared_error(lowrank_training *training,
+                                                   size_t tokens,
+                                                   const float *targets,
+                                                   size_t targets_len,
+                                                   lowrank_mean_loss *loss,
+                                                   lowrank_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

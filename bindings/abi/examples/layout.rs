@@ -50,6 +50,10 @@ fn main() {
         lowrank_plan { size inputs outputs rank tokens optimizer trained }
         lowrank_lengths { size total adapter grads saved state }
         lowrank_work { size adapter grads saved state }
+        lowrank_training {
+            size inputs outputs rank tokens optimizer trained backend scale weights panel bias x y dy dx arena arena_len dropout
+            batch progress clock adapter grads moments
+        }
         lowrank_adamw { size lr b_rate beta1 beta2 eps weight_decay }
         lowrank_sgd { size lr b_rate momentum dampening weight_decay nesterov }
         lowrank_in_place { size lr b_rate max_norm }

@@ -285,6 +285,8 @@ pub const LOWRANK_ARGUMENT_STORED: u32 = 127;
 pub const LOWRANK_ARGUMENT_ERROR: u32 = 128;
 /// The clock of an optimizer.
 pub const LOWRANK_ARGUMENT_CLOCK: u32 = 129;
+/// A layer in training.
+pub const LOWRANK_ARGUMENT_TRAINING: u32 = 130;
 
 // Flaws of a file
 /// None: the error is not about a file.

@@ -106,6 +106,22 @@ impl lowrank_error {
     }
 
     fn of_core(error: Error) -> Self {
+        match error {
+            Error::File { at, flaw } => Self::of_flaw(at, flaw),
+            error => Self::of_argument(error),
+        }
+    }
+
+    /// Of a call that has nothing to do with files or flash.
+    fn without_files(fault: Fault) -> Self {
+        match fault {
+            Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
+            Fault::Core(error) => Self::of_argument(error),
+            Fault::Store(_) | Fault::Deviation(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+        }
+    }
+
+    fn of_argument(error: Error) -> Self {
         let code = argument_code;
         match error {
             Error::Length { argument, expected, got } => Self::sizes(LOWRANK_LENGTH, code(argument), expected, got),
@@ -126,7 +142,6 @@ impl lowrank_error {
             Error::DeadAdapter => Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
             Error::Missing { argument } => Self::about(LOWRANK_MISSING, code(argument)),
             Error::Unexpected { argument } => Self::about(LOWRANK_UNEXPECTED, code(argument)),
-            Error::File { at, flaw } => Self::of_flaw(at, flaw),
             _ => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
         }
     }
@@ -201,7 +216,25 @@ impl lowrank_error {
 #[inline(never)]
 pub(crate) unsafe fn finish(result: Result<(), Fault>, error: *mut lowrank_error) -> lowrank_status {
     let Err(fault) = result else { return LOWRANK_OK };
-    let described = lowrank_error::of(fault);
+    // SAFETY: the caller's word.
+    unsafe { report(lowrank_error::of(fault), error) }
+}
+
+/// As [`finish`], for calls that have nothing to do with files or flash: where only those are linked, no code for the flaws of
+/// files is.
+///
+/// # Safety
+/// As [`finish`].
+#[inline(never)]
+pub(crate) unsafe fn finish_without_files(result: Result<(), Fault>, error: *mut lowrank_error) -> lowrank_status {
+    let Err(fault) = result else { return LOWRANK_OK };
+    // SAFETY: the caller's word.
+    unsafe { report(lowrank_error::without_files(fault), error) }
+}
+
+/// # Safety
+/// As [`finish`].
+unsafe fn report(described: lowrank_error, error: *mut lowrank_error) -> lowrank_status {
     if !error.is_null() && error.is_aligned() {
         // SAFETY: the caller's word: there is at least the first field.
         let size = unsafe { error.cast::<usize>().read() };

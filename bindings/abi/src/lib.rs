@@ -43,6 +43,7 @@ mod random;
 mod saved;
 mod store;
 mod tensor;
+mod training;
 
 pub use codes::*;
 pub use contents::*;
@@ -59,6 +60,7 @@ pub use random::*;
 pub use saved::*;
 pub use store::*;
 pub use tensor::*;
+pub use training::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.
 macro_rules! call {

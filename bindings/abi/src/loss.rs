@@ -38,11 +38,11 @@ pub struct lowrank_schedule {
 structures!(lowrank_mean_loss lowrank_schedule);
 
 impl lowrank_mean_loss {
-    const fn get(&self) -> MeanLoss {
+    pub(crate) const fn get(&self) -> MeanLoss {
         MeanLoss { sum: self.sum, tokens: self.tokens, seen: self.seen }
     }
 
-    const fn keep(&mut self, loss: MeanLoss) {
+    pub(crate) const fn keep(&mut self, loss: MeanLoss) {
         (self.sum, self.seen) = (loss.sum, loss.seen);
     }
 }

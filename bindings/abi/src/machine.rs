@@ -13,8 +13,8 @@ pub(crate) fn backend_of(code: u32) -> Result<Backend, Fault> {
         LOWRANK_BASELINE => Ok(Backend::BASELINE),
         LOWRANK_BASELINE_SEPARATE => Ok(separate(Backend::BASELINE)),
         LOWRANK_BASELINE_FUSED => fused(code, Backend::BASELINE),
-        LOWRANK_SCALAR_SEPARATE => Ok(separate(Backend::SCALAR)),
-        LOWRANK_SCALAR_FUSED => fused(code, Backend::SCALAR),
+        LOWRANK_SCALAR_SEPARATE => scalar(code).map(separate),
+        LOWRANK_SCALAR_FUSED => fused(code, scalar(code)?),
         LOWRANK_AVX2_SEPARATE | LOWRANK_AVX512_SEPARATE => vector(code).map(separate),
         LOWRANK_AVX2_FUSED | LOWRANK_AVX512_FUSED => fused(code, vector(code)?),
         got => Err(Fault::unknown(LOWRANK_ARGUMENT_BACKEND, got)),
@@ -23,6 +23,16 @@ pub(crate) fn backend_of(code: u32) -> Result<Backend, Fault> {
 
 const fn separate(backend: Backend) -> Backend {
     backend.with(Arithmetic::Separate)
+}
+
+#[cfg(not(lowrank_small))]
+fn scalar(_: u32) -> Result<Backend, Fault> {
+    Ok(Backend::SCALAR)
+}
+
+#[cfg(lowrank_small)]
+fn scalar(code: u32) -> Result<Backend, Fault> {
+    Err(unsupported(code))
 }
 
 #[cfg(not(lowrank_separate_only))]

@@ -38,7 +38,7 @@ pub(crate) unsafe fn borrow<'c, P: Passed<'c>>(error: *mut lowrank_error, passed
 // A frame of its own: the list of spans is gone before the work starts.
 #[inline(never)]
 unsafe fn check<'c, P: Passed<'c>>(error: *mut lowrank_error, passed: P) -> Result<(), Fault> {
-    let mut memory = Memory { spans: [Span::EMPTY; MOST], count: 0 };
+    let mut memory = Memory::EMPTY;
     if !error.is_null() {
         // SAFETY: the caller's word.
         unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
@@ -105,6 +105,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    pub(crate) const EMPTY: Memory = Memory { spans: [Span::EMPTY; MOST], count: 0 };
+
     /// Notes `bytes` bytes. Nothing of an address is looked at where there are none.
     #[inline(never)]
     pub(crate) fn bytes(
@@ -172,7 +174,7 @@ impl Memory {
     /// # Safety
     /// If it is not null, it is valid for reading a number.
     #[inline(never)]
-    unsafe fn sized(
+    pub(crate) unsafe fn sized(
         &mut self,
         argument: u32,
         pointer: *const usize,
@@ -196,7 +198,7 @@ impl Memory {
     }
 
     /// Checks that nothing that is written has bytes in common with anything else.
-    fn disjoint(&self) -> Result<(), Fault> {
+    pub(crate) fn disjoint(&self) -> Result<(), Fault> {
         let spans = self.spans.get(..self.count).unwrap_or(&[]);
         for (i, a) in spans.iter().enumerate() {
             for b in spans.iter().skip(i + 1) {

@@ -66,14 +66,14 @@ pub struct lowrank_in_place {
 structures!(lowrank_adamw lowrank_sgd lowrank_in_place);
 
 impl lowrank_adamw {
-    const fn get(&self) -> AdamW {
+    pub(crate) const fn get(&self) -> AdamW {
         let Self { size: _, lr, b_rate, beta1, beta2, eps, weight_decay } = *self;
         AdamW { lr, b_rate, beta1, beta2, eps, weight_decay }
     }
 }
 
 impl lowrank_sgd {
-    const fn get(&self) -> Result<Sgd, Fault> {
+    pub(crate) const fn get(&self) -> Result<Sgd, Fault> {
         let Self { size: _, lr, b_rate, momentum, dampening, weight_decay, nesterov } = *self;
         if nesterov > 1 {
             return Err(Fault::unknown(LOWRANK_ARGUMENT_OPTIMIZER, nesterov));
@@ -83,7 +83,7 @@ impl lowrank_sgd {
 }
 
 impl lowrank_in_place {
-    fn get(&self) -> InPlace {
+    pub(crate) fn get(&self) -> InPlace {
         let Self { size: _, lr, b_rate, max_norm } = *self;
         let max_norm = if max_norm < 0.0 { None } else { Some(max_norm) };
         InPlace { lr, b_rate, max_norm }

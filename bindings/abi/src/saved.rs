@@ -87,7 +87,7 @@ impl lowrank_dropout {
     pub(crate) const NONE: lowrank_dropout =
         lowrank_dropout { size: size_of::<Self>(), p: 0.0, layer: 0, step: 0, seed: 0, first_token: 0 };
 
-    fn get(&self) -> Result<Option<Dropout>, Fault> {
+    pub(crate) fn get(&self) -> Result<Option<Dropout>, Fault> {
         if self.size != size_of::<Self>() {
             return Err(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT, size_of::<Self>(), self.size));
         }
@@ -105,25 +105,26 @@ impl lowrank_saved {
             Saved::training_len(shape, self.tokens)
         }
     }
+}
 
-    fn batch(&self) -> Result<Option<Batch>, Fault> {
-        let progress = match self.progress {
-            LOWRANK_PROGRESS_NONE => return Ok(None),
-            LOWRANK_PROGRESS_FORWARD => Progress::Forward,
-            LOWRANK_PROGRESS_BACKWARD => Progress::Backward,
-            LOWRANK_PROGRESS_ABSENT => Progress::Absent,
-            got => return Err(Fault::unknown(LOWRANK_ARGUMENT_PROGRESS, got)),
-        };
-        Ok(Some(Batch { tokens: self.batch, progress }))
-    }
+pub(crate) fn batch_of(progress: u32, tokens: usize) -> Result<Option<Batch>, Fault> {
+    let progress = match progress {
+        LOWRANK_PROGRESS_NONE => return Ok(None),
+        LOWRANK_PROGRESS_FORWARD => Progress::Forward,
+        LOWRANK_PROGRESS_BACKWARD => Progress::Backward,
+        LOWRANK_PROGRESS_ABSENT => Progress::Absent,
+        got => return Err(Fault::unknown(LOWRANK_ARGUMENT_PROGRESS, got)),
+    };
+    Ok(Some(Batch { tokens, progress }))
+}
 
-    fn keep(&mut self, batch: Option<Batch>) {
-        (self.batch, self.progress) = match batch {
-            None => (0, LOWRANK_PROGRESS_NONE),
-            Some(Batch { tokens, progress: Progress::Forward }) => (tokens, LOWRANK_PROGRESS_FORWARD),
-            Some(Batch { tokens, progress: Progress::Backward }) => (tokens, LOWRANK_PROGRESS_BACKWARD),
-            Some(Batch { tokens, progress: Progress::Absent }) => (tokens, LOWRANK_PROGRESS_ABSENT),
-        };
+/// Tokens, and how far they have come.
+pub(crate) const fn progress_of(batch: Option<Batch>) -> (usize, u32) {
+    match batch {
+        None => (0, LOWRANK_PROGRESS_NONE),
+        Some(Batch { tokens, progress: Progress::Forward }) => (tokens, LOWRANK_PROGRESS_FORWARD),
+        Some(Batch { tokens, progress: Progress::Backward }) => (tokens, LOWRANK_PROGRESS_BACKWARD),
+        Some(Batch { tokens, progress: Progress::Absent }) => (tokens, LOWRANK_PROGRESS_ABSENT),
     }
 }
 
@@ -136,7 +137,7 @@ pub(crate) struct SavedView<'c> {
 impl SavedView<'_> {
     /// After a call that has done its work.
     pub(crate) fn keep(self) {
-        self.into.keep(self.saved.batch());
+        (self.into.batch, self.into.progress) = progress_of(self.saved.batch());
     }
 }
 
@@ -163,7 +164,7 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
             _ => Saved::training(memory, shape, into.tokens)?,
         };
         saved.set_dropout(into.dropout.get()?)?;
-        saved.resume(into.batch()?)?;
+        saved.resume(batch_of(into.progress, into.batch)?)?;
         Ok(SavedView { saved, into })
     }
 }

@@ -1,0 +1,62 @@
+// Writes src/layout.js: offsets, sizes and codes of the C ABI on wasm32, from what Rust says of its structs and from the header.
+// With --check it only compares.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const here = new URL('../', import.meta.url);
+const OUT = new URL('src/layout.js', here);
+const ROOT = fileURLToPath(new URL('../../', here));
+
+const SIZE = /^LAYOUT\(sizeof\(lowrank_(\w+)\) == (\d+), \w+\);$/;
+const FIELD = /^LAYOUT\(offsetof\(lowrank_(\w+), (\w+)\) == (\d+) && .*$/;
+const CODE = /^#define LOWRANK_(\w+) (-?\d+)$/;
+
+/** The names of arguments in JavaScript, where they are not those of C. */
+const RENAMED = { W: 'weights', TRAINING: 'layer' };
+
+const pascal = (name) => name.toLowerCase().replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
+const camel = (name) => pascal(name).replace(/^\w/, (letter) => letter.toLowerCase());
+
+function structs() {
+  const { RUSTFLAGS, ...env } = process.env;
+  const args = ['run', '--quiet', '--package', 'lowrank-abi', '--example', 'layout', '--target', 'wasm32-wasip1'];
+  const lines = execFileSync('cargo', args, { cwd: ROOT, encoding: 'utf8', env }).split('\n');
+  return lines.flatMap((line) => {
+    const [, struct, bytes] = SIZE.exec(line) ?? [];
+    if (struct) return [`export const ${struct.toUpperCase()}_BYTES = ${bytes};`];
+    const [, of, field, offset] = FIELD.exec(line) ?? [];
+    return field && field !== 'size' ? [`export const ${of.toUpperCase()}_${field.toUpperCase()} = ${offset};`] : [];
+  });
+}
+
+function codes() {
+  const header = readFileSync(new URL('../c/lowrank.h', here), 'utf8').split('\n');
+  const all = header.flatMap((line) => (CODE.exec(line) ? [CODE.exec(line).slice(1)] : []));
+  const group = (prefix) => all.filter(([name]) => name.startsWith(prefix)).map(([name, code]) => [name.slice(prefix.length), code]);
+  const table = (entries) => `{ ${entries.map(([name, code]) => `${code}: '${name}'`).join(', ')} }`;
+  const statuses = all.filter(([, code]) => code.startsWith('-')).map(([name, code]) => [pascal(name), code.slice(1)]);
+  const args = group('ARGUMENT_').map(([name, code]) => [RENAMED[name] ?? camel(name), code]);
+  const flaws = group('FLAW_').map(([name, code]) => [pascal(name), code]);
+  const plain = all.filter(([name, code]) => !/^(ARGUMENT|FLAW)_/.test(name) && !code.startsWith('-') && name !== 'OK');
+  return [
+    ...plain.map(([name, code]) => `export const ${name} = ${code};`),
+    '/** Names of the statuses, by what they are below 0. */',
+    `export const STATUS = /** @type {Record<number, string>} */ (${table(statuses)});`,
+    '/** Names of the arguments. */',
+    `export const ARGUMENT = /** @type {Record<number, string>} */ (${table(args)});`,
+    '/** Names of what is wrong with a file. */',
+    `export const FLAW = /** @type {Record<number, string>} */ (${table(flaws)});`,
+  ];
+}
+
+const text = [
+  '// Made by scripts/layout.mjs from bindings/abi and lowrank.h: change it there.',
+  '// Structs: NAME_BYTES is the size, NAME_FIELD an offset.', ...structs(), '// Codes.', ...codes(), '',
+].join('\n');
+if (!process.argv.includes('--check')) {
+  writeFileSync(OUT, text);
+} else if (readFileSync(OUT, 'utf8') !== text) {
+  console.error('src/layout.js is not what scripts/layout.mjs makes of the ABI');
+  process.exit(1);
+}

@@ -1,0 +1,66 @@
+// Builds wasm/*.wasm and src/inline/*.js: the modules, and those that are inlined, deflated, in base64.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { constants, deflateSync } from 'node:zlib';
+
+const here = new URL('../', import.meta.url);
+const ROOT = fileURLToPath(new URL('../../', here));
+const TARGET = `${ROOT}target/js`;
+/** Bytes of the stack: what the deepest call takes, four times over (test/stack.test.js). */
+const STACK = 65536;
+
+const WORDS = ['backend_name', 'version', 'contract_version'];
+const TRAINING = [
+  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'in_place', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
+].map((name) => `training_${name}`);
+const SMALL = [...WORDS, ...TRAINING, 'rng_shuffle', 'selftest'];
+const FILES = ['parse', 'layer_at', 'encoded_len', 'emit'];
+
+/** Every function of the header. */
+function everything() {
+  const lines = readFileSync(new URL('../c/lowrank.h', here), 'utf8').split('\n').filter((line) => !line.startsWith('static'));
+  return lines.flatMap((line) => /^[a-z][\w *]*\blowrank_(\w+)\(/.exec(line)?.[1] ?? []);
+}
+
+const SEPARATE = ['--cfg', 'lowrank_separate_only'];
+const SIMD = ['-C', 'target-feature=+simd128'];
+const BUILDS = [
+  { name: 'small-scalar', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small'], names: SMALL },
+  { name: 'small-simd128', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small', ...SIMD], names: SMALL },
+  { name: 'files', level: '"s"', flags: [...SEPARATE, '--cfg', 'lowrank_small'], names: FILES },
+  { name: 'full-scalar', level: '3', flags: [], names: undefined },
+  { name: 'full-simd128', level: '3', flags: SIMD, names: undefined },
+];
+
+const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { encoding: 'utf8' }).trim();
+const host = /host: (.*)/.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))?.[1];
+const linker = `${sysroot}/lib/rustlib/${host}/bin/rust-lld`;
+
+function build({ name, level, flags, names }) {
+  const release = (key, value) => ['--config', `profile.release.${key}=${value}`];
+  const env = { ...process.env, CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f') };
+  const where = `${TARGET}/${name}`;
+  execFileSync('cargo', [
+    'rustc', '--quiet', '--package', 'lowrank-abi', '--lib', '--release', '--target', 'wasm32-unknown-unknown', '--crate-type',
+    'staticlib', '--target-dir', where, ...release('panic', '"abort"'), ...release('opt-level', level),
+  ], { cwd: ROOT, env, stdio: 'inherit' });
+  const archive = `${where}/wasm32-unknown-unknown/release/liblowrank_abi.a`;
+  const out = fileURLToPath(new URL(`wasm/${name}.wasm`, here));
+  execFileSync(linker, [
+    '-flavor', 'wasm', '--no-entry', '--gc-sections', '--strip-all', '--stack-first', '-z', `stack-size=${STACK}`,
+    '--export=__heap_base', ...(names ?? everything()).map((each) => `--export=lowrank_${each}`), archive, '-o', out,
+  ], { stdio: 'inherit' });
+  const bytes = readFileSync(out);
+  if (WebAssembly.Module.imports(new WebAssembly.Module(bytes)).length > 0) throw new Error(`${name}: imports something`);
+  const deflated = deflateSync(bytes, { level: 9, strategy: constants.Z_DEFAULT_STRATEGY });
+  console.log(`${name}: ${bytes.length} bytes, ${deflated.length} deflated`);
+  return deflated.toString('base64');
+}
+
+mkdirSync(new URL('wasm/', here), { recursive: true });
+mkdirSync(new URL('src/inline/', here), { recursive: true });
+const base64 = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
+const inline = (entries) => entries.map(([name, build]) => `/** @type {string} */\nexport const ${name} =\n  '${base64[build]}';\n`).join('');
+writeFileSync(new URL('src/inline/small.js', here), inline([['scalar', 'small-scalar'], ['simd128', 'small-simd128']]));
+writeFileSync(new URL('src/inline/files.js', here), inline([['files', 'files']]));

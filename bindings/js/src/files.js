@@ -1,0 +1,289 @@
+import * as abi from './layout.js';
+import { LowrankError, failure, integer, shown } from './error.js';
+import { Heap } from './heap.js';
+import { inflate } from './inflate.js';
+import { files } from './inline/files.js';
+import { widen } from './numbers.js';
+
+/** @typedef {import('./layer.js').Adapter} Adapter */
+/** @typedef {import('./layer.js').Layer} Layer */
+
+/**
+ * What an adapter file holds.
+ * @typedef {object} Contents
+ * @property {Adapter[]} layers
+ * @property {string} metadata
+ * @property {bigint} fingerprint of the base; 0 when it is not known
+ * @property {number} generation number of the save
+ */
+
+const TYPES = /** @type {const} */ ({ [abi.F32]: 'F32', [abi.F16]: 'F16', [abi.BF16]: 'BF16' });
+const MODES = /** @type {const} */ (['direct', 'alpha', 'rslora']);
+
+/**
+ * Saves several layers in one adapter file, the format that devices have in flash.
+ * @param {Record<string, Layer>} layers by name
+ * @param {{ metadata?: string, fingerprint?: bigint, generation?: number }} [options]
+ */
+export function saveAll(layers, options) {
+  return emit(Object.entries(layers).map(([name, layer]) => layer.toAdapter(name)), options);
+}
+
+/**
+ * Loads layers from an adapter file: all of those that are given, or none.
+ * @param {Uint8Array} file
+ * @param {Record<string, Layer>} layers by name
+ */
+export async function loadAll(file, layers) {
+  const contents = await parse(file);
+  const pairs = Object.entries(layers).map(([name, layer]) => {
+    const adapter = contents.layers.find((each) => each.name === name);
+    if (!adapter) {
+      const names = contents.layers.map((each) => each.name).join(', ');
+      throw new LowrankError('NotFound', name, { text: 'no such layer in the file', expected: `one of ${names}` });
+    }
+    layer.checkAdapter(adapter);
+    return /** @type {const} */ ([layer, adapter]);
+  });
+  for (const [layer, adapter] of pairs) layer.fromAdapter(adapter);
+  return contents;
+}
+
+/**
+ * The bytes of an adapter file.
+ * @param {Adapter[]} layers
+ * @param {{ metadata?: string, fingerprint?: bigint, generation?: number }} [options]
+ */
+export async function emit(layers, { metadata = '', fingerprint = 0n, generation = 0 } = {}) {
+  const room = await Room.make();
+  const named = layers.map((layer) => ({ ...layer, utf8: new TextEncoder().encode(layer.name) }));
+  named.sort((a, b) => compare(a.utf8, b.utf8) || (a.id ?? 0) - (b.id ?? 0));
+  const structs = room.take(named.length * abi.LAYER_BYTES);
+  named.forEach((layer, i) => room.describe(structs + i * abi.LAYER_BYTES, layer));
+  const text = new TextEncoder().encode(metadata);
+  const contents = room.take(abi.CONTENTS_BYTES);
+  const length = named.length * abi.LAYER_ROOM;
+  room.u32(contents, 0, abi.CONTENTS_BYTES);
+  room.u32(contents, abi.CONTENTS_LAYERS, structs);
+  room.u32(contents, abi.CONTENTS_LAYERS_LEN, named.length);
+  room.u32(contents, abi.CONTENTS_METADATA, room.put(text));
+  room.u32(contents, abi.CONTENTS_METADATA_LEN, text.length);
+  room.data.setBigUint64(contents + abi.CONTENTS_FINGERPRINT, BigInt.asUintN(64, fingerprint), true);
+  room.u32(contents, abi.CONTENTS_GENERATION, integer('generation', generation));
+  room.u32(contents, abi.CONTENTS_ROOM, room.take(length * 8));
+  room.u32(contents, abi.CONTENTS_ROOM_LEN, length);
+  const number = room.take(8);
+  room.call('lowrank_encoded_len', contents, number);
+  const bytes = room.data.getUint32(number, true);
+  const file = room.take(bytes);
+  room.call('lowrank_emit', contents, file, bytes, number);
+  return new Uint8Array(room.memory.buffer, file, bytes).slice();
+}
+
+/**
+ * What is in an adapter file, after a check of all of its bytes.
+ * @param {Uint8Array} file
+ * @returns {Promise<Contents>}
+ */
+export async function parse(file) {
+  if (!(file instanceof Uint8Array)) throw new LowrankError('Type', 'file', { expected: 'a Uint8Array', got: shown(file) });
+  const room = await Room.make();
+  const at = room.put(file);
+  const head = room.take(abi.FILE_BYTES);
+  room.u32(head, 0, abi.FILE_BYTES);
+  room.call('lowrank_parse', at, file.length, head);
+  const layers = Array.from({ length: room.get(head, abi.FILE_LAYERS) }, (_, i) => room.layer(at, file.length, i));
+  const [text, length] = [room.get(head, abi.FILE_METADATA), room.get(head, abi.FILE_METADATA_LEN)];
+  return {
+    layers,
+    metadata: room.text(text, length),
+    fingerprint: room.data.getBigUint64(head + abi.FILE_FINGERPRINT, true),
+    generation: room.get(head, abi.FILE_GENERATION),
+  };
+}
+
+/** @type {Promise<WebAssembly.Module> | undefined} */
+let compiled;
+
+/** The module of files with memory of its own, for one call. */
+class Room {
+  static async make() {
+    compiled ??= inflate(files).then((bytes) => WebAssembly.compile(bytes));
+    return new Room(await WebAssembly.instantiate(await compiled));
+  }
+
+  #heap;
+  #exports;
+  #error;
+
+  /** @param {WebAssembly.Instance} instance */
+  constructor(instance) {
+    this.#exports = /** @type {Record<string, any>} */ (instance.exports);
+    /** @type {WebAssembly.Memory} */
+    this.memory = this.#exports.memory;
+    this.#heap = new Heap(this.memory, this.#exports.__heap_base.value);
+    this.#error = this.take(abi.ERROR_BYTES);
+    this.u32(this.#error, 0, abi.ERROR_BYTES);
+  }
+
+  get data() {
+    return this.#heap.data;
+  }
+
+  /** Memory, all 0. @param {number} bytes */
+  take(bytes) {
+    return this.#heap.take(bytes, 'file').at;
+  }
+
+  /** Where a copy is; 0 of nothing. @param {Uint8Array | Float32Array} from */
+  put(from) {
+    if (from.byteLength === 0) return 0;
+    const at = this.take(from.byteLength);
+    new Uint8Array(this.memory.buffer).set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength), at);
+    return at;
+  }
+
+  /** @param {number} struct @param {number} field @param {number} value */
+  u32(struct, field, value) {
+    this.data.setUint32(struct + field, value, true);
+  }
+
+  /** @param {number} struct @param {number} field */
+  get(struct, field) {
+    return this.data.getUint32(struct + field, true);
+  }
+
+  /** @param {number} at @param {number} length */
+  text(at, length) {
+    return new TextDecoder().decode(new Uint8Array(this.memory.buffer, at, length));
+  }
+
+  /** @param {string} name @param {...number} args */
+  call(name, ...args) {
+    if (this.#exports[name](...args, this.#error) !== 0) throw failure(this.data, this.#error, {}, abi.FLAW);
+  }
+
+  /**
+   * Fills in a struct.
+   * @param {number} at
+   * @param {Adapter & { utf8: Uint8Array }} layer
+   */
+  describe(at, layer) {
+    const { rank, inputs, outputs, scale, training, random } = layer;
+    this.u32(at, 0, abi.LAYER_BYTES);
+    this.u32(at, abi.LAYER_NAME, this.put(layer.utf8));
+    this.u32(at, abi.LAYER_NAME_LEN, layer.utf8.length);
+    this.u32(at, abi.LAYER_ID, integer('id', layer.id ?? 0));
+    this.u32(at, abi.LAYER_SCALE_MODE, MODES.indexOf(scale.mode));
+    this.data.setFloat32(at + abi.LAYER_ALPHA, scale.alpha, true);
+    this.u32(at, abi.LAYER_FAN_IN_FAN_OUT, layer.fanInFanOut ? 1 : 0);
+    this.#tensor(at + abi.LAYER_A, 'a', layer.a, rank, inputs);
+    this.#tensor(at + abi.LAYER_B, 'b', layer.b, outputs, rank);
+    this.#tensor(at + abi.LAYER_BIAS, 'bias', layer.bias, 1, outputs);
+    this.#tensor(at + abi.LAYER_B_BIAS, 'bBias', layer.bBias, 1, outputs);
+    const shapes = [[rank, inputs], [outputs, rank], [1, outputs]];
+    for (let i = 0; i < 6; i++) {
+      const moment = training?.moments[i];
+      const [rows, cols] = shapes[i >> 1];
+      this.#tensor(at + abi.LAYER_MOMENTS + i * abi.TENSOR_BYTES, 'moments', moment?.length ? moment : undefined, rows, cols);
+    }
+    const clock = at + abi.LAYER_CLOCK;
+    this.u32(at, abi.LAYER_OPTIMIZER, training?.optimizer ?? abi.NONE);
+    this.u32(at, abi.LAYER_TRAINED, training?.trained ?? 0);
+    this.u32(clock, 0, abi.CLOCK_BYTES);
+    this.data.setBigUint64(clock + abi.CLOCK_STEPS, training?.steps ?? 0n, true);
+    this.data.setFloat32(clock + abi.CLOCK_WEIGHT1, training?.weights[0] ?? 0, true);
+    this.data.setFloat32(clock + abi.CLOCK_WEIGHT2, training?.weights[1] ?? 0, true);
+    const numbers = at + abi.LAYER_RANDOM;
+    this.u32(numbers, 0, abi.RANDOM_STATE_BYTES);
+    this.data.setBigUint64(numbers + abi.RANDOM_STATE_SEED, random?.seed ?? 0n, true);
+    this.u32(numbers, abi.RANDOM_STATE_STEP, random?.step ?? 0);
+    this.u32(numbers, abi.RANDOM_STATE_STREAM, random?.stream ?? 0);
+    this.data.setFloat32(numbers + abi.RANDOM_STATE_DROPOUT, random?.dropout ?? 0, true);
+  }
+
+  /**
+   * @param {number} at
+   * @param {string} name
+   * @param {Float32Array | undefined} numbers
+   * @param {number} rows
+   * @param {number} cols
+   */
+  #tensor(at, name, numbers, rows, cols) {
+    this.u32(at, 0, abi.TENSOR_BYTES);
+    this.u32(at, abi.TENSOR_DTYPE, abi.F32);
+    if (!numbers) return;
+    if (numbers.length !== rows * cols) throw new LowrankError('Length', name, { expected: rows * cols, got: numbers.length });
+    // A matrix without elements lies somewhere, too.
+    this.u32(at, abi.TENSOR_DATA, this.put(numbers) || this.take(4));
+    this.u32(at, abi.TENSOR_ROWS, rows);
+    this.u32(at, abi.TENSOR_COLS, cols);
+  }
+
+  /**
+   * A layer of a file.
+   * @param {number} file
+   * @param {number} bytes
+   * @param {number} index
+   * @returns {Adapter}
+   */
+  layer(file, bytes, index) {
+    const at = this.take(abi.LAYER_BYTES);
+    this.u32(at, 0, abi.LAYER_BYTES);
+    this.call('lowrank_layer_at', file, bytes, index, at);
+    const [f32, u64] = [
+      (/** @type {number} */ from) => this.data.getFloat32(from, true),
+      (/** @type {number} */ from) => this.data.getBigUint64(from, true),
+    ];
+    const tensor = (/** @type {number} */ from) => this.#numbers(at + from);
+    const [bias, bBias, optimizer] = [tensor(abi.LAYER_BIAS), tensor(abi.LAYER_B_BIAS), this.get(at, abi.LAYER_OPTIMIZER)];
+    const [clock, random] = [at + abi.LAYER_CLOCK, at + abi.LAYER_RANDOM];
+    const stands = {
+      seed: u64(random + abi.RANDOM_STATE_SEED), step: this.get(random, abi.RANDOM_STATE_STEP),
+      stream: this.get(random, abi.RANDOM_STATE_STREAM), dropout: f32(random + abi.RANDOM_STATE_DROPOUT),
+    };
+    const numbers = Object.values(stands).some((value) => Number(value) !== 0) ? { random: stands } : {};
+    const moment = (/** @type {unknown} */ _, /** @type {number} */ i) =>
+      tensor(abi.LAYER_MOMENTS + i * abi.TENSOR_BYTES) ?? new Float32Array();
+    return {
+      name: this.text(this.get(at, abi.LAYER_NAME), this.get(at, abi.LAYER_NAME_LEN)),
+      id: this.get(at, abi.LAYER_ID),
+      rank: this.get(at, abi.LAYER_A + abi.TENSOR_ROWS),
+      inputs: this.get(at, abi.LAYER_A + abi.TENSOR_COLS),
+      outputs: this.get(at, abi.LAYER_B + abi.TENSOR_ROWS),
+      scale: { mode: MODES[this.get(at, abi.LAYER_SCALE_MODE)], alpha: f32(at + abi.LAYER_ALPHA) },
+      a: tensor(abi.LAYER_A) ?? new Float32Array(),
+      b: tensor(abi.LAYER_B) ?? new Float32Array(),
+      ...bias && { bias },
+      ...bBias && { bBias },
+      fanInFanOut: this.get(at, abi.LAYER_FAN_IN_FAN_OUT) === 1,
+      ...numbers,
+      ...optimizer !== abi.NONE && {
+        training: {
+          optimizer, trained: this.get(at, abi.LAYER_TRAINED), steps: u64(clock + abi.CLOCK_STEPS),
+          weights: [f32(clock + abi.CLOCK_WEIGHT1), f32(clock + abi.CLOCK_WEIGHT2)],
+          moments: Array.from({ length: 6 }, moment),
+        },
+      },
+    };
+  }
+
+  /** The numbers of a tensor, if it is there. @param {number} at */
+  #numbers(at) {
+    const data = this.get(at, abi.TENSOR_DATA);
+    if (data === 0) return undefined;
+    const type = TYPES[/** @type {keyof typeof TYPES} */ (this.get(at, abi.TENSOR_DTYPE))];
+    const count = this.get(at, abi.TENSOR_ROWS) * this.get(at, abi.TENSOR_COLS);
+    return widen(type, new Uint8Array(this.memory.buffer, data, count * (type === 'F32' ? 4 : 2)));
+  }
+}
+
+/**
+ * Order of bytes.
+ * @param {Uint8Array} a
+ * @param {Uint8Array} b
+ */
+function compare(a, b) {
+  const i = a.findIndex((byte, i) => byte !== b[i]);
+  return i < 0 ? a.length - b.length : a[i] - (b[i] ?? -1);
+}
