@@ -51,7 +51,11 @@ const hex = (byte) => byte.toString(16).padStart(2, '0');
 
 async function readPeft(tensors, config) {
   const { readPeft: read } = await peft();
-  return fitting(TENSORS, read({ tensors: tensors.bytes, config: config.bytes }).layers);
+  try {
+    return fitting(TENSORS, read({ tensors: tensors.bytes, config: config.bytes }).layers);
+  } catch (error) {
+    throw Object.assign(new Error(`This PEFT adapter cannot be used. ${error.message}`), { code: error.code });
+  }
 }
 
 /** The adapters of both layers, where they are those of this network. */
@@ -60,14 +64,21 @@ function fitting(file, layers) {
   if (names.join() !== LAYERS.join()) {
     throw new Error(`${file}: expected adapters of the layers ${LAYERS.join(' and ')}, got ${names.join(', ') || 'none'}`);
   }
-  for (const { name, inputs, outputs, bias, bBias } of layers) {
-    const [wantedInputs, wantedOutputs] = SHAPES[name];
-    if (inputs !== wantedInputs || outputs !== wantedOutputs) {
-      throw new Error(`${file}: layer ${name}: expected ${wantedInputs} inputs and ${wantedOutputs} outputs, got ${inputs} and ${outputs}`);
-    }
-    if (bias || bBias) throw new Error(`${file}: layer ${name}: expected an adapter of A and B, got one with a bias`);
+  for (const layer of layers) {
+    const flaw = flawOf(layer);
+    if (flaw) throw new Error(`${file}: layer ${layer.name}: ${flaw}`);
   }
   return Object.fromEntries(layers.map((layer) => [layer.name, layer]));
+}
+
+function flawOf({ name, inputs, outputs, a, b, bias, bBias }) {
+  const [wantedInputs, wantedOutputs] = SHAPES[name];
+  if (inputs !== wantedInputs || outputs !== wantedOutputs) {
+    return `expected ${wantedInputs} inputs and ${wantedOutputs} outputs, got ${inputs} and ${outputs}`;
+  }
+  if (bias || bBias) return 'expected an adapter of A and B, got one with a bias';
+  const odd = [...a, ...b].find((value) => !Number.isFinite(value));
+  return odd === undefined ? undefined : `expected finite numbers, got ${odd}`;
 }
 
 const adaptersOf = (scenario) => LAYERS.map((name) => scenario[name].toAdapter(name));
@@ -78,6 +89,6 @@ export const saveDevice = (scenario) => emit(adaptersOf(scenario));
 /** The two files of PEFT, by name. */
 export async function savePeft(scenario) {
   const { writePeft } = await peft();
-  const { tensors, config } = await writePeft(adaptersOf(scenario));
+  const { tensors, config } = writePeft(adaptersOf(scenario));
   return { [TENSORS]: tensors, [CONFIG]: config };
 }
