@@ -1692,6 +1692,27 @@ lowrank_status lowrank_training_in_place(lowrank_training *training,
                                          const lowrank_in_place *in_place,
                                          lowrank_error *error);
 
+// As `lowrank_square_sum`, of the gradients of this layer.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_square_sum(lowrank_training *training, float *square_sum, lowrank_error *error);
+
+// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_clip_factor`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_training_clip(lowrank_training *training,
+                                     float square_sum,
+                                     float max_norm,
+                                     lowrank_error *error);
+
 // As `lowrank_merge`, into `merged` [out, in] without gaps.
 //
 // # Safety

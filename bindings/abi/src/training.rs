@@ -3,7 +3,7 @@
 
 use core::ptr::null_mut;
 
-use lowrank::train::{Clock, MeanLoss, Plan, Work, init};
+use lowrank::train::{Clock, MeanLoss, Plan, Work, clip, init};
 use lowrank::{Accum, Backprop, Base, MatMut, MatRef, Packed, Shape, backward, forward, merge};
 
 use crate::codes::*;
@@ -478,6 +478,54 @@ pub unsafe extern "C" fn lowrank_training_in_place(
     };
     // SAFETY: the caller's word.
     unsafe { call(training, tokens, &beside, error, step) }
+}
+
+/// As `lowrank_square_sum`, of the gradients of this layer.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_square_sum(
+    training: *mut lowrank_training,
+    square_sum: *mut f32,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    let beside = [Beside::elements(LOWRANK_ARGUMENT_RESULT, square_sum, 1, true)];
+    let work = &mut |view: &mut View<'_>| {
+        let sum = clip::square_sum(backend_of(view.into.backend)?, &view.work.grads);
+        // SAFETY: checked.
+        unsafe { square_sum.write(sum) };
+        Ok(())
+    };
+    // SAFETY: the caller's word.
+    unsafe { call(training, 0, &beside, error, work) }
+}
+
+/// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// As `lowrank_clip_factor`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_clip(
+    training: *mut lowrank_training,
+    square_sum: f32,
+    max_norm: f32,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    // SAFETY: the caller's word.
+    unsafe {
+        call(training, 0, &[], error, &mut |view| {
+            let factor = clip::factor(square_sum, max_norm)?;
+            clip::scale(backend_of(view.into.backend)?, &mut view.work.grads, factor);
+            Ok(())
+        })
+    }
 }
 
 /// As `lowrank_merge`, into `merged` [out, in] without gaps.

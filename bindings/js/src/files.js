@@ -238,6 +238,11 @@ class Room {
     const tensor = (/** @type {number} */ from) => this.#numbers(at + from);
     const [bias, bBias, optimizer] = [tensor(abi.LAYER_BIAS), tensor(abi.LAYER_B_BIAS), this.get(at, abi.LAYER_OPTIMIZER)];
     const [clock, random] = [at + abi.LAYER_CLOCK, at + abi.LAYER_RANDOM];
+    const stands = {
+      seed: u64(random + abi.RANDOM_STATE_SEED), step: this.get(random, abi.RANDOM_STATE_STEP),
+      stream: this.get(random, abi.RANDOM_STATE_STREAM), dropout: f32(random + abi.RANDOM_STATE_DROPOUT),
+    };
+    const numbers = Object.values(stands).some((value) => Number(value) !== 0) ? { random: stands } : {};
     const moment = (/** @type {unknown} */ _, /** @type {number} */ i) =>
       tensor(abi.LAYER_MOMENTS + i * abi.TENSOR_BYTES) ?? new Float32Array();
     return {
@@ -252,10 +257,7 @@ class Room {
       ...bias && { bias },
       ...bBias && { bBias },
       fanInFanOut: this.get(at, abi.LAYER_FAN_IN_FAN_OUT) === 1,
-      random: {
-        seed: u64(random + abi.RANDOM_STATE_SEED), step: this.get(random, abi.RANDOM_STATE_STEP),
-        stream: this.get(random, abi.RANDOM_STATE_STREAM), dropout: f32(random + abi.RANDOM_STATE_DROPOUT),
-      },
+      ...numbers,
       ...optimizer !== abi.NONE && {
         training: {
           optimizer, trained: this.get(at, abi.LAYER_TRAINED), steps: u64(clock + abi.CLOCK_STEPS),

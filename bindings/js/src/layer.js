@@ -232,6 +232,12 @@ export class Layer {
     for (const [name, block] of this.#borrowed) if (!block.live) throw new LowrankError('Freed', name);
   }
 
+  /** Where the layer's struct is in the module's memory, for glue of one's own: `lowrank_training` of the C ABI. */
+  get address() {
+    this.#alive();
+    return this.#struct.at;
+  }
+
   /** Input [tokens, inputs]. Write it before `forward`. */
   get x() { return this.#view('x'); }
   /** Output [tokens, outputs]. */
@@ -409,18 +415,21 @@ export class Layer {
     if (adapter.bias) this.bias.set(adapter.bias);
     this.#set(abi.TRAINING_BATCH, 0);
     this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
-    this.#resume(adapter.training);
-    const dropout = this.#struct.at + abi.TRAINING_DROPOUT;
-    data.setUint32(dropout + abi.DROPOUT_STEP, adapter.random?.step ?? 0, true);
-    data.setBigUint64(dropout + abi.DROPOUT_FIRST_TOKEN, 0n, true);
-    if (adapter.random) {
-      data.setBigUint64(dropout + abi.DROPOUT_SEED, adapter.random.seed, true);
-      data.setUint32(dropout + abi.DROPOUT_LAYER, adapter.random.stream, true);
-      data.setFloat32(dropout + abi.DROPOUT_P, adapter.random.dropout, true);
-    }
+    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
+    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
+    if (this.#resume(adapter.training) && adapter.random) this.#random(adapter.random);
   }
 
-  /** @param {Adapter['training']} training */
+  /** @param {NonNullable<Adapter['random']>} random */
+  #random({ seed, step, stream, dropout }) {
+    const [data, at] = [this.#heap.data, this.#struct.at + abi.TRAINING_DROPOUT];
+    data.setBigUint64(at + abi.DROPOUT_SEED, seed, true);
+    data.setUint32(at + abi.DROPOUT_STEP, step, true);
+    data.setUint32(at + abi.DROPOUT_LAYER, stream, true);
+    data.setFloat32(at + abi.DROPOUT_P, dropout, true);
+  }
+
+  /** Whether the state was that of this optimizer. @param {Adapter['training']} training */
   #resume(training) {
     const own = this.#moments();
     const same = training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
@@ -431,6 +440,7 @@ export class Layer {
     data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT2, weights[1], true);
+    return same;
   }
 
   /** First and second moments of A, of B, of the bias; empty where there are none. */

@@ -1,5 +1,5 @@
 import * as abi from './layout.js';
-import { LowrankError, failure, integer, onlyKnown, shown } from './error.js';
+import { LowrankError, failure, integer, number, onlyKnown, shown } from './error.js';
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
 
@@ -213,6 +213,24 @@ export class Lowrank {
     mean.seen = data.getUint32(loss + abi.MEAN_LOSS_SEEN, true);
     mean.sum = data.getFloat32(loss + abi.MEAN_LOSS_SUM, true);
     return mean.value;
+  }
+
+  /**
+   * Clips the norm of the gradients of these layers together, between `backward` and `step`: all are multiplied by
+   * min(1, maxNorm/(norm + 1e-6)). Returns the norm before.
+   * @param {Layer[]} layers
+   * @param {number} maxNorm
+   */
+  clip(layers, maxNorm) {
+    number('maxNorm', maxNorm);
+    const at = this.#structs + SETTINGS;
+    let sum = 0;
+    for (const layer of layers) {
+      this.#call({}, 'lowrank_training_square_sum', layer.address, at);
+      sum = Math.fround(sum + this.#heap.data.getFloat32(at, true));
+    }
+    for (const layer of layers) this.#call({}, 'lowrank_training_clip', layer.address, sum, maxNorm);
+    return Math.fround(Math.sqrt(sum));
   }
 
   /**
