@@ -1,8 +1,8 @@
 // Puts the parts of the page together.
 
+import { connect } from '../lowrank/worker.js';
 import { Bars } from './bars.js';
 import { Chart } from './chart.js';
-import { Client } from './client.js';
 import { download, onFiles } from './files.js';
 import { Figures } from './figures.js';
 import { Grid } from './grid.js';
@@ -11,6 +11,7 @@ import { Own } from './own.js';
 import { Pad } from './pad.js';
 import { show } from './paint.js';
 import { Settings } from './settings.js';
+import { decodeDigits } from './scenario.js';
 import { seen } from './tasks.js';
 import { inWords } from './words.js';
 
@@ -19,7 +20,7 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 const TASK_WORDS = { rotated: 'turned', mirrored: 'mirrored', own: 'your own' };
 
-const client = new Client((progress) => run.add(progress), complain);
+const worker = connect(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
 const settings = new Settings((keepLoaded) => configure({ keepLoaded }));
 const figures = new Figures($);
 const charts = {
@@ -42,7 +43,7 @@ const own = new Own($, () => configure({ keepLoaded: true }));
 const pad = new Pad($('pad'), $('pad-cell'), drawn);
 
 /** What the page knows of the network. */
-const state = { ready: false, training: false, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
+const state = { ready: false, stop: undefined, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
 let digits;
 
 /** The curves of a training, shown once a frame. */
@@ -73,7 +74,7 @@ const run = {
     figures.setRates(this.progress);
     drawCharts();
     predict();
-    if (state.training) $('status').textContent = `step ${state.steps} of ${settings.steps}`;
+    if (state.stop) $('status').textContent = `step ${state.steps} of ${settings.steps}`;
   },
 };
 
@@ -98,7 +99,7 @@ async function configure({ keepLoaded = false } = {}) {
   await attempt('Loading …', async () => {
     const { task } = settings;
     const images = task === 'own' ? own.images : digits;
-    const begun = await client.ask('configure', { ...settings.network, own: own.images, keepLoaded });
+    const begun = await worker.call('configure', { ...settings.network, own: own.images, keepLoaded });
     begin(task, images, begun);
     $('status').textContent = task === 'own' && own.isEmpty ? 'Draw digits and say what they are' : 'Ready';
   });
@@ -125,17 +126,18 @@ async function train() {
   if (!settings.check()) return;
   if (state.finished) run.clear(run.accuracy.y[0]);
   const started = performance.now();
-  state.training = true;
+  state.stop = new AbortController();
   await attempt('', async () => {
     const { steps, learningRate, watch } = settings;
-    const ended = await client.ask('train', { steps, learningRate, watch });
+    const progress = (value) => run.add(value);
+    const ended = await worker.call('train', { steps, learningRate, watch }, { progress, signal: state.stop.signal });
     const seconds = (performance.now() - started) / 1000;
     state.finished = ended.finished;
     figures.end({ ...ended, seconds });
     if (run.wanted) run.show();
     $('status').textContent = `${ended.finished ? 'Done' : 'Stopped'}: ${ended.steps} steps in ${seconds.toFixed(2)} s`;
   });
-  state.training = false;
+  state.stop = undefined;
   enable();
 }
 
@@ -159,7 +161,7 @@ function enable() {
   const some = state.test.length > 0;
   $('train').disabled = !idle || !some;
   $('train').textContent = state.steps > 0 && !state.finished ? 'Continue' : state.finished ? 'Train again' : 'Train';
-  $('stop').disabled = !state.training;
+  $('stop').disabled = !state.stop;
   $('reset').disabled = !idle;
   for (const id of ['save', 'save-peft', 'save-config', 'open']) $(id).disabled = !idle;
   settings.enable(idle);
@@ -186,7 +188,7 @@ async function predict() {
   if (asked.waiting) return;
   asked.waiting = true;
   try {
-    const { before, after } = await client.ask('predict', seen(state.task, pad.image));
+    const { before, after } = await worker.call('predict', seen(state.task, pad.image));
     bars.before.set(before);
     bars.after.set(after);
   } catch (error) {
@@ -200,7 +202,7 @@ async function predict() {
 
 const openFiles = (files) =>
   attempt('Reading the file …', async () => {
-    const begun = await client.ask('open', files);
+    const begun = await worker.call('open', files);
     begin(state.task, state.task === 'own' ? own.images : digits, begun);
     const names = files.map(({ name }) => name).join(' and ');
     $('loaded').textContent = `Opened ${names}: ${begun.parameters} numbers, ${percent(run.accuracy.y[0])} read correctly.`;
@@ -210,7 +212,7 @@ const openFiles = (files) =>
 async function save(name) {
   await attempt('', async () => {
     const peft = name !== 'adapter.lowrank';
-    const made = await client.ask(peft ? 'savePeft' : 'save');
+    const made = await worker.call(peft ? 'savePeft' : 'save');
     download(name, peft ? made[name] : made);
   });
 }
@@ -224,7 +226,7 @@ function complain(message) {
 
 function listen() {
   $('train').addEventListener('click', train);
-  $('stop').addEventListener('click', () => client.ask('stop'));
+  $('stop').addEventListener('click', () => state.stop.abort());
   $('reset').addEventListener('click', () => {
     $('loaded').textContent = '';
     configure();
@@ -258,7 +260,8 @@ async function start() {
   offlineUse($('offline'));
   try {
     const [base, images] = await Promise.all([bytesOf('data/base.bin'), bytesOf('data/digits.bin')]);
-    digits = await client.ask('data', { base, digits: images });
+    digits = decodeDigits(images);
+    await worker.call('data', { base, digits: images });
   } catch (error) {
     complain(inWords(error));
     return;

@@ -1,55 +1,42 @@
-// Everything that computes: it answers requests { id, name, argument } by { id, result } or { id, error }, and tells how a
-// training goes by { progress }.
+// Everything that computes. Arrays that are returned from here move to the page.
 
 import { create, hasSimd } from '../lowrank/index.js';
+import { serve } from '../lowrank/worker.js';
 import { LAYERS, openFiles, saveDevice, savePeft } from './adapters.js';
 import { decodeBase, decodeDigits, Scenario } from './scenario.js';
 import { FULL, imagesOf, transformOf } from './tasks.js';
 
 /** Computing goes on for so long before requests are looked at, in milliseconds. */
 const SLICE = 12;
-/** When it should be watched: steps between two pauses, and how long those are. */
+/** When it should be watched: steps of a frame, and how long that is. */
 const [WATCHED_STEPS, FRAME] = [8, 16];
+
+/** Lets messages in. */
+const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
 
 const data = { base: undefined, digits: undefined };
 /** What runs now: the network with its adapter, and without one; `loaded` are adapters from a file, by layer. */
 const now = { lowrank: undefined, scenario: undefined, before: undefined, loaded: undefined };
 let settings = {};
-let stopping = false;
-let running = false;
 
-const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
-
-const requests = {
-  /** Takes the bytes of both data files; gives the digits back. */
+serve({
+  /** Takes the bytes of both data files. */
   data({ base, digits }) {
     [data.base, data.digits] = [decodeBase(base), decodeDigits(digits)];
-    return data.digits;
   },
 
   /** Starts anew with other settings. An adapter from a file stays, unless it is told to go. */
   async configure({ keepLoaded, ...wanted }) {
-    await requests.stop();
     await choose(wanted);
     settings = wanted;
     return begin(keepLoaded ? now.loaded : undefined);
   },
 
   /** Trains up to `steps` steps, on from where it was stopped. */
-  async train({ steps, learningRate, watch }) {
+  train({ steps, learningRate, watch }, context) {
     if (now.scenario.steps >= steps) restart();
     now.scenario.settings.learningRate = learningRate;
-    [running, stopping] = [true, false];
-    try {
-      return await run(steps, watch);
-    } finally {
-      running = false;
-    }
-  },
-
-  async stop() {
-    stopping = true;
-    while (running) await pause(1);
+    return run(steps, watch, context);
   },
 
   /** Logits of an image without and with the adapter. */
@@ -62,11 +49,8 @@ const requests = {
   savePeft: () => savePeft(now.scenario),
 
   /** Takes the adapter of files { name, bytes } in the place of the one there is. */
-  async open(files) {
-    await requests.stop();
-    return begin(await openFiles(files));
-  },
-};
+  open: async (files) => begin(await openFiles(files)),
+});
 
 /** Loads the module that the settings ask for, when it is another one. */
 async function choose({ flavour, arithmetic }) {
@@ -99,7 +83,16 @@ function begin(loaded) {
   const { flavour, wasmBytes, version } = now.lowrank;
   const { scenario, before } = now;
   const parameters = LAYERS.reduce((sum, name) => sum + scenario[name].a.length + scenario[name].b.length, 0);
-  return { flavour, wasmBytes, version, test: numbers.test, rank: scenario.hidden.rank, parameters, read: scenario.read(), readBefore: before.read() };
+  return {
+    flavour,
+    wasmBytes,
+    version,
+    parameters,
+    rank: scenario.hidden.rank,
+    test: numbers.test.slice(),
+    read: scenario.read(),
+    readBefore: before.read(),
+  };
 }
 
 /** To the first step again: of a fresh adapter, or of that of the file. */
@@ -112,15 +105,16 @@ function takeOver() {
   for (const name of now.loaded ? LAYERS : []) now.scenario[name].fromAdapter(now.loaded[name]);
 }
 
-async function run(steps, watch) {
+async function run(steps, watch, { signal, progress }) {
   const { scenario } = now;
   const first = scenario.steps;
   let computing = 0;
-  while (!stopping && scenario.steps < steps) {
+  while (!signal.aborted && scenario.steps < steps) {
     const started = performance.now();
     const losses = slice(steps, watch);
     computing += performance.now() - started;
-    report(losses, first, computing);
+    const computed = scenario.steps - first;
+    progress({ losses, read: scenario.read(), steps: scenario.steps, computing, computed, operations: scenario.flopsPerStep });
     await pause(watch ? Math.max(started + FRAME - performance.now(), 0) : 0);
   }
   return { steps: scenario.steps, digest: scenario.digest(), finished: scenario.steps >= steps };
@@ -134,23 +128,3 @@ function slice(steps, watch) {
   while (now.scenario.steps < steps && losses.length < most && performance.now() < end);
   return Float32Array.from(losses);
 }
-
-function report(losses, first, computing) {
-  const { steps, flopsPerStep } = now.scenario;
-  const read = now.scenario.read();
-  const progress = { losses, read, steps, computing, computed: steps - first, operations: flopsPerStep };
-  postMessage({ progress }, [losses.buffer, read.buffer]);
-}
-
-/** An error as it can be posted: with the fields of a LowrankError. */
-function described({ name, message, code, argument, expected, got }) {
-  return { name, message, code, argument, expected, got };
-}
-
-self.addEventListener('message', async ({ data: { id, name, argument } }) => {
-  try {
-    postMessage({ id, result: await requests[name](argument) });
-  } catch (error) {
-    postMessage({ id, error: described(error) });
-  }
-});
