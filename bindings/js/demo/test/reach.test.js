@@ -38,7 +38,11 @@ async function touchLine(page) {
   const session = await page.context().newCDPSession(page);
   const touch = (type, ...touchPoints) => session.send('Input.dispatchTouchEvent', { type, touchPoints });
   await touch('touchStart', { x: x + width / 2, y: y + height * 0.2 });
-  for (const share of [0.4, 0.6, 0.8]) await touch('touchMove', { x: x + width / 2, y: y + height * share });
+  for (const share of [0.4, 0.6, 0.8, 0.8]) {
+    await touch('touchMove', { x: x + width / 2, y: y + height * share });
+    // A finger that is still moving when it leaves would make the next tap one that stops the scrolling.
+    await page.waitForTimeout(100);
+  }
   await touch('touchEnd');
 }
 
