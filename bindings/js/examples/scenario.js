@@ -58,13 +58,15 @@ const DEFAULTS = {
   arithmetic: /** @type {'separate' | 'fused'} */ ('separate'),
 };
 
+/** @typedef {{ hidden: number, output: number }} Ranks of both layers, where they differ */
+
 /** A network that is being adapted. */
 export class Scenario {
   /**
    * @param {import('../src/lowrank.js').Lowrank} lowrank
    * @param {ReturnType<typeof decodeBase>} base
    * @param {Digits} digits
-   * @param {Partial<typeof DEFAULTS> & { training?: Uint16Array, test?: Uint16Array }} [options]
+   * @param {Partial<Omit<typeof DEFAULTS, 'rank'>> & { rank?: number | Ranks, training?: Uint16Array, test?: Uint16Array }} [options]
    */
   constructor(lowrank, base, digits, options = {}) {
     const { training, test, ...settings } = { ...split(digits), ...options };
@@ -73,13 +75,14 @@ export class Scenario {
     this.training = training;
     this.test = test;
     this.settings = { ...DEFAULTS, ...settings };
-    const { rank, alpha, arithmetic, seed, batch } = this.settings;
+    const { alpha, arithmetic, seed, batch } = this.settings;
     const tokens = Math.min(batch, training.length);
-    const shared = { rank, alpha, arithmetic, seed, tokens, optimizer: /** @type {const} */ ('adamw') };
-    this.hidden = lowrank.layer({ ...shared, inputs: INPUTS, outputs: HIDDEN, weights: base.w1, bias: base.b1, stream: 0 });
+    const shared = { alpha, arithmetic, seed, tokens, optimizer: /** @type {const} */ ('adamw') };
+    const rank = typeof this.settings.rank === 'number' ? { hidden: this.settings.rank, output: this.settings.rank } : this.settings.rank;
+    this.hidden = lowrank.layer({ ...shared, rank: rank.hidden, inputs: INPUTS, outputs: HIDDEN, weights: base.w1, bias: base.b1, stream: 0 });
     // The output layer reads what the hidden one writes, and the other way round for the gradient.
     const chained = { x: this.hidden.y, dx: this.hidden.dy };
-    this.output = lowrank.layer({ ...shared, ...chained, inputs: HIDDEN, outputs: CLASSES, weights: base.w2, bias: base.b2, stream: 1 });
+    this.output = lowrank.layer({ ...shared, ...chained, rank: rank.output, inputs: HIDDEN, outputs: CLASSES, weights: base.w2, bias: base.b2, stream: 1 });
     this.tokens = tokens;
     this.stepsPerEpoch = tokens === 0 ? 0 : Math.floor(training.length / tokens);
     this.steps = 0;
@@ -90,11 +93,10 @@ export class Scenario {
 
   /** Products and sums of a step, times two: of both layers forward, of dX of the output layer, and of the adapters. */
   get flopsPerStep() {
-    const layer = (/** @type {number} */ inputs, /** @type {number} */ outputs) => [inputs * outputs, this.settings.rank * (inputs + outputs)];
-    const [[w1, r1], [w2, r2]] = [layer(INPUTS, HIDDEN), layer(HIDDEN, CLASSES)];
+    const [first, second] = [this.hidden, this.output].map(({ inputs, outputs, rank }) => ({ w: inputs * outputs, a: rank * inputs, b: rank * outputs }));
     // Forward: W, A, B. Backward: gs and dB have a B each, dA has an A; dX of the output layer has W and A.
-    const products = w1 + r1 + (r1 + this.settings.rank * HIDDEN) + 2 * w2 + r2 + (r2 + this.settings.rank * CLASSES) + this.settings.rank * HIDDEN;
-    return 2 * this.tokens * products;
+    const both = [first, second].reduce((sum, { w, a, b }) => sum + w + 2 * a + 3 * b, 0);
+    return 2 * this.tokens * (both + second.w + second.a);
   }
 
   /**
@@ -137,16 +139,25 @@ export class Scenario {
    * @param {{ task?: string, images?: ArrayLike<number> }} [options]
    */
   accuracy({ task = this.settings.task, images = this.test } = {}) {
-    let right = 0;
+    const read = this.read({ task, images });
+    return read.filter((digit, i) => digit === this.digits.labels[images[i]]).length / images.length;
+  }
+
+  /**
+   * What images are read as.
+   * @param {{ task?: string, images?: ArrayLike<number> }} [options]
+   */
+  read({ task = this.settings.task, images = this.test } = {}) {
+    const read = new Uint8Array(images.length);
     for (let first = 0; first < images.length; first += this.tokens) {
       const part = Array.prototype.slice.call(images, first, first + this.tokens);
       const logits = this.#forward(part, task);
-      part.forEach((image, i) => {
+      part.forEach((_, i) => {
         const of = logits.subarray(i * CLASSES, (i + 1) * CLASSES);
-        right += Number(of.indexOf(Math.max(...of)) === this.digits.labels[image]);
+        read[first + i] = of.indexOf(Math.max(...of));
       });
     }
-    return right / images.length;
+    return read;
   }
 
   /** Of the loss of every step, and of both adapters: equal only where the whole training had the same bits. */

@@ -1,0 +1,94 @@
+// Adapters from files, and into them.
+
+import { emit, parse } from '../lowrank/files.js';
+import { CLASSES, HIDDEN, INPUTS } from './scenario.js';
+
+export const LAYERS = ['hidden', 'output'];
+const TENSORS = 'adapter_model.safetensors';
+const CONFIG = 'adapter_config.json';
+/** What an adapter file starts with: the word and a zero byte. */
+const MAGIC = 'lowrank\0';
+const SHAPES = { hidden: [INPUTS, HIDDEN], output: [HIDDEN, CLASSES] };
+
+/** PEFT is only loaded by those who use it. */
+const peft = () => import('../lowrank/peft.js');
+
+/**
+ * Reads the adapter of one file of lowrank, or of the two files of PEFT; others that came along are left alone.
+ *
+ * @param {{ name: string, bytes: Uint8Array }[]} files
+ * @returns {Promise<Record<string, import('lowrank').Adapter>>} by layer
+ * @throws {Error} that says which file it is, what was expected and what came
+ */
+export async function openFiles(files) {
+  const named = (name) => files.find((file) => file.name === name);
+  const [tensors, config] = [named(TENSORS), named(CONFIG)];
+  if (tensors && config) return readPeft(tensors, config);
+  if (tensors || config) {
+    throw new Error(`${tensors ? CONFIG : TENSORS} is missing: expected beside ${(tensors ?? config).name}; choose or drop both, or their folder`);
+  }
+  if (files.length > 1) {
+    throw new Error(`expected one adapter file, or ${TENSORS} and ${CONFIG}, got ${files.map(({ name }) => name).join(', ')}`);
+  }
+  const { name, bytes } = files[0];
+  return fitting(name, await readDevice(name, bytes));
+}
+
+async function readDevice(name, bytes) {
+  const start = bytes.subarray(0, MAGIC.length);
+  if (String.fromCharCode(...start) !== MAGIC) {
+    const came = start.length ? `one that starts with ${Array.from(start, hex).join(' ')}` : 'an empty file';
+    throw new Error(`${name}: expected an adapter file, which starts with the word lowrank, or the two files of PEFT; got ${came}`);
+  }
+  try {
+    return (await parse(bytes)).layers;
+  } catch (error) {
+    throw Object.assign(new Error(`${name} is damaged, or of a newer version: ${error.message}`), { code: error.code });
+  }
+}
+
+const hex = (byte) => byte.toString(16).padStart(2, '0');
+
+async function readPeft(tensors, config) {
+  const { readPeft: read } = await peft();
+  try {
+    return fitting(TENSORS, read({ tensors: tensors.bytes, config: config.bytes }).layers);
+  } catch (error) {
+    throw Object.assign(new Error(`This PEFT adapter cannot be used. ${error.message}`), { code: error.code });
+  }
+}
+
+/** The adapters of both layers, where they are those of this network. */
+function fitting(file, layers) {
+  const names = layers.map(({ name }) => name).sort();
+  if (names.join() !== LAYERS.join()) {
+    throw new Error(`${file}: expected adapters of the layers ${LAYERS.join(' and ')}, got ${names.join(', ') || 'none'}`);
+  }
+  for (const layer of layers) {
+    const flaw = flawOf(layer);
+    if (flaw) throw new Error(`${file}: layer ${layer.name}: ${flaw}`);
+  }
+  return Object.fromEntries(layers.map((layer) => [layer.name, layer]));
+}
+
+function flawOf({ name, inputs, outputs, a, b, bias, bBias }) {
+  const [wantedInputs, wantedOutputs] = SHAPES[name];
+  if (inputs !== wantedInputs || outputs !== wantedOutputs) {
+    return `expected ${wantedInputs} inputs and ${wantedOutputs} outputs, got ${inputs} and ${outputs}`;
+  }
+  if (bias || bBias) return 'expected an adapter of A and B, got one with a bias';
+  const odd = [...a, ...b].find((value) => !Number.isFinite(value));
+  return odd === undefined ? undefined : `expected finite numbers, got ${odd}`;
+}
+
+const adaptersOf = (scenario) => LAYERS.map((name) => scenario[name].toAdapter(name));
+
+/** The file that devices have. */
+export const saveDevice = (scenario) => emit(adaptersOf(scenario));
+
+/** The two files of PEFT, by name. */
+export async function savePeft(scenario) {
+  const { writePeft } = await peft();
+  const { tensors, config } = writePeft(adaptersOf(scenario));
+  return { [TENSORS]: tensors, [CONFIG]: config };
+}
