@@ -88,7 +88,7 @@ function faultsOf(page, offline) {
     if (!/^(blob:|data:|http:\/\/127\.0\.0\.1:)/.test(request.url())) faults.push(`a request to ${request.url()}`);
   });
   page.on('console', (message) => {
-    if (message.type() === 'error' && !(offline && message.text().includes('net::ERR'))) faults.push(message.text());
+    if (message.type() === 'error' && !(offline && /net::ERR|status of 404/.test(message.text()))) faults.push(message.text());
   });
   return faults;
 }

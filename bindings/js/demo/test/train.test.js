@@ -1,7 +1,7 @@
 // Draw, train, see the accuracy rise.
 
 import assert from 'node:assert/strict';
-import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, ready, screenshot, textOf, train } from './support.js';
+import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, readings, ready, screenshot, textOf, train } from './support.js';
 
 const ELLIPSE = Array.from({ length: 25 }, (_, i) => [0.5 - 0.2 * Math.sin((i * Math.PI) / 12), 0.5 - 0.4 * Math.cos((i * Math.PI) / 12)]);
 const SEVEN = [[0.25, 0.15], [0.75, 0.15], [0.45, 0.85]];
@@ -126,8 +126,13 @@ pageTest('own handwriting is learnt', async ({ page }) => {
   }
   assert.equal(await textOf(page, '#own-count'), '3 images');
   assert.ok((await numberOf(page, '#accuracy')) < 50);
-  await train(page);
+  await page.locator('#train').click();
+  assert.ok(await page.locator('#forget').isDisabled(), 'not while it trains');
+  await finished(page);
   assert.equal(await textOf(page, '#accuracy'), '100.0 %');
+  assert.deepEqual((await readings(page)).map(({ label, read }) => label + read), ['33', '99', '33']);
+  await draw(page, SEVEN);
+  await page.locator('#after-digit', { hasText: '3' }).waitFor();
 });
 
 pageTest('settings out of range are not taken', async ({ page }) => {

@@ -43,7 +43,7 @@ const own = new Own($, () => configure({ keepLoaded: true }));
 const pad = new Pad($('pad'), $('pad-cell'), drawn);
 
 /** What the page knows of the network. */
-const state = { ready: false, stop: undefined, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
+const state = { ready: false, busy: false, stop: undefined, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
 let digits;
 
 /** The curves of a training, shown once a frame. */
@@ -96,13 +96,15 @@ function drawCharts() {
 
 async function configure({ keepLoaded = false } = {}) {
   if (!settings.check()) return;
-  await attempt('Loading …', async () => {
+  const made = await attempt('Loading …', async () => {
     const { task } = settings;
     const images = task === 'own' ? own.images : digits;
     const begun = await worker.call('configure', { ...settings.network, own: own.images, keepLoaded });
     begin(task, images, begun);
     $('status').textContent = task === 'own' && own.isEmpty ? 'Draw digits and say what they are' : 'Ready';
   });
+  if (made) settings.accept();
+  else settings.revert();
 }
 
 /** Shows a network before its training. */
@@ -141,19 +143,22 @@ async function train() {
   enable();
 }
 
-/** Runs a request that keeps the buttons from being pressed; says what went wrong. */
+/** Does something while the buttons cannot be pressed; says what went wrong, and whether all went well. */
 async function attempt(doing, work) {
   state.busy = true;
   enable();
   if (doing) $('status').textContent = doing;
+  let well = true;
   try {
     await work();
   } catch (error) {
+    well = false;
     complain(inWords(error));
     $('status').textContent = 'That did not work';
   }
   state.busy = false;
   enable();
+  return well;
 }
 
 function enable() {
@@ -165,6 +170,9 @@ function enable() {
   $('reset').disabled = !idle;
   for (const id of ['save', 'save-peft', 'save-config', 'open']) $(id).disabled = !idle;
   settings.enable(idle);
+  own.enable(idle);
+  // What counts up is not to be read aloud.
+  $('status').ariaBusy = String(state.busy);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- digits
