@@ -43,15 +43,13 @@ impl<'m> Scratch<'m> {
         }
     }
 
-    /// The next piece.
-    pub(crate) fn take(&mut self, (rows, cols): Piece) -> Result<MatMut<'m>, Error> {
-        let len = span(rows, cols, cols).unwrap_or(usize::MAX);
-        match core::mem::take(&mut self.rest).split_at_mut_checked(len) {
-            Some((piece, rest)) => {
-                self.rest = rest;
-                MatMut::new(piece, rows, cols)
-            }
-            None => Err(Error::Length { argument: Argument::Arena, expected: len, got: 0 }),
-        }
+    /// The next piece; of pieces that the buffer was not made for, what is left.
+    #[inline(never)]
+    pub(crate) fn take(&mut self, (rows, cols): Piece) -> MatMut<'m> {
+        let rest = core::mem::take(&mut self.rest);
+        // Their sum has been computed, so that this does not wrap.
+        let (piece, rest) = rest.split_at_mut(rows.wrapping_mul(cols).min(rest.len()));
+        self.rest = rest;
+        MatMut::new(piece, rows, cols).unwrap_or(MatMut::from_rows::<0>(&mut []))
     }
 }

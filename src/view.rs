@@ -77,6 +77,11 @@ impl<'a> MatRef<'a> {
         }
     }
 
+    /// One number as every row of a matrix `[rows, 1]`.
+    pub(crate) const fn repeat(number: &'a f32, rows: usize) -> Self {
+        Self { data: core::slice::from_ref(number), rows, cols: 1, stride: 0 }
+    }
+
     /// The matrix `[rows.len(), C]` of an array of rows, whose type has the shape.
     pub const fn from_rows<const C: usize>(rows: &'a [[f32; C]]) -> Self {
         Self { data: rows.as_flattened(), rows: rows.len(), cols: C, stride: C }
@@ -145,6 +150,13 @@ impl<'a> MatRef<'a> {
         }
         let start = first * self.stride + col;
         MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
+    }
+
+    /// The part from row `row` and column `col` on.
+    // Not inlined: where it is called, size counts.
+    #[inline(never)]
+    pub(crate) fn from(&self, row: usize, col: usize) -> MatRef<'a> {
+        self.block(row, usize::MAX, col, usize::MAX)
     }
 
     /// The first `at` rows, and the others. Where there are fewer than `at`, the first piece has all of them.
@@ -248,6 +260,15 @@ impl<'a> MatMut<'a> {
         row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get_mut(r)).unwrap_or(&mut [])
     }
 
+    /// Not inlined, which at opt-level 3 would be a page of code at each call.
+    #[inline(never)]
+    pub(crate) fn fill_zero(&mut self) {
+        let mut dense = self.reborrow().flatten();
+        for i in 0..dense.rows {
+            dense.row_mut(i).fill(0.0);
+        }
+    }
+
     /// Rows without gaps as one long row.
     #[inline(always)]
     pub(crate) fn flatten(self) -> MatMut<'a> {
@@ -256,6 +277,12 @@ impl<'a> MatMut<'a> {
         }
         let len = self.rows * self.cols;
         MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
+    }
+
+    /// As [`MatRef::from`].
+    #[inline(never)]
+    pub(crate) fn from(&mut self, row: usize, col: usize) -> MatMut<'_> {
+        self.block(row, usize::MAX, col, usize::MAX)
     }
 
     /// As [`MatMut::split_cols`]. Of several rows, which are an error wherever one is expected, the first piece has all.
@@ -338,6 +365,11 @@ pub(crate) const fn expect_shape(
     } else {
         Ok(())
     }
+}
+
+/// Checks that a matrix has as many columns as its role asks for.
+pub(crate) const fn expect_cols(argument: Argument, got: usize, expected: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(Error::Cols { argument, expected, got }) }
 }
 
 /// Checks that a range lies within a length and does not run backwards.

@@ -25,7 +25,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Exchanged<
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let rows = self.out.rows();
-        if S::LANES == 1 || rows <= S::TILE_ROWS / 2 {
+        if rows <= S::TILE_ROWS / 2 {
             self.in_place(simd);
         } else if rows <= S::Narrow::LANES && S::Narrow::LANES < S::LANES {
             simd.narrow().call(Copied(self));
@@ -36,7 +36,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Exchanged<
 }
 
 impl<'a, P: Iterator<Item = (usize, Operand<'a>)>> Exchanged<'a, P> {
-    /// Few rows do not fill a vector, and one lane needs no neighbours: nothing is exchanged.
+    /// Few rows do not fill a vector: nothing is exchanged.
     #[inline(always)]
     fn in_place<S: Simd>(mut self, simd: S) {
         let (rows, mut start) = (self.out.rows(), self.start);

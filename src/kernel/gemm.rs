@@ -2,7 +2,6 @@
 
 use super::exchange::Exchanged;
 use super::pack::Operand;
-use super::tile::one_lane::OneLane;
 use super::tile::room::{PANEL, Room};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
@@ -37,13 +36,6 @@ impl Kernel for Product<'_> {
         let Product { left, right, more, mut out, start } = self;
         let (rows, lanes) = (out.rows(), out.cols());
         let main = Single { left, right };
-        if S::LANES == 1 {
-            main.one_lane(simd, &mut out, start);
-            if let Some((left, right)) = more {
-                Single { left, right }.one_lane(simd, &mut out, Start::Existing);
-            }
-            return;
-        }
         let rest = if right.has_vectors() {
             if rows <= FEW && lanes > S::TILE_VECTORS * S::LANES {
                 main.by_rows(simd, &mut out, start);
@@ -84,12 +76,6 @@ struct Single<'a> {
 type More<'a> = Option<(Operand<'a>, Operand<'a>)>;
 
 impl<'a> Single<'a> {
-    #[inline(always)]
-    fn one_lane<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
-        let (left, right, depth) = (self.left.strided(), self.right.strided(), self.right.rows());
-        simd.call(OneLane { left, right, depth, out: out.reborrow(), start });
-    }
-
     /// One panel of lanes after the other, with the second product in the same tiles. Right operands without vectors are
     /// copied, piece by piece.
     ///

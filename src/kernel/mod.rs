@@ -26,8 +26,9 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `tile/` | the register tile, behind one check of all lengths; one row over several panels; room on the stack for copies |
+//! | `tile/` | the register tile, behind one check of all lengths; one row over several panels; one lane; room on the stack for copies |
 //! | `pack.rs` | operands, transposition, panels |
+//! | `product.rs` | what the passes call; where size counts, one function for every product |
 //! | `gemm.rs` | the blocked product: picks the order of the loops |
 //! | `exchange.rs` | the same with rows and lanes exchanged, so that of a large `right` nothing is copied |
 //! | `thin.rs` | the same product for a rank narrower than a vector: narrower vectors, or rows and lanes exchanged |
@@ -46,6 +47,7 @@ pub(crate) mod exchange;
 pub(crate) mod gemm;
 pub(crate) mod pack;
 pub(crate) mod philox;
+pub(crate) mod product;
 pub(crate) mod thin;
 pub(crate) mod tile;
 pub(crate) mod vector;

@@ -28,7 +28,7 @@ impl Kernel for ThinProduct<'_> {
         let ThinProduct { left, right, out, start } = self;
         let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
         let narrow = S::Narrow::LANES;
-        let exchange = S::LANES > 1 && lanes > 0 && 2 * lanes <= narrow && rows >= narrow && depth >= DEPTH;
+        let exchange = lanes > 0 && 2 * lanes <= narrow && rows >= narrow && depth >= DEPTH;
         if exchange && left.is_transposed() {
             // Its rows lie side by side: they are lanes.
             let pieces = core::iter::once((0, right));

@@ -1,7 +1,8 @@
 //! Operations on rows, element by element.
 
+use super::product::{Pair, Turn, product};
 use super::tile::Start;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{HAS_VECTORS, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
 /// `data[i, j] = rn(factor · data[i, j])`
@@ -25,9 +26,36 @@ impl Kernel for Scale<'_> {
     }
 }
 
+/// [`Scale`] of the first rows of a matrix, as many as are in use.
+#[inline(always)]
+pub(crate) fn scale_rows<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
+    if S::COMPACT {
+        return scale_compact(simd, data, rows, factor);
+    }
+    let cols = data.cols();
+    simd.call(Scale { data: data.block(0, rows, 0, cols), factor });
+}
+
+#[inline(never)]
+fn scale_compact<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
+    let cols = data.cols();
+    Scale { data: data.block(0, rows, 0, cols), factor }.run(simd);
+}
+
+/// [`SumRows`] into a matrix of one row.
+#[inline(always)]
+pub(crate) fn sum_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    if S::COMPACT {
+        // Multiplied by one and added, each number is what it was.
+        let ones = MatRef::repeat(&1.0, rows.rows());
+        return product(simd, Pair::new(&ones, rows, Turn::Left), out, start);
+    }
+    simd.call(SumRows { rows, out: out.row_mut(0), start });
+}
+
 /// `out[j] = start` continued by adding `rows[0, j]`, `rows[1, j]`, …
 pub(crate) struct SumRows<'a> {
-    pub rows: MatRef<'a>,
+    pub rows: &'a MatRef<'a>,
     pub out: &'a mut [f32],
     pub start: Start<'a>,
 }
@@ -105,22 +133,34 @@ impl Kernel for AddSquares<'_> {
     }
 }
 
+/// Row-major index of the first element that is infinite or NaN.
+pub(crate) fn first_non_finite(matrix: &MatRef<'_>) -> Option<usize> {
+    first_from(matrix, f32::INFINITY)
+}
+
+/// Whether all elements are ±0.
+pub(crate) fn is_zero(matrix: &MatRef<'_>) -> bool {
+    first_from(matrix, f32::from_bits(1)).is_none()
+}
+
 /// Numbers that are searched at a time.
 const CHUNK: usize = 64;
 
-/// Row-major index of the first element that is infinite or NaN.
-pub(crate) fn first_non_finite(matrix: MatRef<'_>) -> Option<usize> {
+/// Row-major index of the first element whose magnitude is at least `least`, which is not NaN, or that is NaN.
+// Not inlined: at opt-level 3 it would be unrolled at each call.
+#[inline(never)]
+fn first_from(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
     let matrix = matrix.flatten();
+    // Added to the bits of such a magnitude, it carries into the sign.
+    let carry = 0x8000_0000 - least.to_bits();
+    let bits = |value: &f32| (value.to_bits() & 0x7fff_ffff) + carry;
     (0..matrix.rows()).find_map(|i| {
         let row = matrix.row(i);
-        let chunk = row.chunks(CHUNK).position(|chunk| !all_finite(chunk))? * CHUNK;
-        let more = row.get(chunk..)?.iter().position(|value| !value.is_finite())?;
+        // Without a branch for each number, so that it becomes vectors.
+        let is_below = |chunk: &[f32]| chunk.iter().fold(0, |signs, value| signs | bits(value)) >> 31 == 0;
+        let size = if HAS_VECTORS { CHUNK } else { row.len().max(1) };
+        let chunk = row.chunks(size).position(|chunk| !is_below(chunk))? * size;
+        let more = row.get(chunk..)?.iter().position(|value| bits(value) >> 31 != 0)?;
         Some(i * matrix.cols() + chunk + more)
     })
-}
-
-/// Whether adding one to every exponent carries into no sign bit. Without a branch, so that it becomes vectors.
-fn all_finite(values: &[f32]) -> bool {
-    let signs = values.iter().fold(0, |signs, value| signs | ((value.to_bits() & 0x7fff_ffff) + 0x0080_0000));
-    signs >> 31 == 0
 }

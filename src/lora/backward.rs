@@ -1,16 +1,15 @@
 //! `g = dY·B`, `gs = s·g`, `dB = dYᵀ·hs`, `dA = gsᵀ·X̃`, `db = Σ dY`, `dX = dY·W + (gs·A)⊙D`.
 
-use super::forward::{BLOCK, BLOCK_LEN};
-use super::{Accum, Adapter, Batch, Cut, Dropout, Grads, GradsPart, Progress, Saved, Shape};
+use super::{Accum, Adapter, Batch, Cut, Grads, GradsPart, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
 use crate::kernel::exchange::Exchanged;
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
-use crate::kernel::thin::ThinProduct;
+use crate::kernel::product::{Pair, Turn, product, thin_product};
 use crate::kernel::tile::Start;
-use crate::kernel::vector::{Scale, SumRows};
+use crate::kernel::vector::{scale_rows, sum_rows};
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, MatRef, expect_shape};
+use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
 use crate::weight::{Base, Weights};
 
 /// What flows through a layer in the backward pass.
@@ -39,11 +38,24 @@ pub fn backward(
     saved: &mut Saved<'_>,
     grads: &mut Grads<'_>,
 ) -> Result<(), Error> {
-    let shape = prepare(base, adapter, &flow, saved)?;
+    let mut flow = flow;
+    let mut checked = prepare(base, adapter, &flow, saved);
+    if checked.is_ok() {
+        checked = check_grads(&flow, grads, adapter.shape());
+    }
+    if checked.is_ok() {
+        backend.run(BothPasses { base, adapter, flow: &mut flow, saved, grads });
+        if let Some(code) = saved.dropout_code() {
+            (code.input_grad)(backend, adapter, saved, &mut flow.dx);
+            (code.parameter_grads)(backend, &flow.x, saved, grads, Cut::START);
+        }
+    }
+    checked
+}
+
+fn check_grads(flow: &Backprop<'_>, grads: &Grads<'_>, shape: Shape) -> Result<(), Error> {
     grads.check(shape, grads.end())?;
-    check_x(flow.x, grads, shape, flow.dy.rows())?;
-    backend.run(BothPasses { base, adapter, flow, saved, grads });
-    Ok(())
+    check_x(&flow.x, grads, shape, flow.dy.rows())
 }
 
 /// The half of [`backward`] that has a chain for each token; tokens can be [split](Saved::split_tokens).
@@ -89,10 +101,15 @@ pub fn input_grads(
     dx: Option<MatMut<'_>>,
     saved: &mut Saved<'_>,
 ) -> Result<(), Error> {
-    let flow = Backprop { x: None, dy, dx };
-    prepare(base, adapter, &flow, saved)?;
-    backend.run(InputPass { base, adapter, dy, dx: flow.dx, saved });
-    Ok(())
+    let mut flow = Backprop { x: None, dy, dx };
+    let checked = prepare(base, adapter, &flow, saved);
+    if checked.is_ok() {
+        backend.run(InputPass { base, adapter, flow: &mut flow, saved });
+        if let Some(code) = saved.dropout_code() {
+            (code.input_grad)(backend, adapter, saved, &mut flow.dx);
+        }
+    }
+    checked
 }
 
 /// The half of [`backward`] that has a chain for each parameter; parameters can be [split](GradsPart::split). For an example
@@ -120,12 +137,15 @@ pub fn parameter_grads(
     expect_shape(Argument::DY, (dy.rows(), dy.cols()), (tokens, shape.outputs))?;
     part.check(shape)?;
     let (grads, first) = part.parts();
-    check_x(x, grads, shape, tokens)?;
-    backend.run(ParameterPass { x, dy, saved, grads, first });
+    check_x(&x, grads, shape, tokens)?;
+    backend.run(ParameterPass { x: &x, dy: &dy, saved, grads, first });
+    if let Some(code) = saved.dropout_code() {
+        (code.parameter_grads)(backend, &x, saved, grads, first);
+    }
     Ok(())
 }
 
-fn check_x(x: Option<MatRef<'_>>, grads: &Grads<'_>, shape: Shape, tokens: usize) -> Result<(), Error> {
+fn check_x(x: &Option<MatRef<'_>>, grads: &Grads<'_>, shape: Shape, tokens: usize) -> Result<(), Error> {
     match x {
         Some(x) => expect_shape(Argument::X, (x.rows(), x.cols()), (tokens, shape.inputs)),
         None if grads.a.is_some() => Err(Error::Missing { argument: Argument::X }),
@@ -139,10 +159,10 @@ pub(crate) fn prepare(
     adapter: &Adapter<'_>,
     flow: &Backprop<'_>,
     saved: &Saved<'_>,
-) -> Result<Shape, Error> {
+) -> Result<(), Error> {
     adapter.check(base)?;
     let (shape, tokens) = (adapter.shape(), flow.dy.rows());
-    expect_shape(Argument::DY, (tokens, flow.dy.cols()), (tokens, shape.outputs))?;
+    expect_cols(Argument::DY, flow.dy.cols(), shape.outputs)?;
     saved.check(shape, tokens)?;
     match saved.batch {
         Some(Batch { tokens: expected, .. }) if expected != tokens => {
@@ -157,256 +177,162 @@ pub(crate) fn prepare(
     if let Some(dx) = &flow.dx {
         expect_shape(Argument::DX, (dx.rows(), dx.cols()), (tokens, shape.inputs))?;
     }
-    adapter.check_alive()?;
-    Ok(shape)
+    adapter.check_alive()
 }
 
-struct BothPasses<'a, 's, 'g> {
+struct BothPasses<'a, 'f, 's, 'g> {
     base: &'a Base<'a>,
     adapter: &'a Adapter<'a>,
-    flow: Backprop<'a>,
+    flow: &'a mut Backprop<'f>,
     saved: &'a mut Saved<'s>,
     grads: &'a mut Grads<'g>,
 }
 
-impl Kernel for BothPasses<'_, '_, '_> {
+impl Kernel for BothPasses<'_, '_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { base, adapter, flow: Backprop { x, dy, dx }, saved, grads } = self;
-        InputPass { base, adapter, dy, dx, saved: &mut *saved }.run(simd);
-        ParameterPass { x, dy, saved, grads, first: Cut::START }.run(simd);
+        let Self { base, adapter, flow, saved, grads } = self;
+        InputPass { base, adapter, flow: &mut *flow, saved: &mut *saved }.run(simd);
+        ParameterPass { x: &flow.x, dy: &flow.dy, saved, grads, first: Cut::START }.run(simd);
     }
 }
 
-struct InputPass<'a, 's> {
+struct InputPass<'a, 'f, 's> {
     base: &'a Base<'a>,
     adapter: &'a Adapter<'a>,
-    dy: MatRef<'a>,
-    dx: Option<MatMut<'a>>,
+    flow: &'a mut Backprop<'f>,
     saved: &'a mut Saved<'s>,
 }
 
-impl Kernel for InputPass<'_, '_> {
+impl Kernel for InputPass<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { base, adapter, dy, dx, saved } = self;
-        let (tokens, absent, dropout) = (dy.rows(), adapter.is_absent(), saved.dropout());
+        let Self { base, adapter, flow: Backprop { dy, dx, .. }, saved } = self;
+        let (tokens, absent) = (dy.rows(), adapter.is_absent());
         let progress = if absent { Progress::Absent } else { Progress::Backward };
         saved.batch = Some(Batch { tokens, progress });
-        let mut gs = saved.gs.block(0, tokens, 0, adapter.a.rows());
         if !absent {
-            simd.call(InnerGrad { adapter, dy, gs: gs.reborrow() });
+            inner_grad(simd, adapter, dy, &mut saved.gs);
         }
         if let Some(dx) = dx {
-            simd.call(InputGrad { base, adapter, dy, gs: gs.as_ref(), dropout, dx });
+            let whole = !absent && saved.dropout_code().is_none();
+            input_grad(simd, base, adapter, (dy, &saved.gs.as_ref()), whole, dx);
         }
     }
 }
 
-struct ParameterPass<'a, 's, 'g> {
-    x: Option<MatRef<'a>>,
-    dy: MatRef<'a>,
+struct ParameterPass<'a, 'f, 's, 'g> {
+    x: &'a Option<MatRef<'f>>,
+    dy: &'a MatRef<'f>,
     saved: &'a Saved<'s>,
     grads: &'a mut Grads<'g>,
     /// Where the gradients start in those of the layer.
     first: Cut,
 }
 
-impl Kernel for ParameterPass<'_, '_, '_> {
+impl Kernel for ParameterPass<'_, '_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { x, dy, saved, grads: Grads { a, b, bias, accum }, first } = self;
-        let (tokens, start) = (dy.rows(), accum.start());
-        let dy = dy.block(0, tokens, first.output, b.rows());
+        let start = accum.start();
+        let dy = dy.from(0, first.output);
         if let Some(bias) = bias {
-            simd.call(SumRows { rows: dy, out: bias.row_mut(0), start });
+            sum_rows(simd, &dy, bias, start);
         }
         if saved.is_absent() {
             if *accum == Accum::Replace {
-                fill_zero(b);
-                a.iter_mut().for_each(fill_zero);
+                b.fill_zero();
+                a.iter_mut().for_each(MatMut::fill_zero);
             }
             return;
         }
-        gradient_b(simd, dy, saved.hs.as_ref().block(0, tokens, 0, b.cols()), b, start);
-        // Masks are not worth making for no row.
-        if let (Some(da), Some(x)) = (a, x)
-            && da.rows() > 0
-        {
-            let gs = saved.gs.as_ref().block(0, tokens, first.rank, da.rows());
-            gradient_a(simd, gs, x, saved.dropout(), da.reborrow(), (0, start));
+        gradient_b(simd, &dy, &saved.hs.as_ref(), b, start);
+        if let (Some(da), Some(x), None) = (a, x, saved.dropout_code()) {
+            gradient_a(simd, &saved.gs.as_ref().from(0, first.rank), x, da, start);
         }
-    }
-}
-
-fn fill_zero(matrix: &mut MatMut<'_>) {
-    for i in 0..matrix.rows() {
-        matrix.row_mut(i).fill(0.0);
     }
 }
 
 /// `gs = s·(dY·B)`
-pub(crate) struct InnerGrad<'a> {
-    pub adapter: &'a Adapter<'a>,
-    pub dy: MatRef<'a>,
-    pub gs: MatMut<'a>,
-}
-
-impl Kernel for InnerGrad<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        simd.call(ThinProduct {
-            left: Operand::plain(self.dy),
-            right: Operand::plain(self.adapter.b),
-            out: self.gs.reborrow(),
-            start: Start::Zero,
-        });
-        simd.call(Scale { data: self.gs, factor: self.adapter.scale });
-    }
+#[inline(always)]
+pub(crate) fn inner_grad<S: Simd>(simd: S, adapter: &Adapter<'_>, dy: &MatRef<'_>, gs: &mut MatMut<'_>) {
+    thin_product(simd, Pair::new(dy, &adapter.b, Turn::Neither), gs, Start::Zero);
+    scale_rows(simd, gs, dy.rows(), adapter.scale);
 }
 
 /// `dB = start ⊕ dYᵀ·hs`
 #[inline(always)]
-pub(crate) fn gradient_b<S: Simd>(simd: S, dy: MatRef<'_>, hs: MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
-    let (left, right) = (Operand::transposed(dy), Operand::plain(hs));
-    simd.call(ThinProduct { left, right, out: db.reborrow(), start });
+pub(crate) fn gradient_b<S: Simd>(simd: S, dy: &MatRef<'_>, hs: &MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
+    thin_product(simd, Pair::new(dy, hs, Turn::Left), db, start);
 }
 
-/// The columns of `dA = start ⊕ gsᵀ·X̃` from `first` on, as many as `da` has.
+/// `dA = start ⊕ gsᵀ·X`
 #[inline(always)]
-pub(crate) fn gradient_a<S: Simd>(
+pub(crate) fn gradient_a<S: Simd>(simd: S, gs: &MatRef<'_>, x: &MatRef<'_>, da: &mut MatMut<'_>, start: Start<'_>) {
+    product(simd, Pair::new(gs, x, Turn::Left), da, start);
+}
+
+/// `dX = dY·W`, and if the adapter counts here, continued by `gs·A`.
+#[inline(always)]
+pub(crate) fn input_grad<S: Simd>(
     simd: S,
-    gs: MatRef<'_>,
-    x: MatRef<'_>,
-    dropout: Option<Dropout>,
-    mut da: MatMut<'_>,
-    (first, start): (usize, Start<'_>),
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    (dy, gs): (&MatRef<'_>, &MatRef<'_>),
+    adapted: bool,
+    dx: &mut MatMut<'_>,
 ) {
-    let (tokens, width) = (x.rows(), da.cols());
-    let Some(dropout) = dropout else {
-        let (left, right) = (Operand::transposed(gs), Operand::plain(x.block(0, tokens, first, width)));
-        return simd.call(Product { left, right, out: da, start, more: None });
-    };
-    let rank = da.rows();
-    for i in (0..width).step_by(BLOCK.1) {
-        let cols = BLOCK.1.min(width - i);
-        let (mut start, mut token) = (start, 0);
-        loop {
-            let rows = BLOCK.0.min(tokens - token);
-            let mut memory = [0.0; BLOCK_LEN];
-            let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
-            dropout.apply(x, token, first + i, &mut block);
-            simd.call(Product {
-                left: Operand::transposed(gs.block(token, rows, 0, rank)),
-                right: Operand::plain(block.as_ref()),
-                out: da.block(0, rank, i, cols),
-                start,
-                more: None,
-            });
-            start = Start::Existing;
-            token += rows;
-            if token >= tokens {
-                break;
-            }
-        }
-    }
-}
-
-/// `dX = dY·W + (gs·A)⊙D`
-pub(crate) struct InputGrad<'a> {
-    pub base: &'a Base<'a>,
-    pub adapter: &'a Adapter<'a>,
-    pub dy: MatRef<'a>,
-    pub gs: MatRef<'a>,
-    pub dropout: Option<Dropout>,
-    pub dx: MatMut<'a>,
-}
-
-impl Kernel for InputGrad<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (gs, a) = (self.gs, self.adapter.a);
-        let dropout = self.dropout.filter(|_| !self.adapter.is_absent());
-        let more = (!self.adapter.is_absent() && dropout.is_none()).then(|| (Operand::plain(gs), Operand::plain(a)));
-        base_input_grad(simd, self.base.weights, self.dy, more, &mut self.dx);
-        if let Some(dropout) = dropout {
-            dropped_input_grad(simd, gs, a, dropout, &mut self.dx);
-        }
-    }
+    let more = adapted.then(|| Pair::new(gs, &adapter.a, Turn::Neither));
+    base_input_grad(simd, &base.weights, dy, more, dx);
 }
 
 /// `dX = dY·W ⊕ more`
 #[inline(always)]
-fn base_input_grad<S: Simd>(
-    simd: S,
-    w: Weights<'_>,
-    dy: MatRef<'_>,
-    more: Option<(Operand<'_>, Operand<'_>)>,
-    dx: &mut MatMut<'_>,
-) {
-    match w {
-        Weights::Rows(w) => simd.call(Product {
-            left: Operand::plain(dy),
-            right: Operand::plain(w),
-            more,
-            out: dx.reborrow(),
-            start: Start::Zero,
-        }),
+fn base_input_grad<S: Simd>(simd: S, w: &Weights<'_>, dy: &MatRef<'_>, more: Option<Pair<'_>>, dx: &mut MatMut<'_>) {
+    if S::COMPACT {
+        let (mut first, mut start) = (0, Start::Zero);
+        // The chain over the outputs goes on from piece to piece.
+        loop {
+            let piece = w.piece(first);
+            let turn = if piece.turned { Turn::Right } else { Turn::Neither };
+            product(simd, Pair::new(&dy.from(0, first), &piece.matrix, turn), dx, start);
+            start = Start::Existing;
+            first += piece.outputs;
+            if piece.last {
+                break;
+            }
+        }
+        if let Some(more) = more {
+            product(simd, more, dx, Start::Existing);
+        }
+        return;
+    }
+    let more = more.map(|more| more.fit(dx)).map(|(left, right, _)| (left, right));
+    let left = Operand::plain(*dy);
+    match *w {
+        Weights::Rows(w) => {
+            simd.call(Product { left, right: Operand::plain(w), more, out: dx.reborrow(), start: Start::Zero });
+        }
         Weights::Packed(w) if w.outputs() == 0 => {
             // No panel: what is left is the adapter.
             if let Ok(nothing) = MatRef::new(&[], 0, w.inputs()) {
-                let (left, right) = (Operand::plain(dy), Operand::plain(nothing));
+                let right = Operand::plain(nothing);
                 simd.call(Product { left, right, more, out: dx.reborrow(), start: Start::Zero });
             }
         }
         // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
         Weights::Packed(w) => simd.call(Exchanged {
-            left: Operand::plain(dy),
+            left,
             pieces: w.panels().map(|(first, panel)| (first, Operand::transposed(panel))),
             more,
             out: dx.reborrow(),
             start: Start::Zero,
         }),
-    }
-}
-
-/// `dX = step(dX, D, gs·A)` where the element was kept.
-#[inline(always)]
-fn dropped_input_grad<S: Simd>(simd: S, gs: MatRef<'_>, a: MatRef<'_>, dropout: Dropout, dx: &mut MatMut<'_>) {
-    let (tokens, inputs, rank) = (dx.rows(), dx.cols(), a.rows());
-    let factor = dropout.keep_factor();
-    for token in (0..tokens).step_by(BLOCK.0) {
-        for i in (0..inputs).step_by(BLOCK.1) {
-            let (rows, cols) = (BLOCK.0.min(tokens - token), BLOCK.1.min(inputs - i));
-            let mut memory = [0.0; BLOCK_LEN];
-            let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
-            simd.call(Product {
-                left: Operand::plain(gs.block(token, rows, 0, rank)),
-                right: Operand::plain(a.block(0, rank, i, cols)),
-                out: block.reborrow(),
-                start: Start::Zero,
-                more: None,
-            });
-            for t in 0..rows {
-                let to = dx.row_mut(token + t).get_mut(i..).unwrap_or(&mut []);
-                let from = block.row(t);
-                dropout.mask(inputs, token + t, i, cols, |j, kept| {
-                    if let (true, Some(to), Some(&value)) = (kept, to.get_mut(j), from.get(j)) {
-                        let next = simd.step(simd.splat(*to), simd.splat(factor), simd.splat(value));
-                        simd.write(core::slice::from_mut(to), next);
-                    }
-                });
-            }
-        }
     }
 }

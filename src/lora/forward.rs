@@ -1,21 +1,16 @@
 //! `h = X̃·Aᵀ`, `hs = s·h`, `Y = X·Wᵀ + b + hs·Bᵀ`.
 
-use super::{Adapter, Batch, Dropout, Progress, Saved};
+use super::{Adapter, Batch, Progress, Saved};
 use crate::error::{Argument, Error};
 use crate::kernel::gemm::Product;
 use crate::kernel::pack::Operand;
-use crate::kernel::thin::ThinProduct;
+use crate::kernel::product::{Pair, Turn, product, thin_product};
 use crate::kernel::tile::Start;
 use crate::kernel::tile::row::RowProduct;
-use crate::kernel::vector::Scale;
+use crate::kernel::vector::scale_rows;
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, MatRef, expect_shape};
+use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
 use crate::weight::{Base, Weights};
-
-/// Tokens and inputs of a block of `X̃` on the stack: half a kibibyte where there are vectors, 64 bytes elsewhere.
-pub(super) const BLOCK: (usize, usize) =
-    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")) { (4, 32) } else { (2, 8) };
-pub(super) const BLOCK_LEN: usize = BLOCK.0 * BLOCK.1;
 
 /// Forward pass: `Y[t,o] = chain_i W[o,i]·X[t,i]` from the bias, continued by `chain_k B[o,k]·hs[t,k]`, where
 /// `hs = rn(s·h)` and `h[t,k] = chain_i A[k,i]·X̃[t,i]`.
@@ -54,41 +49,60 @@ pub fn forward(
     y: MatMut<'_>,
     saved: &mut Saved<'_>,
 ) -> Result<(), Error> {
+    let mut y = y;
+    let checked = check(base, adapter, &x, &y, saved);
+    if checked.is_ok() {
+        saved.batch = Some(Batch { tokens: x.rows(), progress: Progress::Forward });
+        let present = !adapter.is_absent();
+        if let (Some(code), true) = (saved.dropout_code(), present) {
+            (code.inner_activations)(backend, adapter, &x, saved);
+        }
+        backend.run(Forward { base, adapter, x: &x, y: &mut y, saved, present });
+    }
+    checked
+}
+
+fn check(
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    x: &MatRef<'_>,
+    y: &MatMut<'_>,
+    saved: &Saved<'_>,
+) -> Result<(), Error> {
     adapter.check(base)?;
     let (tokens, shape) = (x.rows(), adapter.shape());
-    expect_shape(Argument::X, (tokens, x.cols()), (tokens, shape.inputs))?;
+    expect_cols(Argument::X, x.cols(), shape.inputs)?;
     expect_shape(Argument::Y, (y.rows(), y.cols()), (tokens, shape.outputs))?;
-    saved.check(shape, tokens)?;
-    saved.batch = Some(Batch { tokens, progress: Progress::Forward });
-    let dropout = saved.dropout();
-    let hs = saved.hs.block(0, tokens, 0, shape.rank);
-    backend.run(Forward { base, adapter, x, y, hs, dropout });
-    Ok(())
+    saved.check(shape, tokens)
 }
 
-struct Forward<'a> {
+struct Forward<'a, 'y, 's> {
     base: &'a Base<'a>,
     adapter: &'a Adapter<'a>,
-    x: MatRef<'a>,
-    y: MatMut<'a>,
-    hs: MatMut<'a>,
-    dropout: Option<Dropout>,
+    x: &'a MatRef<'a>,
+    y: &'a mut MatMut<'y>,
+    saved: &'a mut Saved<'s>,
+    /// Whether there is an adapter.
+    present: bool,
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for Forward<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let bias = self.adapter.bias.map(|bias| bias.row(0)).or(self.base.bias);
+    fn run<S: Simd>(self, simd: S) {
+        let Self { base, adapter, x, y, saved, present } = self;
+        let bias = adapter.bias.map(|bias| bias.row(0)).or(base.bias);
         let start = bias.map_or(Start::Zero, Start::Bias);
-        let present = !self.adapter.is_absent();
         if present {
-            inner_activations(simd, self.adapter.a, self.x, self.dropout, &mut self.hs);
-            simd.call(Scale { data: self.hs.reborrow(), factor: self.adapter.scale });
+            if saved.dropout_code().is_none() {
+                thin_product(simd, Pair::new(x, &adapter.a, Turn::Right), &mut saved.hs, Start::Zero);
+            }
+            scale_rows(simd, &mut saved.hs, x.rows(), adapter.scale);
         }
-        let more = present.then(|| (Operand::plain(self.hs.as_ref()), Operand::transposed(self.adapter.b)));
-        base_product(simd, self.base.weights, self.x, more, &mut self.y, start);
+        let hs = saved.hs.as_ref();
+        let more = present.then(|| Pair::new(&hs, &adapter.b, Turn::Right));
+        base_product(simd, &base.weights, x, more, y, start);
     }
 }
 
@@ -96,14 +110,32 @@ impl Kernel for Forward<'_> {
 #[inline(always)]
 fn base_product<S: Simd>(
     simd: S,
-    w: Weights<'_>,
-    x: MatRef<'_>,
-    more: Option<(Operand<'_>, Operand<'_>)>,
+    w: &Weights<'_>,
+    x: &MatRef<'_>,
+    more: Option<Pair<'_>>,
     y: &mut MatMut<'_>,
     start: Start<'_>,
 ) {
-    let (left, rows) = (Operand::plain(x), x.rows());
-    match w {
+    if S::COMPACT {
+        let mut first = 0;
+        loop {
+            let piece = w.piece(first);
+            let turn = if piece.turned { Turn::Neither } else { Turn::Right };
+            let y = &mut y.from(0, first);
+            product(simd, Pair::new(x, &piece.matrix, turn), y, start.lanes_from(first));
+            first += piece.outputs;
+            if piece.last {
+                break;
+            }
+        }
+        if let Some(more) = more {
+            product(simd, more, y, Start::Existing);
+        }
+        return;
+    }
+    let more = more.map(|more| more.fit(y)).map(|(left, right, _)| (left, right));
+    let (left, rows) = (Operand::plain(*x), x.rows());
+    match *w {
         Weights::Rows(w) => {
             simd.call(Product { left, right: Operand::transposed(w), more, out: y.reborrow(), start });
         }
@@ -139,38 +171,6 @@ fn base_product<S: Simd>(
                     let start = start.lanes_from(first);
                     simd.call(Product { left, right: Operand::plain(panel), more, out, start });
                 }
-            }
-        }
-    }
-}
-
-/// `h = X̃·Aᵀ`
-#[inline(always)]
-fn inner_activations<S: Simd>(simd: S, a: MatRef<'_>, x: MatRef<'_>, dropout: Option<Dropout>, h: &mut MatMut<'_>) {
-    let Some(dropout) = dropout else {
-        let (left, right) = (Operand::plain(x), Operand::transposed(a));
-        return simd.call(ThinProduct { left, right, out: h.reborrow(), start: Start::Zero });
-    };
-    let (tokens, inputs, rank) = (x.rows(), x.cols(), a.rows());
-    for token in (0..tokens).step_by(BLOCK.0) {
-        let rows = BLOCK.0.min(tokens - token);
-        let mut start = Start::Zero;
-        let mut i = 0;
-        loop {
-            let cols = BLOCK.1.min(inputs - i);
-            let mut memory = [0.0; BLOCK_LEN];
-            let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
-            dropout.apply(x, token, i, &mut block);
-            simd.call(ThinProduct {
-                left: Operand::plain(block.as_ref()),
-                right: Operand::transposed(a.block(0, rank, i, cols)),
-                out: h.block(token, rows, 0, rank),
-                start,
-            });
-            start = Start::Existing;
-            i += cols;
-            if i >= inputs {
-                break;
             }
         }
     }

@@ -1,14 +1,13 @@
 //! `W' = W + s·B·A`, into another buffer: the base stays what it was.
 
-use super::forward::{BLOCK, BLOCK_LEN};
+use super::dropped::{BLOCK, BLOCK_LEN};
 use super::{Adapter, finite};
 use crate::error::{Argument, Error};
-use crate::kernel::gemm::Product;
-use crate::kernel::pack::Operand;
+use crate::kernel::product::{Pair, Turn, product};
 use crate::kernel::tile::Start;
 use crate::kernel::vector::first_non_finite;
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, expect_shape};
+use crate::view::{MatMut, MatRef, expect_shape};
 use crate::weight::{Base, Weights};
 
 /// Merge: `W'[o,i] = W[o,i]` continued by `chain_k rn(s·B[o,k])·A[k,i]`.
@@ -19,9 +18,11 @@ use crate::weight::{Base, Weights};
 /// # Errors
 /// [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::Range`]. Nothing is written then.
 pub fn merge(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, mut merged: MatMut<'_>) -> Result<(), Error> {
-    check(base, adapter, &merged)?;
-    backend.run(Merge { weights: base.weights, adapter, at: (0, 0), merged: merged.reborrow() });
-    Ok(())
+    let checked = check(base, adapter, &merged);
+    if checked.is_ok() {
+        backend.run(Merge { weights: &base.weights, adapter, at: (0, 0), merged: &mut merged });
+    }
+    checked
 }
 
 /// As [`merge`], unless an element of the result would be infinite or NaN: every element is computed once more
@@ -38,8 +39,8 @@ pub fn merge_finite(
 ) -> Result<(), Error> {
     check(base, adapter, &merged)?;
     if !adapter.is_absent() {
-        finite(Argument::A, adapter.a)?;
-        finite(Argument::B, adapter.b)?;
+        finite(Argument::A, &adapter.a)?;
+        finite(Argument::B, &adapter.b)?;
     }
     let (outputs, inputs) = (merged.rows(), merged.cols());
     let argument = Argument::Merged;
@@ -48,13 +49,13 @@ pub fn merge_finite(
             let width = BLOCK_LEN.min(inputs - i);
             let mut memory = [0.0; BLOCK_LEN];
             let mut block = MatMut::with_stride(&mut memory, 1, width, BLOCK_LEN)?;
-            backend.run(Merge { weights: base.weights, adapter, at: (o, i), merged: block.reborrow() });
-            if let Some(index) = first_non_finite(block.as_ref()) {
+            backend.run(Merge { weights: &base.weights, adapter, at: (o, i), merged: &mut block });
+            if let Some(index) = first_non_finite(&block.as_ref()) {
                 return Err(Error::NonFinite { argument, index: o * inputs + i + index });
             }
         }
     }
-    backend.run(Merge { weights: base.weights, adapter, at: (0, 0), merged: merged.reborrow() });
+    backend.run(Merge { weights: &base.weights, adapter, at: (0, 0), merged: &mut merged });
     Ok(())
 }
 
@@ -65,43 +66,37 @@ fn check(base: &Base<'_>, adapter: &Adapter<'_>, merged: &MatMut<'_>) -> Result<
 }
 
 /// The block of `W'` whose first element is `at`, as large as `merged`.
-struct Merge<'a> {
-    weights: Weights<'a>,
+struct Merge<'a, 'm> {
+    weights: &'a Weights<'a>,
     adapter: &'a Adapter<'a>,
     at: (usize, usize),
-    merged: MatMut<'a>,
+    merged: &'a mut MatMut<'m>,
 }
 
-impl Kernel for Merge<'_> {
+impl Kernel for Merge<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (first, i) = self.at;
-        self.weights.copy_block(first, i, &mut self.merged);
+    fn run<S: Simd>(self, simd: S) {
+        let Self { weights, adapter: Adapter { a, b, scale, .. }, at: (first, i), merged } = self;
+        weights.copy_block(first, i, merged);
         if self.adapter.is_absent() {
             return;
         }
-        let (a, b, scale) = (self.adapter.a, self.adapter.b, self.adapter.scale);
-        let (outputs, inputs, rank) = (self.merged.rows(), self.merged.cols(), a.rows());
-        for o in (0..outputs).step_by(BLOCK.0) {
-            let rows = BLOCK.0.min(outputs - o);
-            for k in (0..rank).step_by(BLOCK.1) {
-                let count = BLOCK.1.min(rank - k);
-                let mut memory = [0.0; BLOCK_LEN];
-                let Ok(mut scaled) = MatMut::with_stride(&mut memory, rows, count, BLOCK.1) else { return };
-                for row in 0..rows {
+        let mut o = 0;
+        while o < merged.rows() {
+            let mut k = 0;
+            while k < a.rows() {
+                let mut scaled = [[0.0; BLOCK.1]; BLOCK.0];
+                for (row, to) in scaled.iter_mut().enumerate() {
                     let from = b.row(first + o + row).get(k..).unwrap_or(&[]);
-                    scaled.row_mut(row).iter_mut().zip(from).for_each(|(to, &value)| *to = scale * value);
+                    to.iter_mut().zip(from).for_each(|(to, &value)| *to = scale * value);
                 }
-                simd.call(Product {
-                    left: Operand::plain(scaled.as_ref()),
-                    right: Operand::plain(a.block(k, count, i, inputs)),
-                    out: self.merged.block(o, rows, 0, inputs),
-                    start: Start::Existing,
-                    more: None,
-                });
+                let (left, right) = (MatRef::from_rows(&scaled), a.from(k, i));
+                product(simd, Pair::new(&left, &right, Turn::Neither), &mut merged.from(o, 0), Start::Existing);
+                k += BLOCK.1;
             }
+            o += BLOCK.0;
         }
     }
 }

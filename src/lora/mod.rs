@@ -28,6 +28,7 @@
 
 mod backward;
 mod dropout;
+mod dropped;
 mod fixed;
 mod forward;
 mod merge;
@@ -40,11 +41,14 @@ pub use forward::forward;
 pub use merge::{merge, merge_finite};
 pub use split::{Cut, Done, GradsPart};
 
-pub(crate) use backward::{InnerGrad, InputGrad, gradient_a, gradient_b, prepare};
+pub(crate) use backward::{gradient_a, gradient_b, inner_grad, input_grad, prepare};
+pub(crate) use dropped::{Code, FromColumn};
+
+use dropped::Dropping;
 
 use crate::error::{Argument, Error};
 use crate::kernel::tile::Start;
-use crate::kernel::vector::first_non_finite;
+use crate::kernel::vector::{first_non_finite, is_zero};
 use crate::scratch::{Piece, Scratch, total};
 use crate::view::{MatMut, MatRef, expect_shape};
 use crate::weight::Base;
@@ -167,16 +171,15 @@ impl Adapter<'_> {
     /// # Errors
     /// [`Error::DeadAdapter`] when `A` and `B` are both zero: then every gradient is zero, and stays so.
     pub fn check_alive(&self) -> Result<(), Error> {
-        let zero = |m: MatRef<'_>| (0..m.rows()).all(|i| m.row(i).iter().all(|&value| value == 0.0));
-        if self.is_absent() || !zero(self.b) || !zero(self.a) { Ok(()) } else { Err(Error::DeadAdapter) }
+        if self.is_absent() || !is_zero(&self.b) || !is_zero(&self.a) { Ok(()) } else { Err(Error::DeadAdapter) }
     }
 
     /// # Errors
     /// [`Error::NonFinite`] with the first element of `A`, `B` or the bias that is infinite or NaN.
     pub fn check_finite(&self) -> Result<(), Error> {
-        finite(Argument::A, self.a)?;
-        finite(Argument::B, self.b)?;
-        self.bias.map_or(Ok(()), |bias| finite(Argument::Bias, bias))
+        finite(Argument::A, &self.a)?;
+        finite(Argument::B, &self.b)?;
+        self.bias.map_or(Ok(()), |bias| finite(Argument::Bias, &bias))
     }
 
     /// Rank 0 or a scale of ±0.
@@ -205,7 +208,7 @@ fn check_scale(scale: f32) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn finite(argument: Argument, matrix: MatRef<'_>) -> Result<(), Error> {
+pub(crate) fn finite(argument: Argument, matrix: &MatRef<'_>) -> Result<(), Error> {
     first_non_finite(matrix).map_or(Ok(()), |index| Err(Error::NonFinite { argument, index }))
 }
 
@@ -247,10 +250,10 @@ impl Grads<'_> {
     /// [`Error::NonFinite`] with the first element that is infinite or NaN.
     pub fn check_finite(&self) -> Result<(), Error> {
         if let Some(a) = &self.a {
-            finite(Argument::DA, a.as_ref())?;
+            finite(Argument::DA, &a.as_ref())?;
         }
-        finite(Argument::DB, self.b.as_ref())?;
-        self.bias.as_ref().map_or(Ok(()), |bias| finite(Argument::DBias, bias.as_ref()))
+        finite(Argument::DB, &self.b.as_ref())?;
+        self.bias.as_ref().map_or(Ok(()), |bias| finite(Argument::DBias, &bias.as_ref()))
     }
 }
 
@@ -267,7 +270,7 @@ pub struct Saved<'m> {
     first: usize,
     /// Of the last forward pass.
     pub(crate) batch: Option<Batch>,
-    dropout: Option<Dropout>,
+    dropping: Option<Dropping>,
 }
 
 /// How far the tokens of a [`Saved`] have come. Plain data, for callers that keep the memory but not the view of it: see
@@ -326,11 +329,11 @@ impl<'m> Saved<'m> {
         let pieces = Self::pieces(shape, tokens, training);
         let mut scratch = Scratch::new(Argument::Saved, memory, &pieces)?;
         let [hs, gs] = pieces;
-        Ok(Self::from_pieces(scratch.take(hs)?, scratch.take(gs)?, shape))
+        Ok(Self::from_pieces(scratch.take(hs), scratch.take(gs), shape))
     }
 
     pub(crate) fn from_pieces(hs: MatMut<'m>, gs: MatMut<'m>, shape: Shape) -> Self {
-        Self { hs, gs, shape, first: 0, batch: None, dropout: None }
+        Self { hs, gs, shape, first: 0, batch: None, dropping: None }
     }
 
     /// Dropout of the following forward passes and of the backward passes that belong to them.
@@ -341,7 +344,7 @@ impl<'m> Saved<'m> {
         if let Some(dropout) = &dropout {
             dropout.check()?;
         }
-        self.dropout = dropout;
+        self.dropping = dropout.map(Dropping::new);
         self.batch = None;
         Ok(())
     }
@@ -381,10 +384,15 @@ impl<'m> Saved<'m> {
         Ok(())
     }
 
+    /// The code of dropout, if there is any.
+    pub(crate) fn dropout_code(&self) -> Option<&'static Code> {
+        self.dropping.map(|dropping| dropping.code)
+    }
+
     /// Dropout with the first of these tokens as its first.
-    pub(crate) fn dropout(&self) -> Option<Dropout> {
-        let first = self.first as u64;
-        self.dropout.map(|whole| Dropout { first_token: whole.first_token.wrapping_add(first), ..whole })
+    fn masks(&self) -> Option<Dropout> {
+        let Dropping { dropout, .. } = self.dropping?;
+        Some(Dropout { first_token: dropout.first_token.wrapping_add(self.first as u64), ..dropout })
     }
 
     /// `hs [n, r]` of the last forward pass: the scaled inner activations `s·X̃·Aᵀ`.

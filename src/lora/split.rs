@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-use super::{Adapter, AdapterMut, Batch, Dropout, Grads, Saved, Shape};
+use super::dropped::Dropping;
+use super::{Adapter, AdapterMut, Batch, Grads, Saved, Shape};
 use crate::error::{Argument, Error};
 use crate::view::{MatMut, expect_range, expect_shape};
 
@@ -178,15 +179,15 @@ impl<'a> GradsPart<'a> {
 pub struct Done {
     first: usize,
     batch: Option<Batch>,
-    dropout: Option<Dropout>,
+    dropping: Option<Dropping>,
 }
 
 impl<'m> Saved<'m> {
     /// All of it as one piece, to be [split](Self::split_tokens). From here on `self` knows of no forward pass, until
     /// [`join_tokens`](Self::join_tokens) tells it.
     pub fn whole(&mut self) -> Saved<'_> {
-        let Self { shape, first, dropout, .. } = *self;
-        Saved { hs: self.hs.reborrow(), gs: self.gs.reborrow(), shape, first, batch: self.batch.take(), dropout }
+        let Self { shape, first, dropping, .. } = *self;
+        Saved { hs: self.hs.reborrow(), gs: self.gs.reborrow(), shape, first, batch: self.batch.take(), dropping }
     }
 
     /// Two pieces: the first `at` tokens that there is room for, and the others, for a forward pass or
@@ -216,20 +217,20 @@ impl<'m> Saved<'m> {
     /// ```
     #[must_use]
     pub fn split_tokens(self, at: usize) -> (Saved<'m>, Saved<'m>) {
-        let Self { hs, gs, shape, first, batch, dropout } = self;
+        let Self { hs, gs, shape, first, batch, dropping } = self;
         let at = at.min(hs.rows());
         let ((hs, more_hs), (gs, more_gs)) = (hs.split_rows(at), gs.split_rows(at));
         let part = |tokens: fn(usize, usize) -> usize| batch.map(|b| Batch { tokens: tokens(b.tokens, at), ..b });
         let (batch, more) = (part(usize::min), part(usize::saturating_sub));
         (
-            Saved { hs, gs, shape, first, batch, dropout },
-            Saved { hs: more_hs, gs: more_gs, shape, first: first + at, batch: more, dropout },
+            Saved { hs, gs, shape, first, batch, dropping },
+            Saved { hs: more_hs, gs: more_gs, shape, first: first + at, batch: more, dropping },
         )
     }
 
     /// Ends a piece.
     pub fn done(self) -> Done {
-        Done { first: self.first, batch: self.batch, dropout: self.dropout }
+        Done { first: self.first, batch: self.batch, dropping: self.dropping }
     }
 
     /// What the pieces have done, the whole has: forward pass or [`input_grads`](super::input_grads), on the tokens of all
@@ -242,13 +243,13 @@ impl<'m> Saved<'m> {
     pub fn join_tokens(&mut self, pieces: impl IntoIterator<Item = Done>) -> Result<(), Error> {
         let missing = |argument| Error::Missing { argument };
         let mut whole: Option<Batch> = None;
-        for Done { first, batch, dropout } in pieces {
+        for Done { first, batch, dropping } in pieces {
             let batch = batch.ok_or(missing(Argument::Saved))?;
             let Batch { tokens, progress } = *whole.get_or_insert(Batch { tokens: 0, ..batch });
             if progress != batch.progress {
                 return Err(missing(Argument::Saved));
             }
-            if dropout != self.dropout {
+            if dropping.map(|it| it.dropout) != self.dropping.map(|it| it.dropout) {
                 return Err(missing(Argument::Dropout));
             }
             let expected = first.wrapping_sub(self.first);

@@ -41,6 +41,16 @@ fn unrelated(pointer: *const f32) -> *const f32 {
     pointer
 }
 
+/// Whether the target has a backend with more than one lane.
+pub(crate) const HAS_VECTORS: bool = cfg!(all(
+    not(lowrank_scalar_only),
+    any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon"),
+        all(target_arch = "wasm32", target_feature = "simd128"),
+    )
+));
+
 /// The arithmetic as a type. `FUSED` says how [`Simd::step`] rounds.
 pub(crate) trait Rounding: Copy {
     const FUSED: bool;
@@ -84,6 +94,8 @@ pub(crate) trait Simd: Copy {
     const TILE_ROWS: usize;
     /// Vectors in a row of the register tile.
     const TILE_VECTORS: usize;
+    /// Whether one small function computes every product.
+    const COMPACT: bool = Self::LANES == 1;
 
     /// The token of the narrower instruction set.
     fn narrow(self) -> Self::Narrow;

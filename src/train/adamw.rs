@@ -2,7 +2,7 @@
 
 use super::in_range;
 use super::state::{Clock, State};
-use super::update::{Rates, Rule, step};
+use super::update::{Rule, step};
 use crate::error::{Argument, BELOW_ONE, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::simd::{Backend, Simd, sqrt};
@@ -56,10 +56,12 @@ impl AdamW {
     ) -> Result<(), Error> {
         self.check()?;
         let clock = self.advance(state.clock);
-        let rates = Rates { a: self.rule(self.lr, &clock), b: self.rule(self.lr * self.b_rate, &clock) };
-        step(backend, rates, adapter, grads, state)?;
-        state.clock = clock;
-        Ok(())
+        let rates = (self.lr, self.lr * self.b_rate);
+        let stepped = step(backend, |lr| self.rule(lr, &clock), rates, clock.steps == 1, adapter, grads, state);
+        if stepped.is_ok() {
+            state.clock = clock;
+        }
+        stepped
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -88,7 +90,6 @@ impl AdamW {
 
     fn rule(&self, lr: f32, clock: &Clock) -> AdamWRule {
         AdamWRule {
-            first_step: clock.steps == 1,
             decay: 1.0 - lr * self.weight_decay,
             beta: [self.beta1 as f32, self.beta2 as f32],
             rest: [(1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32],
@@ -110,7 +111,6 @@ fn below_one(beta: f64) -> Result<(), Error> {
 
 #[derive(Copy, Clone)]
 struct AdamWRule {
-    first_step: bool,
     decay: f32,
     beta: [f32; 2],
     rest: [f32; 2],
@@ -123,9 +123,8 @@ impl Rule for AdamWRule {
     const MOMENTS: usize = 2;
 
     #[inline(always)]
-    fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]) {
+    fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
         let by = |x: f32, v: S::V| simd.mul(simd.splat(x), v);
-        let [m, v] = if self.first_step { [simd.splat(0.0); 2] } else { moments };
         let p = by(self.decay, p);
         let m = simd.add(by(self.beta[0], m), by(self.rest[0], g));
         let v = simd.add(by(self.beta[1], v), simd.mul(by(self.rest[1], g), g));

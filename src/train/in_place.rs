@@ -3,8 +3,11 @@
 use super::{clip, in_range};
 use crate::error::{Argument, Error};
 use crate::kernel::tile::Start;
-use crate::kernel::vector::{AddSquares, PARTS, Scale, SquareSum};
-use crate::lora::{AdapterMut, Backprop, Dropout, InnerGrad, InputGrad, Saved, gradient_a, gradient_b, prepare};
+use crate::kernel::vector::{AddSquares, PARTS, SquareSum, scale_rows};
+use crate::lora::{
+    Adapter, AdapterMut, Backprop, Code, FromColumn, Saved, Shape, gradient_a, gradient_b, inner_grad, input_grad,
+    prepare,
+};
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 use crate::weight::Base;
@@ -53,32 +56,38 @@ impl InPlace {
         if adapter.bias.is_some() {
             return Err(Error::Unexpected { argument: Argument::Bias });
         }
-        let shape = prepare(base, &adapter.as_ref(), &flow, saved)?;
-        crate::lora::finite(Argument::DY, flow.dy)?;
-        let tokens = flow.dy.rows();
-        let dropout = saved.dropout();
-        let mut inner = Inner {
-            hs: saved.hs.block(0, tokens, 0, shape.rank),
-            gs: saved.gs.block(0, tokens, 0, shape.rank),
-            dropout,
-            dy: flow.dy,
-            x: flow.x,
-        };
-        let absent = adapter.as_ref().is_absent();
+        prepare(base, &adapter.as_ref(), &flow, saved)?;
+        let shape = adapter.as_ref().shape();
+        crate::lora::finite(Argument::DY, &flow.dy)?;
+        let Backprop { x, dy, dx } = flow;
+        let (absent, code) = (adapter.as_ref().is_absent(), saved.dropout_code());
         if !absent {
-            backend.run(InnerGrad { adapter: &adapter.as_ref(), dy: flow.dy, gs: inner.gs.reborrow() });
+            backend.run(InnerGrad { adapter: &adapter.as_ref(), dy: &dy, gs: &mut saved.gs });
         }
         let factor = match self.max_norm {
-            Some(max_norm) if !absent => clip::factor(inner.square_sum(backend, &adapter.as_ref()), max_norm)?,
+            Some(max_norm) if !absent => {
+                let inner = Inner { saved, code, dy, x };
+                clip::factor(inner.square_sum(backend, shape), max_norm)?
+            }
             _ => 1.0,
         };
-        if let Some(dx) = flow.dx {
-            let (adapter, gs) = (&adapter.as_ref(), inner.gs.as_ref());
-            backend.run(InputGrad { base, adapter, dy: flow.dy, gs, dropout, dx });
+        let mut dx = dx;
+        if let Some(dx) = &mut dx {
+            let (adapter, adapted) = (&adapter.as_ref(), !absent && code.is_none());
+            let gs = &saved.gs.as_ref();
+            backend.run(InputGrad { base, adapter, dy: &dy, gs, adapted, dx });
+        }
+        if let Some(code) = code {
+            (code.input_grad)(backend, &adapter.as_ref(), saved, &mut dx);
         }
         if !absent {
             let rates = (-(self.lr * factor), -(self.lr * self.b_rate * factor));
-            backend.run(Descend { inner, rates, a: adapter.a.reborrow(), b: adapter.b.reborrow() });
+            let (a, b) = (&mut adapter.a, &mut adapter.b);
+            backend.run(Descend { saved: &mut *saved, dy: &dy, x: x.as_ref(), rates, a, b });
+            if let (Some(code), Some(x)) = (code, &x) {
+                let to = FromColumn { gs: saved.gs.as_ref(), da: &mut adapter.a, first: 0, start: Start::Existing };
+                (code.gradient_a)(backend, saved, x, to);
+            }
         }
         saved.batch = None;
         Ok(())
@@ -86,38 +95,33 @@ impl InPlace {
 }
 
 /// What the gradients are made of.
-struct Inner<'a> {
-    hs: MatMut<'a>,
-    gs: MatMut<'a>,
-    dropout: Option<Dropout>,
+struct Inner<'a, 's> {
+    saved: &'a Saved<'s>,
+    code: Option<&'static Code>,
     dy: MatRef<'a>,
     x: Option<MatRef<'a>>,
 }
 
-impl Inner<'_> {
+impl Inner<'_, '_> {
     /// `‖dA‖² + ‖dB‖²`, the bits that [`clip::square_sum`] gives for stored gradients: both are formed piece by piece on
     /// the stack.
-    fn square_sum(&self, backend: Backend, adapter: &crate::lora::Adapter<'_>) -> f32 {
-        let shape = adapter.shape();
-        let (hs, gs) = (self.hs.as_ref(), self.gs.as_ref());
-        let tokens = self.dy.rows();
+    fn square_sum(&self, backend: Backend, shape: Shape) -> f32 {
+        let (hs, gs, tokens) = (self.saved.hs.as_ref(), self.saved.gs.as_ref(), self.dy.rows());
         let of_a = self.x.map_or(0.0, |x| {
-            sum_pieces(backend, shape.rank, shape.inputs, |k, i, out| Piece {
-                left: gs.block(0, tokens, k, 1),
-                right: x,
-                dropout: self.dropout,
-                first: i,
-                of_a: true,
-                out,
+            sum_pieces(backend, shape.rank, shape.inputs, |k, i, mut out| {
+                let gs = gs.block(0, tokens, k, 1);
+                match self.code {
+                    Some(code) => {
+                        let to = FromColumn { gs, da: &mut out, first: i, start: Start::Zero };
+                        (code.gradient_a)(backend, self.saved, &x, to);
+                    }
+                    None => backend.run(Piece { left: gs, right: x.from(0, i), of_a: true, out }),
+                }
             })
         });
-        let of_b = sum_pieces(backend, shape.outputs, shape.rank, |o, k, out| Piece {
-            left: self.dy.block(0, tokens, o, 1),
-            right: hs.block(0, tokens, k, out.cols()),
-            dropout: None,
-            first: k,
-            of_a: false,
-            out,
+        let of_b = sum_pieces(backend, shape.outputs, shape.rank, |o, k, out| {
+            let left = self.dy.block(0, tokens, o, 1);
+            backend.run(Piece { left, right: hs.from(0, k), of_a: false, out });
         });
         // The sum over a missing bias, as in `clip::square_sum`.
         of_a + of_b + 0.0
@@ -125,19 +129,14 @@ impl Inner<'_> {
 }
 
 /// The sum of squares of a matrix `[rows, cols]` that `piece(row, col, out)` gives in pieces of a row.
-fn sum_pieces<'a>(
-    backend: Backend,
-    rows: usize,
-    cols: usize,
-    piece: impl for<'o> Fn(usize, usize, MatMut<'o>) -> Piece<'a, 'o>,
-) -> f32 {
+fn sum_pieces(backend: Backend, rows: usize, cols: usize, piece: impl for<'o> Fn(usize, usize, MatMut<'o>)) -> f32 {
     let mut sum = SquareSum::default();
     for row in 0..rows {
         for col in (0..cols).step_by(PARTS) {
             let mut memory = [0.0; PARTS];
             let width = PARTS.min(cols - col);
             let Ok(out) = MatMut::with_stride(&mut memory, 1, width, PARTS) else { break };
-            backend.run(piece(row, col, out));
+            piece(row, col, out);
             backend.run(AddSquares { piece: memory.get(..width).unwrap_or(&[]), sum: &mut sum });
         }
         sum.end_row();
@@ -149,10 +148,8 @@ fn sum_pieces<'a>(
 struct Piece<'a, 'o> {
     /// `[n, 1]`: a column of `gs` or of `dY`.
     left: MatRef<'a>,
-    /// `X [n, in]`, or a part of `hs`.
+    /// `X [n, in]` or `hs`, from the first column of the piece on.
     right: MatRef<'a>,
-    dropout: Option<Dropout>,
-    first: usize,
     of_a: bool,
     out: MatMut<'o>,
 }
@@ -163,32 +160,70 @@ impl Kernel for Piece<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         if self.of_a {
-            gradient_a(simd, self.left, self.right, self.dropout, self.out, (self.first, Start::Zero));
+            gradient_a(simd, &self.left, &self.right, &mut self.out, Start::Zero);
         } else {
-            gradient_b(simd, self.left, self.right, &mut self.out, Start::Zero);
+            gradient_b(simd, &self.left, &self.right, &mut self.out, Start::Zero);
         }
     }
 }
 
-struct Descend<'a> {
-    inner: Inner<'a>,
-    /// `-η` for `A` and for `B`.
-    rates: (f32, f32),
-    a: MatMut<'a>,
-    b: MatMut<'a>,
+struct InnerGrad<'a, 's> {
+    adapter: &'a Adapter<'a>,
+    dy: &'a MatRef<'a>,
+    gs: &'a mut MatMut<'s>,
 }
 
-impl Kernel for Descend<'_> {
+impl Kernel for InnerGrad<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let Inner { mut hs, mut gs, dropout, dy, x } = self.inner;
-        simd.call(Scale { data: hs.reborrow(), factor: self.rates.1 });
-        gradient_b(simd, dy, hs.as_ref(), &mut self.b, Start::Existing);
+    fn run<S: Simd>(self, simd: S) {
+        inner_grad(simd, self.adapter, self.dy, self.gs);
+    }
+}
+
+struct InputGrad<'a, 'o> {
+    base: &'a Base<'a>,
+    adapter: &'a Adapter<'a>,
+    dy: &'a MatRef<'a>,
+    gs: &'a MatRef<'a>,
+    adapted: bool,
+    dx: &'a mut MatMut<'o>,
+}
+
+impl Kernel for InputGrad<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        input_grad(simd, self.base, self.adapter, (self.dy, self.gs), self.adapted, self.dx);
+    }
+}
+
+struct Descend<'a, 's, 'p> {
+    saved: &'a mut Saved<'s>,
+    dy: &'a MatRef<'a>,
+    x: Option<&'a MatRef<'a>>,
+    /// `-η` for `A` and for `B`.
+    rates: (f32, f32),
+    a: &'a mut MatMut<'p>,
+    b: &'a mut MatMut<'p>,
+}
+
+impl Kernel for Descend<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { saved, dy, x, rates, a, b } = self;
+        scale_rows(simd, &mut saved.hs, dy.rows(), rates.1);
+        gradient_b(simd, dy, &saved.hs.as_ref(), b, Start::Existing);
         if let Some(x) = x {
-            simd.call(Scale { data: gs.reborrow(), factor: self.rates.0 });
-            gradient_a(simd, gs.as_ref(), x, dropout, self.a, (0, Start::Existing));
+            scale_rows(simd, &mut saved.gs, dy.rows(), rates.0);
+            // With dropout this is for its code to do.
+            if saved.dropout_code().is_none() {
+                gradient_a(simd, &saved.gs.as_ref(), x, a, Start::Existing);
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ impl MeanLoss {
                 return Err(Error::Label { index, classes, got });
             }
         }
-        finite(Argument::Y, logits)?;
+        finite(Argument::Y, &logits)?;
         self.check_room(n)?;
         self.seen += n;
 
@@ -111,8 +111,8 @@ impl MeanLoss {
         let (n, outputs) = (prediction.rows(), prediction.cols());
         expect_shape(Argument::Targets, (target.rows(), target.cols()), (n, outputs))?;
         expect_shape(Argument::LossGrad, (grad.rows(), grad.cols()), (n, outputs))?;
-        finite(Argument::Y, prediction)?;
-        finite(Argument::Targets, target)?;
+        finite(Argument::Y, &prediction)?;
+        finite(Argument::Targets, &target)?;
         self.check_room(n)?;
         self.seen += n;
 

@@ -123,29 +123,25 @@ impl Plan {
         let mut scratch = Scratch::new(Argument::Arena, arena, &pieces)?;
         let [a, b, bias, da, db, dbias, hs, gs, m0, m1, m2, m3, m4, m5] = pieces;
         let adapter = AdapterMut {
-            a: scratch.take(a)?,
-            b: scratch.take(b)?,
-            bias: optional(&mut scratch, bias, self.trained.bias)?,
+            a: scratch.take(a),
+            b: scratch.take(b),
+            bias: optional(&mut scratch, bias, self.trained.bias),
             scale: 1.0,
         };
         let in_place = self.optimizer == Optimizer::InPlace;
         let grads = Grads {
-            a: optional(&mut scratch, da, self.trained.a && !in_place)?,
-            b: scratch.take(db)?,
-            bias: optional(&mut scratch, dbias, self.trained.bias && !in_place)?,
+            a: optional(&mut scratch, da, self.trained.a && !in_place),
+            b: scratch.take(db),
+            bias: optional(&mut scratch, dbias, self.trained.bias && !in_place),
             accum: Accum::Replace,
         };
-        let saved = Saved::from_pieces(scratch.take(hs)?, scratch.take(gs)?, self.shape);
-        let state = State::take(&mut scratch, [m0, m1, m2, m3, m4, m5])?;
+        let saved = Saved::from_pieces(scratch.take(hs), scratch.take(gs), self.shape);
+        let state = State::take(&mut scratch, [m0, m1, m2, m3, m4, m5]);
         Ok(Work { adapter, grads, saved, state })
     }
 }
 
-fn optional<'m>(
-    scratch: &mut Scratch<'m>,
-    piece: Piece,
-    wanted: bool,
-) -> Result<Option<crate::view::MatMut<'m>>, Error> {
-    let matrix = scratch.take(piece)?;
-    Ok(wanted.then_some(matrix))
+fn optional<'m>(scratch: &mut Scratch<'m>, piece: Piece, wanted: bool) -> Option<crate::view::MatMut<'m>> {
+    let matrix = scratch.take(piece);
+    wanted.then_some(matrix)
 }

@@ -2,7 +2,7 @@
 
 use super::in_range;
 use super::state::State;
-use super::update::{Rates, Rule, step};
+use super::update::{Rule, step};
 use crate::error::{Argument, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::simd::{Backend, Simd};
@@ -51,14 +51,13 @@ impl Sgd {
     ) -> Result<(), Error> {
         self.check()?;
         let first_step = state.clock.steps == 0;
-        let lr = Rates { a: self.lr, b: self.lr * self.b_rate };
+        let rates = (self.lr, self.lr * self.b_rate);
         let hyper = *self;
         if self.momentum == 0.0 {
-            let rates = Rates { a: PlainRule { hyper, lr: lr.a }, b: PlainRule { hyper, lr: lr.b } };
-            step(backend, rates, adapter, grads, state)?;
+            step(backend, |lr| PlainRule { hyper, lr }, rates, false, adapter, grads, state)?;
         } else {
             let rule = |lr| MomentumRule { plain: PlainRule { hyper, lr }, first_step };
-            step(backend, Rates { a: rule(lr.a), b: rule(lr.b) }, adapter, grads, state)?;
+            step(backend, rule, rates, false, adapter, grads, state)?;
         }
         state.clock.steps = state.clock.steps.saturating_add(1);
         Ok(())

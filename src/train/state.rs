@@ -107,13 +107,13 @@ impl<'m> State<'m> {
     /// [`Error::Length`] when `memory` does not hold exactly [`State::len`] elements, [`Error::Overflow`].
     pub fn new(memory: &'m mut [f32], shape: Shape, optimizer: Optimizer, trained: Trained) -> Result<Self, Error> {
         let pieces = Self::pieces(shape, optimizer, trained);
-        Self::take(&mut Scratch::new(Argument::State, memory, &pieces)?, pieces)
+        Ok(Self::take(&mut Scratch::new(Argument::State, memory, &pieces)?, pieces))
     }
 
-    pub(crate) fn take(scratch: &mut Scratch<'m>, pieces: [Piece; 6]) -> Result<Self, Error> {
+    pub(crate) fn take(scratch: &mut Scratch<'m>, pieces: [Piece; 6]) -> Self {
         let [a1, a2, b1, b2, bias1, bias2] = pieces;
-        let mut moments = |first, second| Ok(Moments { first: scratch.take(first)?, second: scratch.take(second)? });
-        Ok(Self { a: moments(a1, a2)?, b: moments(b1, b2)?, bias: moments(bias1, bias2)?, clock: Clock::default() })
+        let mut moments = |first, second| Moments { first: scratch.take(first), second: scratch.take(second) };
+        Self { a: moments(a1, a2), b: moments(b1, b2), bias: moments(bias1, bias2), clock: Clock::default() }
     }
 
     /// All of it as one piece, to be [split](Self::split).

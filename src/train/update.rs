@@ -2,8 +2,8 @@
 
 use super::state::{Moments, State};
 use crate::error::{Argument, Error};
+use crate::kernel::tile::elements::Elements;
 use crate::lora::{AdapterMut, Grads};
-use crate::scratch::Piece;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
 
@@ -16,67 +16,78 @@ pub(super) trait Rule: Copy {
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]);
 }
 
-/// Learning rates: `B` may learn faster than `A` (S. Hayou et al., "LoRA+", 2024).
-#[derive(Copy, Clone)]
-pub(super) struct Rates<R> {
-    pub a: R,
-    pub b: R,
-}
-
-/// Checks everything, then applies the rule to `A`, `B` and the bias, as far as there are gradients. No element knows of
-/// another, so `A` and `B` may be rows of those of a layer.
+/// Checks everything, then applies the rule of a learning rate to `A`, `B` and the bias, as far as there are gradients. `B` may
+/// learn faster than `A` (S. Hayou et al., "LoRA+", 2024). No element knows of another, so `A` and `B` may be rows of those of a
+/// layer. `fresh` moments are zero, whatever they hold.
 pub(super) fn step<R: Rule>(
     backend: Backend,
-    rates: Rates<R>,
+    rule: impl Fn(f32) -> R,
+    (lr, lr_b): (f32, f32),
+    fresh: bool,
     adapter: &mut AdapterMut<'_>,
     grads: &Grads<'_>,
     state: &mut State<'_>,
 ) -> Result<(), Error> {
-    let (a, b) = ((adapter.a.rows(), adapter.a.cols()), (adapter.b.rows(), adapter.b.cols()));
-    if let Some(grad) = &grads.a {
-        expect_shape(Argument::DA, (grad.rows(), grad.cols()), a)?;
-        state.a.check(R::MOMENTS, a)?;
-    }
-    expect_shape(Argument::DB, (grads.b.rows(), grads.b.cols()), b)?;
-    state.b.check(R::MOMENTS, b)?;
-    if let Some(grad) = &grads.bias {
+    let outputs = adapter.b.rows();
+    if grads.bias.is_some() {
         let Some(bias) = &adapter.bias else { return Err(Error::Missing { argument: Argument::Bias }) };
-        let expected: Piece = (1, b.0);
-        expect_shape(Argument::Bias, (bias.rows(), bias.cols()), expected)?;
-        expect_shape(Argument::DBias, (grad.rows(), grad.cols()), expected)?;
-        state.bias.check(R::MOMENTS, expected)?;
+        expect_shape(Argument::Bias, (bias.rows(), bias.cols()), (1, outputs))?;
+    }
+    let mut parts = [
+        (Some(&mut adapter.a), grads.a.as_ref(), &mut state.a, lr, Argument::DA),
+        (Some(&mut adapter.b), Some(&grads.b), &mut state.b, lr_b, Argument::DB),
+        (adapter.bias.as_mut(), grads.bias.as_ref(), &mut state.bias, lr, Argument::DBias),
+    ];
+    for (param, grad, moments, _, argument) in &parts {
+        if let (Some(param), Some(grad)) = (param, grad) {
+            let shape = (param.rows(), param.cols());
+            expect_shape(*argument, (grad.rows(), grad.cols()), shape)?;
+            moments.check(R::MOMENTS, shape)?;
+        }
     }
     grads.check_finite()?;
-
-    if let Some(grad) = &grads.a {
-        update(backend, rates.a, &mut adapter.a, grad.as_ref(), &mut state.a);
-    }
-    update(backend, rates.b, &mut adapter.b, grads.b.as_ref(), &mut state.b);
-    if let (Some(param), Some(grad)) = (&mut adapter.bias, &grads.bias) {
-        update(backend, rates.a, param, grad.as_ref(), &mut state.bias);
+    for (param, grad, moments, lr, _) in &mut parts {
+        if let (Some(param), Some(grad)) = (param, grad) {
+            if fresh {
+                moments.first.fill_zero();
+                moments.second.fill_zero();
+            }
+            update(backend, &rule(*lr), param, &grad.as_ref(), moments);
+        }
     }
     Ok(())
 }
 
-fn update<R: Rule>(backend: Backend, rule: R, param: &mut MatMut<'_>, grad: MatRef<'_>, moments: &mut Moments<'_>) {
-    let Moments { first, second } = moments;
-    backend.run(Update { rule, param: param.reborrow(), grad, first: first.reborrow(), second: second.reborrow() });
+// Not inlined: a loop over three matrices may be unrolled.
+#[inline(never)]
+fn update<R: Rule>(backend: Backend, rule: &R, param: &mut MatMut<'_>, grad: &MatRef<'_>, moments: &mut Moments<'_>) {
+    backend.run(Update { rule, param, grad, moments });
 }
 
-struct Update<'a, R> {
-    rule: R,
-    param: MatMut<'a>,
-    grad: MatRef<'a>,
-    first: MatMut<'a>,
-    second: MatMut<'a>,
+struct Update<'a, 'p, 'm, R> {
+    rule: &'a R,
+    param: &'a mut MatMut<'p>,
+    grad: &'a MatRef<'a>,
+    moments: &'a mut Moments<'m>,
 }
 
-impl<R: Rule> Kernel for Update<'_, R> {
+impl<R: Rule> Kernel for Update<'_, '_, '_, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { rule, mut param, mut grad, mut first, mut second } = self;
+        let (rule, grad, Moments { first, second }) = (*self.rule, self.grad, self.moments);
+        if S::LANES == 1 {
+            let each = move |p, g, moments| rule.apply(simd, p, g, moments);
+            let elements = Elements { param: self.param, grad, first, second };
+            return match R::MOMENTS {
+                0 => elements.replace::<S, 0>(simd, each),
+                1 => elements.replace::<S, 1>(simd, each),
+                _ => elements.replace::<S, 2>(simd, each),
+            };
+        }
+        let (mut param, mut grad, mut first, mut second) =
+            (self.param.reborrow(), *grad, first.reborrow(), second.reborrow());
         if [param.as_ref(), grad, first.as_ref(), second.as_ref()].iter().all(MatRef::is_dense) {
             (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
         }
@@ -93,25 +104,6 @@ impl<R: Rule> Kernel for Update<'_, R> {
 /// A row of parameters and gradients with its moments, vector by vector.
 #[inline(always)]
 fn row<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v): (&mut [f32], &mut [f32])) {
-    if S::LANES == 1 {
-        let put = |to: &mut f32, v| simd.write(core::slice::from_mut(to), v);
-        let apply = |p: &mut f32, g: &f32, old: [f32; 2]| {
-            let (new, moments) = rule.apply(simd, simd.splat(*p), simd.splat(*g), old.map(|old| simd.splat(old)));
-            put(p, new);
-            moments
-        };
-        return match R::MOMENTS {
-            0 => p.iter_mut().zip(g).for_each(|(p, g)| {
-                apply(p, g, [0.0; 2]);
-            }),
-            1 => p.iter_mut().zip(g).zip(m).for_each(|((p, g), m)| put(m, apply(p, g, [*m, 0.0])[0])),
-            _ => p.iter_mut().zip(g).zip(m).zip(v).for_each(|(((p, g), m), v)| {
-                let [first, second] = apply(p, g, [*m, *v]);
-                put(m, first);
-                put(v, second);
-            }),
-        };
-    }
     for (block, p) in p.chunks_mut(S::LANES).enumerate() {
         let part = block * S::LANES..block * S::LANES + p.len();
         let g = g.get(part.clone()).unwrap_or(&[]);

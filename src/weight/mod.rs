@@ -17,6 +17,7 @@ pub use packed::{Packed, pack, packed_len};
 use core::ops::Range;
 
 use crate::error::{Argument, Error};
+use crate::simd::HAS_VECTORS;
 use crate::view::{MatMut, MatRef, expect_len, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
@@ -55,27 +56,55 @@ impl<'a> Weights<'a> {
 
     /// `W[o, i]`, or `None` where there is no such weight.
     pub fn get(&self, o: usize, i: usize) -> Option<f32> {
+        if o < self.outputs() && i < self.inputs() { self.row(o, i).0.first().copied() } else { None }
+    }
+
+    /// The weights of output `o`, from input `i` on, and the step from one to the next.
+    fn row(&self, o: usize, i: usize) -> (&'a [f32], usize) {
+        let Piece { matrix, turned, .. } = self.piece(o);
+        let (matrix, step) = if turned { (matrix.from(i, 0), matrix.stride()) } else { (matrix.from(0, i), 1) };
+        (matrix.data(), step)
+    }
+
+    /// From output `first` on, as many outputs as lie in one matrix; none if there are none.
+    // Not inlined: what calls it is meant to be small.
+    #[inline(never)]
+    pub(crate) fn piece(&self, first: usize) -> Piece<'a> {
         match self {
-            Weights::Rows(w) => w.row(o).get(i).copied(),
-            Weights::Packed(w) if o < w.outputs() && i < w.inputs() => w.row(o, i).next().copied(),
-            Weights::Packed(_) => None,
+            Weights::Rows(w) => {
+                let matrix = w.from(first, 0);
+                Piece { matrix, outputs: matrix.rows(), turned: false, last: true }
+            }
+            Weights::Packed(w) => {
+                let matrix = w.piece(first);
+                let outputs = matrix.cols();
+                Piece { matrix, outputs, turned: true, last: outputs == 0 || first + outputs >= w.outputs() }
+            }
         }
     }
 
     /// Copies rows `o..o + out.rows()`, columns `i..i + out.cols()`.
     pub(crate) fn copy_block(&self, o: usize, i: usize, out: &mut MatMut<'_>) {
         for row in 0..out.rows() {
-            match self {
-                Weights::Rows(w) => {
-                    let from = w.row(o + row).get(i..).unwrap_or(&[]);
-                    out.row_mut(row).iter_mut().zip(from).for_each(|(to, &value)| *to = value);
-                }
-                Weights::Packed(w) => {
-                    out.row_mut(row).iter_mut().zip(w.row(o + row, i)).for_each(|(to, &value)| *to = value);
-                }
+            let (from, step) = self.row(o + row, i);
+            let to = out.row_mut(row).iter_mut();
+            if HAS_VECTORS && step == 1 {
+                to.zip(from).for_each(|(to, &value)| *to = value);
+            } else {
+                to.zip(from.iter().step_by(step.max(1))).for_each(|(to, &value)| *to = value);
             }
         }
     }
+}
+
+/// Some outputs of the weights.
+pub(crate) struct Piece<'a> {
+    pub matrix: MatRef<'a>,
+    pub outputs: usize,
+    /// Whether the matrix is `[in, outputs]`, not `[outputs, in]`.
+    pub turned: bool,
+    /// Whether it has the last output.
+    pub last: bool,
 }
 
 impl<'a> From<MatRef<'a>> for Weights<'a> {

@@ -101,6 +101,18 @@ impl<'a> Packed<'a> {
         (start - first..end - first, panels)
     }
 
+    /// From output `first` on, what lies in one panel, as a matrix `[in, outputs]`.
+    #[inline(always)]
+    pub(crate) fn piece(&self, first: usize) -> MatRef<'a> {
+        let output = self.first + first;
+        let lane = output % self.width;
+        let panel = output - lane;
+        let width = self.width.get().min(self.all - panel);
+        let outputs = (width - lane).min(self.outputs - first);
+        let data = self.data.get(panel * self.inputs + lane..).unwrap_or(&[]);
+        MatRef::with_stride(data, self.inputs, outputs, width).unwrap_or(MatRef::from_rows::<0>(&[]))
+    }
+
     /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output. Where the range
     /// starts or ends within a panel, that panel is cut.
     #[inline(always)]
@@ -116,14 +128,5 @@ impl<'a> Packed<'a> {
             let matrix = MatRef::with_stride(data.get(panel * inputs + skipped..)?, inputs, kept, lanes).ok()?;
             Some((panel + skipped - first, matrix))
         })
-    }
-
-    /// The weights of output `o`, from input `i` on.
-    pub(crate) fn row(&self, o: usize, i: usize) -> impl Iterator<Item = &'a f32> + use<'a> {
-        let o = self.first + o;
-        let lane = o % self.width;
-        let panel = o - lane;
-        let width = self.width.get().min(self.all - panel);
-        self.data.get(panel * self.inputs + i * width + lane..).unwrap_or(&[]).iter().step_by(width.max(1))
     }
 }

@@ -12,9 +12,9 @@ const STACK = 65536;
 
 const WORDS = ['backend_name', 'version', 'contract_version'];
 const TRAINING = [
-  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'in_place', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
+  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
 ].map((name) => `training_${name}`);
-const SMALL = [...WORDS, ...TRAINING, 'rng_shuffle', 'selftest'];
+const SMALL = [...WORDS, ...TRAINING, 'rng_order'];
 const FILES = ['parse', 'layer_at', 'encoded_len', 'emit'];
 
 /** Every function of the header. */
@@ -61,6 +61,6 @@ function build({ name, level, flags, names }) {
 mkdirSync(new URL('wasm/', here), { recursive: true });
 mkdirSync(new URL('src/inline/', here), { recursive: true });
 const base64 = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
-const inline = (entries) => entries.map(([name, build]) => `export const ${name} =\n  '${base64[build]}';\n`).join('');
+const inline = (entries) => entries.map(([name, build]) => `/** @type {string} */\nexport const ${name} =\n  '${base64[build]}';\n`).join('');
 writeFileSync(new URL('src/inline/small.js', here), inline([['scalar', 'small-scalar'], ['simd128', 'small-simd128']]));
 writeFileSync(new URL('src/inline/files.js', here), inline([['files', 'files']]));

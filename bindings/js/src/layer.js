@@ -75,6 +75,7 @@ import { seedOf } from './lowrank.js';
  * @property {Heap} heap
  * @property {number} settings where a struct of settings has room
  * @property {readonly string[]} arithmetics
+ * @property {(name: string) => boolean} has whether the module has a function
  * @property {(names: Record<string, string>, name: string, ...args: (number | bigint)[]) => void} call
  */
 
@@ -113,7 +114,7 @@ export class Layer {
   constructor(parts, options, index) {
     onlyKnown('options', options, OPTIONS);
     const [heap, call] = [parts.heap, parts.call];
-    const of = sizesOf(options, parts.arithmetics, index);
+    const of = sizesOf(options, parts, index);
     const { inputs, outputs, rank, tokens } = of;
     const shared = ['x', 'dx'].flatMap((name) => {
       const given = /** @type {any} */ (options)[name];
@@ -177,8 +178,10 @@ export class Layer {
       this.free();
       throw error;
     }
-    this.#place('adapter', ['a', 'b', 'trainedBias']);
-    this.#place('grads', ['da', 'db', 'dbias']);
+    ['a', 'b', 'trainedBias', 'da', 'db', 'dbias'].forEach((name, i) => {
+      const at = this.#get(abi.TRAINING_PARTS + 4 * i);
+      if (at) this.#places[name] = [at, this.#lengths[i % 3]];
+    });
   }
 
   #seed;
@@ -203,17 +206,9 @@ export class Layer {
     return this.#heap.data.getUint32(this.#struct.at + field, true);
   }
 
-  /**
-   * @param {'adapter' | 'grads'} group
-   * @param {string[]} names
-   */
-  #place(group, names) {
-    const lengths = [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
-    const first = group === 'adapter' ? abi.TRAINING_ADAPTER : abi.TRAINING_GRADS;
-    names.forEach((name, i) => {
-      const at = this.#get(first + 4 * i);
-      if (at) this.#places[name] = [at, lengths[i]];
-    });
+  /** Of A, of B, of the bias. */
+  get #lengths() {
+    return [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
   }
 
   /** @param {string} name */
@@ -260,7 +255,7 @@ export class Layer {
   get db() { return this.#view('db'); }
   /** Gradient of the bias; empty where it is not trained. */
   get dbias() { return this.#view('dbias'); }
-  /** Steps taken. */
+  /** Steps of the optimizer; in place nobody counts. */
   get steps() {
     this.#alive();
     return Number(this.#heap.data.getBigUint64(this.#struct.at + abi.TRAINING_CLOCK + abi.CLOCK_STEPS, true));
@@ -302,6 +297,7 @@ export class Layer {
     onlyKnown('options', options, ['accumulate', 'dy']);
     const { accumulate = false, dy } = options;
     const n = this.#batch(tokens, dy);
+    if (this.#optimizer === 'in-place') throw new LowrankError('Unexpected', 'optimizer', { text: 'in place, step is the backward pass, too' });
     if (dy) this.#copy('dy', dy);
     this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate ? abi.ADD : abi.REPLACE);
     this.#seen(n);
@@ -364,7 +360,7 @@ export class Layer {
     const [clock, dropout] = [this.#struct.at + abi.TRAINING_CLOCK, this.#struct.at + abi.TRAINING_DROPOUT];
     const random = {
       seed: data.getBigUint64(dropout + abi.DROPOUT_SEED, true), step: data.getUint32(dropout + abi.DROPOUT_STEP, true),
-      stream: this.#stream, dropout: this.dropout,
+      stream: data.getUint32(dropout + abi.DROPOUT_LAYER, true), dropout: this.dropout,
     };
     return {
       name, rank, inputs, outputs, scale: this.#scale, a: copy('a'), b: copy('b'),
@@ -445,10 +441,9 @@ export class Layer {
 
   /** First and second moments of A, of B, of the bias; empty where there are none. */
   #moments() {
-    const lengths = [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
     return Array.from({ length: 6 }, (_, i) => {
-      const at = this.#get(abi.TRAINING_MOMENTS + 4 * i);
-      return new Float32Array(this.#heap.memory.buffer, at, at ? lengths[i >> 1] : 0);
+      const at = this.#get(abi.TRAINING_PARTS + 4 * (i + 6));
+      return new Float32Array(this.#heap.memory.buffer, at, at ? this.#lengths[i >> 1] : 0);
     });
   }
 
@@ -491,12 +486,13 @@ export class Layer {
     if (rows !== undefined && !(rows instanceof Float32Array)) {
       throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(rows) });
     }
-    const n = tokens ?? (rows && cols > 0 ? rows.length / cols : this.tokens);
-    if (Number.isInteger(n) && n > this.tokens) throw new LowrankError('TooMany', 'tokens', { expected: `at most ${this.tokens}`, got: n });
-    if (rows && rows.length !== n * cols) {
-      throw new LowrankError('Length', name, { expected: tokens === undefined ? `a multiple of ${cols}` : n * cols, got: rows.length });
+    if (rows && tokens === undefined && rows.length % cols !== 0) {
+      throw new LowrankError('Length', name, { expected: `a multiple of ${cols}`, got: rows.length });
     }
-    return integer('tokens', n);
+    const n = integer('tokens', tokens ?? (rows && cols > 0 ? rows.length / cols : this.tokens));
+    if (n > this.tokens) throw new LowrankError('TooMany', 'tokens', { expected: `at most ${this.tokens}`, got: n });
+    if (rows && rows.length !== n * cols) throw new LowrankError('Length', name, { expected: n * cols, got: rows.length });
+    return n;
   }
 
   /**
@@ -569,10 +565,10 @@ function factorOf({ mode, alpha }, rank) {
 
 /**
  * @param {LayerOptions} options
- * @param {readonly string[]} arithmetics
+ * @param {Parts} parts
  * @param {number} index
  */
-function sizesOf(options, arithmetics, index) {
+function sizesOf(options, { arithmetics, has }, index) {
   const size = (/** @type {'inputs' | 'outputs' | 'rank' | 'tokens'} */ name) => integer(name, options[name], 0, 2 ** 28);
   const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
   const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
@@ -581,6 +577,9 @@ function sizesOf(options, arithmetics, index) {
   if (bias !== undefined) floatsOf('bias', bias, outputs);
   if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
     throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
+  }
+  if (optimizer === 'in-place' && !has(STEPS[optimizer].name)) {
+    throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
   }
   if (!arithmetics.includes(arithmetic)) {
     throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });

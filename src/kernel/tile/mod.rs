@@ -14,6 +14,7 @@ macro_rules! unroll {
     }};
 }
 
+pub(crate) mod elements;
 pub(crate) mod one_lane;
 pub(crate) mod room;
 pub(crate) mod row;

@@ -1,71 +1,47 @@
 //! Products where there are no vectors: operands of any strides, so nothing is copied, blocked or exchanged.
 
-#![allow(unsafe_code, reason = "one check of all lengths in `fits`, then raw pointers")]
+#![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
 
-use super::{Start, Strided};
-use crate::simd::{Kernel, Simd};
-use crate::view::{MatMut, span};
+use super::Start;
+use crate::kernel::product::Turn;
+use crate::simd::Simd;
+use crate::view::{MatMut, MatRef};
 
-/// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, one number at a time.
-pub(crate) struct OneLane<'a> {
-    /// `(row, depth)`
-    pub left: Strided<'a>,
-    /// `(depth, lane)`
-    pub right: Strided<'a>,
-    pub depth: usize,
-    pub out: MatMut<'a>,
-    pub start: Start<'a>,
-}
-
-impl OneLane<'_> {
-    /// Whether everything that the loops will touch lies inside the slices.
-    #[inline(always)]
-    fn fits(&mut self) -> bool {
-        let (rows, lanes, stride) = (self.out.rows(), self.out.cols(), self.out.stride());
-        let start = match self.start {
-            Start::Bias(bias) => bias.len() >= lanes,
-            Start::Zero | Start::Existing => true,
-        };
-        start
-            && self.left.holds(rows, self.depth)
-            && self.right.holds(self.depth, lanes)
-            && span(rows, lanes, stride).is_some_and(|all| all <= self.out.data_mut().len())
-    }
-}
-
-impl Kernel for OneLane<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let fits = self.fits();
-        debug_assert!(fits, "a product that does not fit its operands");
-        if !fits {
-            return;
+/// The product of a [`Pair`](crate::kernel::product::Pair), one number at a time.
+// A function of its own for all calls, and everything by reference: a call is as small as can be.
+#[inline(never)]
+pub(crate) fn product<S: Simd>(
+    simd: S,
+    left: &MatRef<'_>,
+    right: &MatRef<'_>,
+    turn: Turn,
+    out: &mut MatMut<'_>,
+    start: &Start<'_>,
+) {
+    let (mut few, rows, depth) = Side::of(left, turn == Turn::Left);
+    let (mut many, lanes, right_depth) = Side::of(right, turn != Turn::Right);
+    let depth = depth.min(right_depth);
+    let (mut width, mut height) = (lanes.min(out.cols()), rows.min(out.rows()));
+    let stride = out.stride();
+    let mut plane = Plane { at: out.data_mut().as_mut_ptr().cast_const(), many: 1, few: stride };
+    let mut start = match *start {
+        Start::Zero => Plane { at: &0.0, many: 0, few: 0 },
+        Start::Bias(bias) => {
+            width = width.min(bias.len());
+            Plane { at: bias.as_ptr(), many: 1, few: 0 }
         }
-        let (rows, lanes, depth) = (self.out.rows(), self.out.cols(), self.depth);
-        let (left, right) = (self.left, self.right);
-        let mut many = Side { at: right.data.as_ptr(), next: right.inner, deeper: right.outer };
-        let mut few = Side { at: left.data.as_ptr(), next: left.outer, deeper: left.inner };
-        let out = self.out.data_mut().as_mut_ptr();
-        let mut out = Plane { at: out.cast_const(), many: 1, few: self.out.stride() };
-        let mut start = match self.start {
-            Start::Zero => Plane { at: &0.0, many: 0, few: 0 },
-            Start::Bias(bias) => Plane { at: bias.as_ptr(), many: 1, few: 0 },
-            Start::Existing => out,
-        };
-        let (mut width, mut height) = (lanes, rows);
-        let along = many.deeper == 1 && few.deeper == 1;
-        if width < 4 && height >= 4 && (along || few.next == 1) {
-            core::mem::swap(&mut many, &mut few);
-            core::mem::swap(&mut width, &mut height);
-            (out, start) = (out.turned(), start.turned());
-        }
-        let tiles = Tiles { many, few, depth, out, start };
-        // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes of a
-        // bias; exchanging both sides exchanges rows and lanes everywhere.
-        unsafe { tiles.cover(simd, along, width, height) }
+        Start::Existing => plane,
+    };
+    let along = many.deeper == 1 && few.deeper == 1;
+    if width < 4 && height >= 4 && (along || few.next == 1) {
+        core::mem::swap(&mut many, &mut few);
+        core::mem::swap(&mut width, &mut height);
+        (plane, start) = (plane.turned(), start.turned());
     }
+    let tiles = Tiles { many, few, depth, out: plane, start };
+    // SAFETY: a view lies inside its slice, and no side has more chains than the view of its operand, that of the output and
+    // a bias, nor deeper ones than both operands; exchanging both sides exchanges rows and lanes everywhere.
+    unsafe { tiles.cover(simd, along, width, height) }
 }
 
 /// One operand: from the first chain to the next, and along a chain.
@@ -74,6 +50,19 @@ struct Side {
     at: *const f32,
     next: usize,
     deeper: usize,
+}
+
+impl Side {
+    /// The rows of a matrix as chains, or its columns; how many they are, and how deep.
+    #[inline(always)]
+    fn of(matrix: &MatRef<'_>, columns: bool) -> (Self, usize, usize) {
+        let (at, rows, cols, stride) = (matrix.data().as_ptr(), matrix.rows(), matrix.cols(), matrix.stride());
+        if columns {
+            (Self { at, next: 1, deeper: stride }, cols, rows)
+        } else {
+            (Self { at, next: stride, deeper: 1 }, rows, cols)
+        }
+    }
 }
 
 /// What there is one of for every chain.

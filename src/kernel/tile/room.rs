@@ -4,19 +4,14 @@
 
 use core::mem::MaybeUninit;
 
+use crate::simd::HAS_VECTORS;
+
 /// Numbers of a panel: 12 KiB on x86-64, which has the widest tiles, 4 KiB where vectors have four lanes, none on one-lane
 /// targets, which read every operand in place.
-pub(crate) const PANEL: usize = if cfg!(lowrank_scalar_only) {
-    0
-} else if cfg!(target_arch = "x86_64") {
-    3072
-} else if cfg!(any(
-    all(target_arch = "aarch64", target_feature = "neon"),
-    all(target_arch = "wasm32", target_feature = "simd128"),
-)) {
-    1024
-} else {
-    0
+pub(crate) const PANEL: usize = match (HAS_VECTORS, cfg!(target_arch = "x86_64")) {
+    (false, _) => 0,
+    (true, true) => 3072,
+    (true, false) => 1024,
 };
 
 /// Numbers of the accumulators of a product with rows and lanes exchanged. On 128 tokens and packed weights of 2048×2048 and

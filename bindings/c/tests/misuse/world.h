@@ -29,6 +29,8 @@ typedef struct {
     lowrank_contents contents;
     lowrank_store store;
     lowrank_stored stored;
+    lowrank_training training;
+    float own[LOWRANK_ARENA_LEN(IN, OUT, RANK, N, LOWRANK_ADAMW)], own_y[N * OUT], own_dy[N * OUT], own_dx[N * IN];
     float arena[LOWRANK_ARENA_LEN(IN, OUT, RANK, N, LOWRANK_ADAMW)],
         other[LOWRANK_ARENA_LEN(IN, OUT, RANK, N, LOWRANK_ADAMW)];
     float w[OUT * IN], bias[OUT], x[N * IN], y[N * OUT], dy[N * OUT], dx[N * IN], targets[N * OUT], packed[OUT * IN];
@@ -57,6 +59,7 @@ void reset(void);
 void passes(void);
 void weights_of_a_layer(void);
 void training(void);
+void layer_in_training(void);
 void files(void);
 void contents(void);
 void stores(void);

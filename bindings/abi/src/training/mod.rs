@@ -1,0 +1,366 @@
+//! One layer in training, with all its memory in one struct. Everything that the struct points to is checked by one function,
+//! so each call is small: it is the surface for where code size counts.
+
+mod calls;
+
+pub use calls::*;
+
+use core::ptr::null_mut;
+
+use lowrank::train::{Clock, Plan, Work, init};
+use lowrank::{Backend, Base, MatMut, MatRef, Packed, Shape};
+
+use crate::codes::*;
+use crate::error::{Fault, finish_without_files, lowrank_error};
+use crate::machine::backend_of;
+use crate::memory::{Memory, Structure, slice, slice_mut, structures};
+use crate::plan::{optimizer, trained};
+use crate::saved::{batch_of, lowrank_clock, lowrank_dropout, progress_of};
+
+/// A layer in training. The caller fills in what comes before `batch`, asks `lowrank_training_plan` for the length of the
+/// arena, and opens it. From then on each call does one thing with it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`.
+///
+/// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
+#[derive(Copy, Clone, Debug)]
+#[repr(C)]
+pub struct lowrank_training {
+    /// Bytes of this struct.
+    pub size: usize,
+    /// Columns of W and A.
+    pub inputs: usize,
+    /// Rows of W and B.
+    pub outputs: usize,
+    /// Rows of A, columns of B.
+    pub rank: usize,
+    /// The most tokens at a time.
+    pub tokens: usize,
+    /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
+    pub optimizer: u32,
+    /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    pub trained: u32,
+    /// Instruction set and arithmetic: LOWRANK_BASELINE, ...
+    pub backend: u32,
+    /// The factor s.
+    pub scale: f32,
+    /// W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
+    pub weights: *const f32,
+    /// Outputs in a panel; 0 where W is in rows.
+    pub panel: usize,
+    /// Bias [out] of the base; null where there is none.
+    pub bias: *const f32,
+    /// X [tokens, in]. May be null where it is not needed, as the next three.
+    pub x: *const f32,
+    /// Y [tokens, out].
+    pub y: *mut f32,
+    /// Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
+    pub dy: *mut f32,
+    /// Receives the gradient of X [tokens, in]; null where nothing below is trained.
+    pub dx: *mut f32,
+    /// Memory for adapter, gradients, saved activations and moments.
+    pub arena: *mut f32,
+    /// Elements of the arena, as `lowrank_training_plan` says.
+    pub arena_len: usize,
+    /// Dropout of the adapter's input; stays what it is from a forward pass to its backward pass.
+    pub dropout: lowrank_dropout,
+    /// Tokens of the last forward pass. Set by the calls, as all that follows.
+    pub batch: usize,
+    /// How far they have come: LOWRANK_PROGRESS_...
+    pub progress: u32,
+    /// Of the optimizer. To resume, open, fill the parts of the arena and set it.
+    pub clock: lowrank_clock,
+    /// In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
+    /// Null where there is none.
+    pub parts: [*mut f32; 12],
+}
+
+structures!(lowrank_training);
+
+/// Everything that the struct of a call stands for, with `tokens` tokens.
+struct View<'c> {
+    into: &'c mut lowrank_training,
+    base: Base<'c>,
+    work: Work<'c>,
+    x: Option<MatRef<'c>>,
+    y: Option<MatMut<'c>>,
+    dy: Option<MatMut<'c>>,
+    dx: Option<MatMut<'c>>,
+    backend: Backend,
+}
+
+/// What a call gets beside the layer.
+#[derive(Copy, Clone)]
+struct Beside {
+    argument: u32,
+    start: *const usize,
+    bytes: usize,
+    align: usize,
+    is_struct: bool,
+    written: bool,
+}
+
+impl Beside {
+    const fn structure<T: Structure>(argument: u32, start: *const T, written: bool) -> Self {
+        let (start, bytes, align) = (start.cast(), size_of::<T>(), align_of::<T>());
+        Self { argument, start, bytes, align, is_struct: true, written }
+    }
+
+    const fn elements<T>(argument: u32, start: *const T, len: usize, written: bool) -> Self {
+        let (start, bytes, align) = (start.cast(), len.saturating_mul(size_of::<T>()), align_of::<T>());
+        Self { argument, start, bytes, align, is_struct: false, written }
+    }
+}
+
+impl lowrank_training {
+    fn plan(&self) -> Result<Plan, Fault> {
+        let shape = Shape::new(self.inputs, self.outputs, self.rank);
+        let Some(optimizer) = optimizer(self.optimizer)? else {
+            return Err(Fault::unknown(LOWRANK_ARGUMENT_OPTIMIZER, self.optimizer));
+        };
+        Ok(Plan::training(shape, self.tokens, optimizer).with(trained(self.trained)?))
+    }
+
+    /// Notes everything that the struct points to. What is `needed` must not be null.
+    fn note(&self, needed: u32, memory: &mut Memory) -> Result<(), Fault> {
+        let Self { inputs, outputs, tokens, .. } = *self;
+        let buffers = [
+            (LOWRANK_ARGUMENT_W, self.weights, outputs, inputs, false),
+            (LOWRANK_ARGUMENT_BIAS, self.bias, 1, outputs, false),
+            (LOWRANK_ARGUMENT_X, self.x, tokens, inputs, false),
+            (LOWRANK_ARGUMENT_Y, self.y.cast_const(), tokens, outputs, true),
+            (LOWRANK_ARGUMENT_DY, self.dy.cast_const(), tokens, outputs, true),
+            (LOWRANK_ARGUMENT_DX, self.dx.cast_const(), tokens, inputs, true),
+            (LOWRANK_ARGUMENT_ARENA, self.arena.cast_const(), 1, self.arena_len, true),
+        ];
+        for (argument, start, rows, cols, written) in buffers {
+            if start.is_null() && needed & bit(argument) == 0 {
+                continue;
+            }
+            memory.elements(argument, start, rows.saturating_mul(cols), written)?;
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// All of it was noted in a [`Memory`] in which nothing overlaps, and there is no other borrow of it.
+    unsafe fn view<'c>(&'c mut self, tokens: usize) -> Result<View<'c>, Fault> {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (plan, backend) = (self.plan()?, backend_of(self.backend)?);
+        if tokens > self.tokens {
+            return Err(Fault::new(LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS, self.tokens, tokens));
+        }
+        // Lengths cannot overflow: as many elements or more were noted.
+        // SAFETY: noted, with this length.
+        let weights = unsafe { slice(self.weights, outputs * inputs) };
+        // SAFETY: noted, with this length.
+        let arena = unsafe { slice_mut(self.arena, self.arena_len) };
+        let write = |start: *mut f32, cols| {
+            // SAFETY: noted, with at least as many rows.
+            given(start).and_then(|start| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok())
+        };
+        // SAFETY: noted, with at least as many rows.
+        let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
+        let weights = match self.panel {
+            0 => MatRef::new(weights, outputs, inputs)?.into(),
+            width => Packed::new(weights, outputs, inputs, width)?.into(),
+        };
+        // SAFETY: noted, with this length.
+        let bias = given(self.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
+        let mut work = plan.split(arena)?;
+        work.adapter.scale = self.scale;
+        work.state.clock = self.clock.get()?;
+        set_dropout(&mut work, &self.dropout)?;
+        work.saved.resume(batch_of(self.progress, self.batch)?)?;
+        Ok(View {
+            base: Base { weights, bias },
+            work,
+            x: given(self.x.cast_mut()).and_then(rows),
+            y: write(self.y, outputs),
+            dy: write(self.dy, outputs),
+            dx: write(self.dx, inputs),
+            backend,
+            into: self,
+        })
+    }
+}
+
+/// A call: borrows the layer and all its memory, does its work, and says how that went. Generated once, so `work` is behind a
+/// pointer.
+///
+/// # Safety
+/// What the page of the crate says of pointers holds for all of them.
+#[inline(never)]
+unsafe fn call(
+    training: *mut lowrank_training,
+    (tokens, needed): (usize, u32),
+    beside: &[Beside],
+    error: *mut lowrank_error,
+    work: &mut dyn FnMut(&mut View<'_>) -> Result<(), Fault>,
+) -> lowrank_status {
+    // SAFETY: the caller's word.
+    let result = unsafe { View::of(training, (tokens, needed), beside, error) }.and_then(|mut view| {
+        work(&mut view)?;
+        (view.into.batch, view.into.progress) = progress_of(view.work.saved.batch());
+        view.into.clock = lowrank_clock::of(view.work.state.clock);
+        Ok(())
+    });
+    // SAFETY: the caller's word; nothing is borrowed any more.
+    unsafe { finish_without_files(result, error) }
+}
+
+fn given(start: *mut f32) -> Option<*mut f32> {
+    (!start.is_null()).then_some(start)
+}
+
+/// The bit of an argument below 32, and those of arguments that every call needs.
+const fn bit(argument: u32) -> u32 {
+    1 << argument
+}
+const ALWAYS: u32 = bit(LOWRANK_ARGUMENT_W) | bit(LOWRANK_ARGUMENT_ARENA);
+
+#[cfg(not(lowrank_small))]
+fn set_dropout(work: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
+    Ok(work.saved.set_dropout(dropout.get()?)?)
+}
+
+/// Without the code of dropout: what names it would link it.
+#[cfg(lowrank_small)]
+fn set_dropout(_: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
+    match dropout.get()? {
+        None => Ok(()),
+        Some(_) => Err(Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_DROPOUT, 0, 0)),
+    }
+}
+
+impl<'c> View<'c> {
+    /// Checks and borrows everything.
+    ///
+    /// # Safety
+    /// What the page of the crate says of pointers holds for all of them, as long as `'c`.
+    unsafe fn of(
+        training: *mut lowrank_training,
+        (tokens, needed): (usize, u32),
+        beside: &[Beside],
+        error: *mut lowrank_error,
+    ) -> Result<Self, Fault> {
+        // SAFETY: the caller's word.
+        unsafe { check(training, ALWAYS | needed, beside, error) }?;
+        // SAFETY: it was noted right above.
+        let training = unsafe { &mut *training };
+        // SAFETY: all that it points to was noted, too.
+        unsafe { training.view(tokens) }
+    }
+
+    /// A constant in a small build, so that nothing else is linked.
+    fn backend(&self) -> Backend {
+        if cfg!(lowrank_small) { Backend::BASELINE } else { self.backend }
+    }
+}
+
+// A frame of its own: the list of spans is gone before the work starts.
+#[inline(never)]
+unsafe fn check(
+    training: *const lowrank_training,
+    needed: u32,
+    beside: &[Beside],
+    error: *const lowrank_error,
+) -> Result<(), Fault> {
+    let mut memory = Memory::EMPTY;
+    if !error.is_null() {
+        // SAFETY: the caller's word.
+        unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
+    }
+    // SAFETY: the caller's word.
+    unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.note(needed, &mut memory)?;
+    for &Beside { argument, start, bytes, align, is_struct, written } in beside {
+        if is_struct {
+            // SAFETY: the caller's word.
+            unsafe { memory.sized(argument, start, (bytes, align), written) }?;
+        } else {
+            memory.bytes(argument, start.addr(), bytes, align, written)?;
+        }
+    }
+    memory.disjoint()
+}
+
+/// Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_OVERFLOW when no memory could be long enough; LOWRANK_UNKNOWN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_plan(
+    training: *mut lowrank_training,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    let plan = || {
+        let mut memory = Memory::EMPTY;
+        // SAFETY: the caller's word.
+        let plan = unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.plan()?;
+        let len = plan.checked_len().ok_or(Fault::new(LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA, 0, 0))?;
+        // SAFETY: noted right above; the borrow is gone.
+        unsafe { (*training).arena_len = len };
+        Ok(())
+    };
+    // SAFETY: the caller's word.
+    unsafe { finish_without_files(plan(), error) }
+}
+
+/// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
+/// as in the base. Sets all that the calls set: no batch, no step taken, where the parts lie.
+///
+/// # Safety
+/// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
+/// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lowrank_training_open(
+    training: *mut lowrank_training,
+    seed: u64,
+    layer: u32,
+    error: *mut lowrank_error,
+) -> lowrank_status {
+    // SAFETY: the caller's word.
+    unsafe {
+        call(training, (0, 0), &[], error, &mut |view| {
+            let Work { adapter, grads, saved, state } = &mut view.work;
+            init::kaiming_uniform(adapter, seed, layer);
+            if let Some(to) = &mut adapter.bias {
+                let to = to.row_mut(0);
+                to.fill(0.0);
+                to.iter_mut().zip(view.base.bias.unwrap_or(&[])).for_each(|(to, &from)| *to = from);
+            }
+            saved.resume(None)?;
+            state.clock = Clock::default();
+            let parts = [
+                Some(&mut adapter.a),
+                Some(&mut adapter.b),
+                adapter.bias.as_mut(),
+                grads.a.as_mut(),
+                Some(&mut grads.b),
+                grads.bias.as_mut(),
+                Some(&mut state.a.first),
+                Some(&mut state.a.second),
+                Some(&mut state.b.first),
+                Some(&mut state.b.second),
+                Some(&mut state.bias.first),
+                Some(&mut state.bias.second),
+            ];
+            for (to, part) in view.into.parts.iter_mut().zip(parts) {
+                *to = part.map_or(null_mut(), first);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Where a matrix lies; null for one without elements.
+fn first(matrix: &mut MatMut<'_>) -> *mut f32 {
+    match matrix.row_mut(0) {
+        [] => null_mut(),
+        row => row.as_mut_ptr(),
+    }
+}

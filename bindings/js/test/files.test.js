@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { after, test } from 'node:test';
+import { create } from 'lowrank';
+import { emit, loadAll, parse, saveAll } from 'lowrank/files';
+import { ROOT, Rng, refused, rejected } from './support.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'lowrank-'));
+after(() => rmSync(directory, { recursive: true }));
+
+/** The command line tool of the project. */
+function tool(...args) {
+  const command = ['run', '--quiet', '--release', '--package', 'lowrank-tools', '--bin', 'lowrank', '--', ...args];
+  return execFileSync('cargo', command, { cwd: fileURLToPath(ROOT), encoding: 'utf8' });
+}
+
+const lowrank = await create();
+
+/** A layer after some steps, and one more step. */
+function trained(options = {}) {
+  const layer = lowrank.layer({ inputs: 6, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(18), ...options });
+  layer.x.set(new Rng(2).floats(24));
+  const step = () => {
+    layer.forward();
+    lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 1], layer.dy);
+    if (options.optimizer !== 'in-place') layer.backward();
+    layer.step();
+  };
+  for (let i = 0; i < 3; i++) step();
+  return { layer, step };
+}
+
+const KINDS = {
+  adamw: {}, momentum: { optimizer: 'momentum' }, sgd: { optimizer: 'sgd' }, 'in place': { optimizer: 'in-place' },
+  'with bias and dropout': { trainBias: true, bias: Float32Array.of(1, 2, 3), dropout: { rate: 0.25, seed: 5 }, rslora: true, alpha: 3 },
+  'A frozen': { trainA: false, scale: 0.75 },
+};
+
+for (const [name, options] of Object.entries(KINDS)) {
+  test(`${name}: training goes on from a file as if it had never stopped`, async () => {
+    const [{ layer, step }, { layer: other, step: otherStep }] = [trained(options), trained({ ...options, seed: 9, stream: 77 })];
+    await other.load(await layer.save());
+    for (let i = 0; i < 3; i++) {
+      step();
+      otherStep();
+    }
+    assert.deepEqual(other.a, layer.a);
+    assert.deepEqual(other.b, layer.b);
+    assert.deepEqual(other.bias, layer.bias);
+    assert.equal(other.steps, options.optimizer === 'in-place' ? 0 : 6);
+    assert.deepEqual(await other.save(), await layer.save());
+  });
+}
+
+test('the state of another optimizer is left out', async () => {
+  const { layer } = trained();
+  const { layer: other } = trained({ optimizer: 'momentum' });
+  await other.load(await layer.save());
+  assert.equal(other.steps, 0);
+  assert.deepEqual(other.a, layer.a);
+});
+
+test('the tool takes the file, and its own bytes of the same adapter are the same', async () => {
+  const directoryOf = fileURLToPath(new URL('firmware/peft-adapter/', ROOT));
+  const packed = join(directory, 'packed.lowrank');
+  tool('pack', directoryOf, packed);
+  const theirs = new Uint8Array(readFileSync(packed));
+  const contents = await parse(theirs);
+  assert.deepEqual(contents.layers.map(({ name, rank, inputs, outputs }) => [name, rank, inputs, outputs]), [['hidden', 4, 64, 48], ['output', 4, 48, 10]]);
+  const layers = Object.fromEntries(contents.layers.map((adapter) => {
+    const { name, inputs, outputs, rank } = adapter;
+    return [name, lowrank.layer({ inputs, outputs, rank, tokens: 1, weights: new Float32Array(inputs * outputs), optimizer: 'none' })];
+  }));
+  await loadAll(theirs, layers);
+  assert.deepEqual(await saveAll(layers, contents), theirs);
+
+  const { layer } = trained({ dropout: { rate: 0.25, seed: 7 } });
+  const file = join(directory, 'ours.lowrank');
+  writeFileSync(file, await saveAll({ 'model.layers.0.q': layer, 'model.layers.1.q': trained({ dropout: { rate: 0.25 } }).layer }));
+  tool('verify', file);
+  assert.match(tool('inspect', file), /model\.layers\.0\.q .* 3 x 6 +2 /);
+  tool('unpack', file, join(directory, 'unpacked'));
+  assert.equal(JSON.parse(readFileSync(join(directory, 'unpacked', 'adapter_config.json'), 'utf8')).lora_dropout, 0.25);
+});
+
+test('a damaged or foreign file is refused, and nothing is loaded', async () => {
+  const { layer } = trained();
+  const file = await layer.save();
+  const before = layer.toAdapter();
+  for (let length = 0; length < file.length; length += 7) await rejected(layer.load(file.subarray(0, length)), 'File', 'file');
+  for (let at = 0; at < file.length; at += 5) {
+    const damaged = file.slice();
+    damaged[at] ^= 16;
+    await rejected(layer.load(damaged), 'File', 'file');
+  }
+  await rejected(layer.load(new TextEncoder().encode('no adapter file, but quite a lot of text, as long as a header')), 'File', 'file');
+  await rejected(layer.load('text'), 'Type', 'file');
+  await rejected(layer.load(await saveAll({ a: layer, b: layer })), 'Length', 'file');
+  await rejected(layer.load(await trained({ rank: 3 }).layer.save()), 'Length', 'rank');
+  await rejected(layer.load(await trained({ trainBias: true }).layer.save()), 'Missing', 'trainBias');
+  await rejected(trained({ trainBias: true }).layer.load(file), 'Unexpected', 'trainBias');
+  const { layer: fits } = trained({ seed: 3 });
+  const untouched = fits.toAdapter();
+  await rejected(loadAll(await saveAll({ fits: layer, wrong: layer }), { fits, wrong: trained({ outputs: 4, weights: new Float32Array(24) }).layer }), 'Length', 'outputs');
+  await rejected(loadAll(file, { other: fits }), 'NotFound', 'other');
+  assert.deepEqual(fits.toAdapter(), untouched);
+  assert.deepEqual(layer.toAdapter(), before);
+});
+
+test('contents that cannot be a file are refused', async () => {
+  const adapter = trained().layer.toAdapter();
+  await rejected(emit([adapter, adapter]), 'File', 'file');
+  await rejected(emit([{ ...adapter, a: new Float32Array(3) }]), 'Length', 'a');
+  await rejected(emit([adapter], { generation: -1 }), 'Range', 'generation');
+  refused(() => trained().layer.fromAdapter({ ...adapter, scale: { mode: 'alpha', alpha: NaN } }), 'Range', 'scale');
+});
+
+test('metadata, fingerprint and generation go there and back', async () => {
+  const options = { metadata: '{"von": "hier, ä"}', fingerprint: 0x123456789abcdef0n, generation: 7 };
+  const { layers, ...rest } = await parse(await saveAll({ b: trained().layer, a: trained().layer, ab: trained().layer }, options));
+  assert.deepEqual(rest, options);
+  assert.deepEqual(layers.map(({ name }) => name), ['a', 'ab', 'b']);
+});

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create } from 'lowrank';
+import { bytes, url } from 'lowrank/wasm';
+import { MODULES, Rng, refused } from './support.js';
+
+const SHAPE = { inputs: 64, outputs: 48, rank: 4, tokens: 8 };
+const VIEWS = ['x', 'y', 'dy', 'dx', 'weights', 'bias', 'a', 'b', 'da', 'db'];
+
+const layerOf = (lowrank, options = {}) => lowrank.layer({
+  ...SHAPE, weights: new Rng(1).floats(64 * 48), bias: new Float32Array(48), inputGrads: true, ...options,
+});
+
+for (const [name, load] of Object.entries(MODULES)) {
+  test(`${name}: 10,000 steps take no memory, and views stay what they are`, async () => {
+    const lowrank = await load();
+    const layer = layerOf(lowrank);
+    layer.x.set(new Rng(2).floats(8 * 64));
+    const labels = Uint32Array.from({ length: 8 }, (_, i) => i);
+    const order = Uint16Array.from({ length: 1437 }, (_, i) => i);
+    const views = VIEWS.map((view) => layer[view]);
+    const [buffer, length] = [lowrank.memory.buffer, lowrank.memory.buffer.byteLength];
+    for (let step = 0; step < 10_000; step++) {
+      layer.forward();
+      lowrank.softmaxCrossEntropy(layer.y, labels, layer.dy);
+      layer.backward();
+      lowrank.clip([layer], 1);
+      layer.step({ learningRate: 1e-3 });
+      lowrank.shuffle(order, { step });
+    }
+    assert.equal(layer.steps, 10_000);
+    assert.equal(lowrank.memory.buffer, buffer);
+    assert.equal(lowrank.memory.buffer.byteLength, length);
+    VIEWS.forEach((view, i) => assert.equal(layer[view], views[i], view));
+  });
+}
+
+test('modules import nothing, and export their memory', async () => {
+  for (const name of Object.keys(url)) {
+    const module = await WebAssembly.compile(await bytes(name));
+    assert.deepEqual(WebAssembly.Module.imports(module), [], name);
+    const exports = WebAssembly.Module.exports(module);
+    assert.ok(exports.some(({ name, kind }) => name === 'memory' && kind === 'memory'), name);
+    if (name.startsWith('full')) assert.ok(exports.filter(({ kind }) => kind === 'function').length >= 54, name);
+  }
+});
+
+test('views are made again when the memory has grown, and hold what they held', async () => {
+  const lowrank = await create();
+  const layer = layerOf(lowrank);
+  const stale = layer.x;
+  layer.x.set(new Rng(3).floats(8 * 64));
+  const before = layer.x.slice();
+  const large = lowrank.array(1 << 20);
+  assert.equal(stale.length, 0, 'the memory has not grown');
+  assert.deepEqual(layer.x, before);
+  layer.forward();
+  refused(() => lowrank.softmaxCrossEntropy(stale, [], layer.dy), 'Detached', 'logits');
+  large.free();
+});
+
+test('memory that was given back is used again', async () => {
+  const lowrank = await create();
+  for (let i = 0; i < 3; i++) layerOf(lowrank).free();
+  const bytes = lowrank.memory.buffer.byteLength;
+  for (let i = 0; i < 200; i++) {
+    const [layer, vector, other] = [layerOf(lowrank), lowrank.array(500 + i), layerOf(lowrank, { rank: 1 + i % 8 })];
+    for (const each of i % 2 ? [layer, other, vector] : [vector, other, layer]) each.free();
+  }
+  assert.ok(lowrank.memory.buffer.byteLength <= bytes + 65536);
+});
+
+test('nothing of an adapter that is refused stays', async () => {
+  const lowrank = await create();
+  const bytes = lowrank.memory.buffer.byteLength;
+  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha');
+  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { dropout: { rate: 2 } }), 'Range', 'dropout.rate');
+  assert.equal(lowrank.memory.buffer.byteLength, bytes);
+});
+
+test('a new vector is zero', async () => {
+  const lowrank = await create();
+  const first = lowrank.array(100);
+  first.view.fill(7);
+  first.free();
+  assert.ok(lowrank.array(100).view.every((value) => value === 0));
+});
+
+test('two layers share memory without copies', async () => {
+  const lowrank = await create();
+  const below = layerOf(lowrank);
+  const above = lowrank.layer({
+    inputs: 48, outputs: 10, rank: 2, tokens: 8, weights: new Rng(5).floats(480), x: below.y, dx: below.dy,
+  });
+  below.forward(undefined, new Rng(6).floats(8 * 64));
+  assert.equal(above.x.byteOffset, below.y.byteOffset);
+  above.forward();
+  above.dy.fill(1);
+  above.backward();
+  assert.equal(above.dx.byteOffset, below.dy.byteOffset);
+  assert.ok(below.dy.some((value) => value !== 0));
+  below.free();
+  refused(() => above.forward(), 'Freed', 'x');
+});

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { after, test } from 'node:test';
+import { create } from 'lowrank';
+import { emit } from 'lowrank/files';
+import { readPeft, writePeft } from 'lowrank/peft';
+import { ROOT, Rng, read, refused } from './support.js';
+
+const PREFIX = 'base_model.model.';
+const directory = mkdtempSync(join(tmpdir(), 'lowrank-'));
+after(() => rmSync(directory, { recursive: true }));
+
+/** The bytes of a safetensors file: [name, dtype, shape, bytes]. */
+function safetensors(tensors, change = (header) => header) {
+  let end = 0;
+  const header = Object.fromEntries(tensors.map(([name, dtype, shape, bytes]) => {
+    const info = { dtype, shape, data_offsets: [end, end + bytes.length] };
+    end += bytes.length;
+    return [name, info];
+  }));
+  const json = new TextEncoder().encode(JSON.stringify(change(header)));
+  const length = new Uint8Array(new BigUint64Array([BigInt(json.length)]).buffer);
+  return Uint8Array.from([...length, ...json, ...tensors.flatMap(([, , , bytes]) => [...bytes])]);
+}
+
+const tensor = (name, shape, dtype = 'F32') => {
+  const count = shape.reduce((a, b) => a * b, 1);
+  return [PREFIX + name, dtype, shape, new Uint8Array(new Rng(count).floats(count).buffer).slice(0, count * (dtype === 'F32' ? 4 : 2))];
+};
+const GOOD = [tensor('net.q.lora_A.weight', [2, 4]), tensor('net.q.lora_B.weight', [3, 2]), tensor('net.v.lora_A.weight', [2, 4]), tensor('net.v.lora_B.weight', [4, 2])];
+const CONFIG = { peft_type: 'LORA', r: 2, lora_alpha: 4 };
+
+/** Reads the good tensors, those of the same names replaced and others added. */
+const readWith = (fields = {}, tensors = []) => {
+  const names = tensors.map(([name]) => name);
+  return readPeft({ config: { ...CONFIG, ...fields }, tensors: safetensors([...GOOD.filter(([name]) => !names.includes(name)), ...tensors]) });
+};
+
+test('the adapter that the others are made of is good', () => {
+  const { layers } = readWith();
+  assert.deepEqual(layers.map(({ name, rank, inputs, outputs, scale }) => [name, rank, inputs, outputs, scale]), [
+    ['net.q', 2, 4, 3, { mode: 'alpha', alpha: 4 }], ['net.v', 2, 4, 4, { mode: 'alpha', alpha: 4 }],
+  ]);
+});
+
+test('variants, other methods and unknown fields are refused by name', () => {
+  const variants = {
+    use_dora: true, modules_to_save: ['head'], trainable_token_indices: [1], target_parameters: ['w'], layer_replication: [[0, 4]],
+    alora_invocation_tokens: [7], ensure_weight_tying: true, megatron_config: { x: 1 }, use_qalora: true, use_bdlora: { nblocks: 2 },
+    velora_config: { scale: 1 }, arrow_config: { top_k: 3 }, kasa_config: { beta: 0.1 }, monteclora_config: { num_samples: 8 },
+    use_of_tomorrow: 0, bias: 'all', peft_type: 'LOHA',
+  };
+  for (const [field, value] of Object.entries(variants)) {
+    refused(() => readWith({ [field]: value }), 'Unsupported', field);
+    if (!['bias', 'peft_type'].includes(field)) for (const nothing of [null, false, [], {}, '']) readWith({ [field]: nothing });
+  }
+  for (const how of ['pissa', 'pissa_niter_16', 'olora', 'corda', 'loftq', 'lora_ga']) {
+    refused(() => readWith({ init_lora_weights: how }), 'Unsupported', 'init_lora_weights');
+  }
+  for (const how of [true, false, 'gaussian', 'orthogonal', 'eva', null]) readWith({ init_lora_weights: how });
+});
+
+test('fields of another kind or out of range are refused', () => {
+  for (const [field, value, argument = field] of [
+    ['r', '8'], ['r', true], ['r', 0], ['r', -1], ['r', 2 ** 32], ['r', 2.5], ['lora_alpha', '16'], ['lora_alpha', [16]],
+    ['lora_dropout', '0.1'], ['lora_dropout', 1], ['lora_dropout', -0.1], ['lora_dropout', 0.999999999], ['use_rslora', 1],
+    ['fan_in_fan_out', 0], ['lora_bias', 'x'], ['bias', 'some'], ['bias', false], ['rank_pattern', []],
+    ['rank_pattern', { q: '8' }, 'rank_pattern["q"]'], ['alpha_pattern', 'q'], ['alpha_pattern', { q: null }, 'alpha_pattern["q"]'],
+  ]) refused(() => readWith({ [field]: value }), 'Format', argument);
+  refused(() => readWith({ lora_alpha: 1e39 }), 'Range', 'lora_alpha');
+});
+
+test('patterns', () => {
+  const matches = (key, name) => {
+    const layers = [tensor(`${name}.lora_A.weight`, [3, 4]), tensor(`${name}.lora_B.weight`, [3, 3])];
+    try {
+      readPeft({ config: { ...CONFIG, rank_pattern: { [key]: 3 } }, tensors: safetensors(layers) });
+      return true;
+    } catch (error) {
+      assert.match(error.message, /rank 2 by r/, `${key} ${name}`);
+      return false;
+    }
+  };
+  // Those of tools/src/peft/pattern.rs, which were checked with re.match of Python.
+  for (const [key, name, expected] of [
+    ['q_proj', 'q_proj', true], ['q_proj', 'layers.0.q_proj', true], ['q_proj', 'layers.0.xq_proj', false], ['q_proj', 'q_proj.x', false],
+    ['layers.0.q', 'layersX0-q', true], ['layers\\.0\\.q', 'layersX0.q', false], ['layers\\.\\d+\\.q', 'model.layers.17.q', true],
+    ['layers\\.\\d+\\.q', 'model.layers.17b.q', false], ['.*q', 'layers.0.xq', true], ['a|b', 'x.b', true], ['a|b', 'xb', false],
+    ['[ab]{2,3}', 'x.aba', true], ['[^ab]', 'x.a', false], ['^q', 'q', true], ['^q', 'x.q', false], ['q$', 'x.q', true],
+    ['(?:x.)?q+?', 'a.xzqq', true],
+  ]) assert.equal(matches(key, name), expected, `${key} ${name}`);
+  for (const key of [
+    'a++', 'a?+', 'a**', 'a{2}{3}', 'a{,3}', 'a{x}', '(?i)a', '(?P<x>a)', '(?=a)', '(?<!a)b', '(a)\\1', '\\Aa', '\\ba', '\\Sa', 'a\\',
+    '[[:alpha:]]', '[a&&b]', '[a--b]', '[]a]', '[a', 'a)|(b', '(a', 'a]', 'a}', 'é', 'a b', '+a', '\\p{L}', '\\<a', '(a+)+', '(a|a)*', '(a){2,}',
+  ]) {
+    refused(() => readWith({ rank_pattern: { [key]: 2 } }), 'Unsupported', 'rank_pattern');
+    refused(() => readWith({ alpha_pattern: { [key]: 2 } }), 'Unsupported', 'alpha_pattern');
+  }
+  refused(() => readWith({ rank_pattern: { '\\w': 2 } }, [tensor('é.lora_A.weight', [2, 4]), tensor('é.lora_B.weight', [4, 2])]), 'Unsupported', 'é');
+});
+
+test('tensors of other adapters, of other shapes and types are refused by name', () => {
+  const [a, b] = ['net.q.lora_A.weight', 'net.q.lora_B.weight'];
+  for (const [code, name, shape, dtype] of [
+    ['Unsupported', 'net.wte.lora_embedding_A', [2, 4]], ['Unsupported', 'net.q.lora_magnitude_vector', [3]],
+    ['Unsupported', 'attn.base_layer.out_proj.lora_A.weight', [2, 4]], ['Unsupported', 'head.weight', [2, 4]],
+    ['Format', 'x\ny.lora_A.weight', [2, 4]], ['Format', '.lora_A.weight', [2, 4]], ['Unsupported', a, [2, 4, 3, 3]], ['Format', a, [8]],
+    ['Format', a, [2, 0]], ['Format', b, [3, 3]], ['Format', a, [3, 4]], ['Unsupported', a, [2, 4], 'I16'],
+    ['Format', 'net.q.base_layer.bias', [3]], ['Format', 'net.q.lora_B.bias', [3]],
+  ]) refused(() => readWith({}, [tensor(name, shape, dtype)]), code, PREFIX + name);
+  refused(() => readPeft({ config: CONFIG, tensors: safetensors([]) }), 'Format', 'adapter_model.safetensors');
+  refused(() => readPeft({ config: CONFIG, tensors: safetensors(GOOD.slice(1)) }), 'Format', PREFIX + a);
+  refused(() => readWith({ lora_bias: true }, [tensor('net.q.lora_B.bias', [3])]), 'Format', `${PREFIX}net.v.lora_B.bias`);
+  refused(() => readPeft({ config: CONFIG, tensors: safetensors([['net.q.lora_A.weight', ...GOOD[0].slice(1)]]) }), 'Format', 'net.q.lora_A.weight');
+});
+
+test('damaged files are refused', () => {
+  for (const config of ['{', '[]', 'null', Uint8Array.of(255), '['.repeat(100_000)]) {
+    refused(() => readPeft({ config, tensors: safetensors(GOOD) }), 'Format', 'adapter_config.json');
+  }
+  refused(() => readPeft({ config: CONFIG, tensors: 'bytes' }), 'Type', 'adapter_model.safetensors');
+  const whole = safetensors(GOOD);
+  const damaged = (tensors) => refused(() => readPeft({ config: CONFIG, tensors }), 'Format', 'adapter_model.safetensors');
+  for (let length = 0; length < whole.length; length++) damaged(whole.subarray(0, length));
+  damaged(Uint8Array.from([...whole, 0]));
+  const number = { dtype: 'F32', shape: [1], data_offsets: [0, 4] };
+  const bytes = [['a', 'F32', [1], new Uint8Array(4)]];
+  for (const header of [
+    { a: number, b: number }, { a: { ...number, shape: [2 ** 53, 2] } }, { a: { ...number, data_offsets: [4, 8] } }, { a: { ...number, dtype: 'F31' } },
+    { a: { ...number, shape: [-1] } }, { a: null }, [], null,
+  ]) damaged(safetensors(bytes, () => header));
+});
+
+test('numbers of 16 bits are widened exactly', () => {
+  const half = (words) => new Uint8Array(Uint16Array.from(words).buffer);
+  const of = (dtype, words) => readPeft({
+    config: { ...CONFIG, r: 1 },
+    tensors: safetensors([[`${PREFIX}x.lora_A.weight`, dtype, [1, words.length], half(words)], tensor('x.lora_B.weight', [1, 1])]),
+  }).layers[0].a;
+  assert.deepEqual(of('F16', [0x3c00, 0xc000, 0x0001, 0x83ff, 0x7bff, 0x7c00, 0x8000]),
+    Float32Array.of(1, -2, 2 ** -24, -1023 * 2 ** -24, 65504, Infinity, -0));
+  assert.ok(Number.isNaN(of('F16', [0x7e00])[0]));
+  assert.deepEqual(of('BF16', [0x3f80, 0xc000, 0x0001, 0x7f80]), Float32Array.of(1, -2, 2 ** -133, Infinity));
+});
+
+test('what is written is read, and the bytes are those of PEFT', async () => {
+  const path = 'firmware/peft-adapter/adapter';
+  const [config, tensors] = [await read(`${path}_config.json`), await read(`${path}_model.safetensors`)];
+  const adapter = readPeft({ config, tensors });
+  assert.deepEqual(writePeft(adapter.layers).tensors, new Uint8Array(tensors));
+  const kept = writePeft(adapter.layers, adapter.config);
+  assert.deepEqual(JSON.parse(kept.config), adapter.config);
+  refused(() => writePeft(adapter.layers, { ...adapter.config, lora_alpha: 3 }), 'Format', 'scale');
+  refused(() => writePeft(adapter.layers, { ...adapter.config, r: 3 }), 'Format', 'rank');
+  refused(() => writePeft([]), 'Format', 'layers');
+  const mixed = [{ ...adapter.layers[0], fanInFanOut: true }, adapter.layers[1]];
+  refused(() => writePeft(mixed), 'Unsupported', 'fanInFanOut');
+  // Other ranks and factors become patterns.
+  const layers = readWith().layers;
+  layers[1] = { ...layers[1], rank: 1, a: layers[1].a.slice(0, 4), b: layers[1].b.slice(0, 4), scale: { mode: 'direct', alpha: 0.1 } };
+  const again = readPeft(writePeft(layers)).layers;
+  const factor = ({ rank, scale: { mode, alpha } }) => Math.fround(mode === 'direct' ? alpha : alpha / rank);
+  again.forEach((layer, i) => assert.deepEqual([layer.a, layer.b, factor(layer)], [layers[i].a, layers[i].b, factor(layers[i])]));
+});
+
+const PYTHON = ['target/peft/bin/python', process.env.LOWRANK_PEFT_PYTHON].filter(Boolean)
+  .map((path) => fileURLToPath(new URL(path, ROOT))).find((path) => existsSync(path));
+
+test('PEFT loads what was trained here, and computes the same', { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, async () => {
+  const lowrank = await create();
+  const options = { inputs: 6, outputs: 5, rank: 2, tokens: 4, weights: new Rng(1).floats(30), bias: new Rng(2).floats(5), alpha: 3, rslora: true };
+  const layer = lowrank.layer(options);
+  const x = new Rng(3).floats(24);
+  for (let step = 0; step < 20; step++) {
+    layer.forward(undefined, x);
+    lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 4], layer.dy);
+    layer.backward();
+    layer.step({ learningRate: 0.1 });
+  }
+  const { config, tensors } = writePeft([layer.toAdapter('linear')]);
+  writeFileSync(join(directory, 'adapter_config.json'), config);
+  writeFileSync(join(directory, 'adapter_model.safetensors'), tensors);
+  const list = (array) => JSON.stringify([...array]);
+  const script = `
+import torch, json
+from peft import PeftModel
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(6, 5)
+    def forward(self, x):
+        return self.linear(x)
+net = Net()
+net.linear.weight.data = torch.tensor(${list(options.weights)}).reshape(5, 6)
+net.linear.bias.data = torch.tensor(${list(options.bias)})
+model = PeftModel.from_pretrained(net, ${JSON.stringify(directory)})
+print(json.dumps(model(torch.tensor(${list(x)}).reshape(4, 6)).flatten().tolist()))
+model.save_pretrained(${JSON.stringify(join(directory, 'again'))})
+`;
+  const theirs = JSON.parse(execFileSync(PYTHON, ['-c', script], { encoding: 'utf8' }));
+  const ours = layer.forward();
+  assert.equal(theirs.length, ours.length);
+  // 8 products and a bias in any order: below 20 roundings of sums below 8.
+  theirs.forEach((value, i) => assert.ok(Math.abs(value - ours[i]) < 20 * 8 * 2 ** -24, `${value} ${ours[i]}`));
+  const back = readPeft({ config: readFileSync(join(directory, 'again', 'adapter_config.json')), tensors: readFileSync(join(directory, 'again', 'adapter_model.safetensors')) });
+  assert.deepEqual(back.layers[0].a, layer.a.slice());
+  assert.deepEqual(back.layers[0].b, layer.b.slice());
+  const { training, ...adapter } = layer.toAdapter('linear');
+  assert.deepEqual(await emit(back.layers), await emit([adapter]));
+});

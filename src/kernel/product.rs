@@ -1,0 +1,70 @@
+//! Products of two matrices as they lie in memory: what the passes call, whichever way suits the machine.
+
+use super::gemm::Product;
+use super::pack::Operand;
+use super::thin::ThinProduct;
+use super::tile::{Start, one_lane};
+use crate::simd::Simd;
+use crate::view::{MatMut, MatRef};
+
+/// Which operand of a product is the transpose of its matrix.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Neither,
+    /// The left matrix is `[depth, rows]`.
+    Left,
+    /// The right matrix is `[lanes, depth]`.
+    Right,
+}
+
+/// `left [rows, depth]` and `right [depth, lanes]`, each perhaps transposed. Where the two and the output disagree about a
+/// size, it is the smallest: so a matrix may have more rows than are in use.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Pair<'a> {
+    pub left: &'a MatRef<'a>,
+    pub right: &'a MatRef<'a>,
+    pub turn: Turn,
+}
+
+impl<'a> Pair<'a> {
+    pub(crate) const fn new(left: &'a MatRef<'a>, right: &'a MatRef<'a>, turn: Turn) -> Self {
+        Self { left, right, turn }
+    }
+
+    /// Operands and output, of sizes that agree.
+    #[inline(always)]
+    pub(crate) fn fit<'o>(&self, out: &'o mut MatMut<'_>) -> (Operand<'a>, Operand<'a>, MatMut<'o>) {
+        let operand = |matrix, turned| if turned { Operand::transposed(matrix) } else { Operand::plain(matrix) };
+        let left = operand(*self.left, self.turn == Turn::Left);
+        let right = operand(*self.right, self.turn == Turn::Right);
+        let (rows, lanes) = (left.rows().min(out.rows()), right.cols().min(out.cols()));
+        let depth = left.cols().min(right.rows());
+        (left.block(0, rows, 0, depth), right.block(0, depth, 0, lanes), out.block(0, rows, 0, lanes))
+    }
+}
+
+/// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
+#[inline(always)]
+pub(crate) fn product<S: Simd>(simd: S, pair: Pair<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    if S::COMPACT {
+        return compact(simd, pair, out, start);
+    }
+    let (left, right, out) = pair.fit(out);
+    simd.call(Product { left, right, more: None, out, start });
+}
+
+/// As [`product`], for few lanes.
+#[inline(always)]
+pub(crate) fn thin_product<S: Simd>(simd: S, pair: Pair<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    if S::COMPACT {
+        return compact(simd, pair, out, start);
+    }
+    let (left, right, out) = pair.fit(out);
+    simd.call(ThinProduct { left, right, out, start });
+}
+
+/// One function for every product.
+#[inline(always)]
+fn compact<S: Simd>(simd: S, Pair { left, right, turn }: Pair<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    one_lane::product(simd, left, right, turn, out, &start);
+}
