@@ -11,7 +11,7 @@ import { buildPackage, ROOT, writeSite } from '../site.js';
 
 export { ROOT };
 const BASE = '/some/folder/';
-const ARGUMENTS = `--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+export const ARGUMENTS = `--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
   --disable-component-update --disable-sync`.split(/\s+/);
 const SHOTS = join(ROOT, 'target', 'ci', 'demo');
 
