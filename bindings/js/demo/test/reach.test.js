@@ -82,7 +82,7 @@ pageTest('everything works by keyboard, and the focus can be seen', async ({ pag
   await tabTo('task');
   await press('ArrowDown');
   await ready(page);
-  assert.equal(await textOf(page, '#task-words'), 'mirrored');
+  assert.equal(await textOf(page, '#task-words'), 'mirrored ones');
   await tabTo('rank');
   await press('ArrowRight');
   await ready(page);

@@ -18,7 +18,7 @@ import { inWords } from './words.js';
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-const TASK_WORDS = { rotated: 'turned', mirrored: 'mirrored', own: 'your own' };
+const TASK_WORDS = { rotated: 'turned ones', mirrored: 'mirrored ones', own: 'what it has never seen' };
 
 const worker = connect(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
 const settings = new Settings((keepLoaded) => configure({ keepLoaded }));
