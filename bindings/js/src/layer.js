@@ -394,6 +394,9 @@ export class Layer {
     if (adapter.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
     const factor = factorOf(adapter.scale, this.rank);
     if (!Number.isFinite(factor)) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
+    if (this.#resumes(adapter.training) && adapter.random?.dropout && !this.#parts.has('lowrank_set_dropout')) {
+      throw new LowrankError('Unsupported', 'dropout.rate', { text: 'training with dropout goes on in the full modules only' });
+    }
   }
 
   /**
@@ -413,7 +416,8 @@ export class Layer {
     this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
-    if (this.#resume(adapter.training) && adapter.random) this.#random(adapter.random);
+    this.#resume(adapter.training);
+    if (this.#resumes(adapter.training) && adapter.random) this.#random(adapter.random);
   }
 
   /** @param {NonNullable<Adapter['random']>} random */
@@ -425,18 +429,21 @@ export class Layer {
     data.setFloat32(at + abi.DROPOUT_P, dropout, true);
   }
 
-  /** Whether the state was that of this optimizer. @param {Adapter['training']} training */
+  /** Whether the state is that of this optimizer. @param {Adapter['training']} training */
+  #resumes(training) {
+    return training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
+      && this.#moments().every((moment, i) => moment.length === training.moments[i].length);
+  }
+
+  /** @param {Adapter['training']} training */
   #resume(training) {
+    const { steps, weights, moments } = training && this.#resumes(training) ? training : { steps: 0n, weights: [0, 0], moments: [] };
     const own = this.#moments();
-    const same = training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
-      && own.every((moment, i) => moment.length === training.moments[i].length);
-    const { steps, weights, moments } = same ? training : { steps: 0n, weights: [0, 0], moments: [] };
     own.forEach((moment, i) => moment.set(moments[i] ?? []));
     const [data, clock] = [this.#heap.data, this.#struct.at + abi.TRAINING_CLOCK];
     data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT2, weights[1], true);
-    return same;
   }
 
   /** First and second moments of A, of B, of the bias; empty where there are none. */
