@@ -46,6 +46,7 @@ globalThis.Buffer = {
   compare: same,
 };
 globalThis.process = {
+  argv: ['', '', new URLSearchParams(location.search).get('only') ?? ''],
   // Without `node`: TensorFlow.js would take this for one.
   versions: { v8: navigator.userAgent.match(/Chrome\/[\d.]+/)[0] },
   stderr: { write() {} },

@@ -9,5 +9,6 @@ await load(['simd128.wasm', 'scalar.wasm', ...BINARIES]);
 setWasmPaths('./');
 // The bench looks at what is instantiated, to tell which binary that is.
 WebAssembly.instantiateStreaming = undefined;
-await import('../../../../benches/peers/wasm/bench.mjs');
+if (new URLSearchParams(location.search).has('package')) await import('../../../../benches/peers/wasm/package.mjs');
+else await import('../../../../benches/peers/wasm/bench.mjs');
 console.info(`exit ${process.exitCode ?? 0}`);
