@@ -196,3 +196,11 @@ pageTest('another version takes the place of the one that is stored', async ({ p
   assert.notDeepEqual(after, before);
   assert.deepEqual(after.map((name) => name.split(' ').at(-1)), ['new']);
 });
+
+pageTest('data that cannot be loaded is told', async ({ page }) => {
+  await page.route(/digits\.bin$/, (route) => route.fulfill({ status: 404 }));
+  await page.reload();
+  await page.locator('#error').waitFor();
+  assert.equal(await textOf(page, '#error-text'), 'data/digits.bin: expected the file, got the answer 404');
+  assert.ok(await page.locator('#train').isDisabled());
+}, { offline: true, media: { serviceWorkers: 'block' } });

@@ -146,3 +146,17 @@ pageTest('settings out of range are not taken', async ({ page }) => {
     await field.fill(good);
   }
 });
+
+pageTest('a training that blows up says so, and a reset helps', async ({ page, say }) => {
+  await page.locator('#learning-rate').fill('1e30');
+  await page.locator('#train').click();
+  await page.locator('#error').waitFor();
+  say(await textOf(page, '#error-text'));
+  assert.match(await textOf(page, '#error-text'), /^The training has blown up.*Reset, and take a lower learning rate\.$/);
+  await page.locator('#error-close').click();
+  await page.locator('#learning-rate').fill('0.02');
+  await page.locator('#reset').click();
+  await ready(page);
+  await train(page);
+  assert.equal(await textOf(page, '#digest'), DIGEST);
+});

@@ -266,14 +266,12 @@ async function bytesOf(path) {
 async function start() {
   listen();
   offlineUse($('offline'));
-  try {
+  const loaded = await attempt('Loading …', async () => {
     const [base, images] = await Promise.all([bytesOf('data/base.bin'), bytesOf('data/digits.bin')]);
     digits = decodeDigits(images);
     await worker.call('data', { base, digits: images });
-  } catch (error) {
-    complain(inWords(error));
-    return;
-  }
+  });
+  if (!loaded) return;
   await configure();
   $('grid').firstElementChild?.click();
 }
