@@ -71,6 +71,7 @@ pageTest('everything works by keyboard, and the focus can be seen', async ({ pag
   await press('Enter');
   await finished(page);
   assert.equal(await textOf(page, '#digest'), DIGEST);
+  assert.equal((await focused()).id, 'train', 'the focus stays');
   await tabTo('grid-next');
   await press('Space');
   assert.equal(await textOf(page, '#grid-page'), '61–120 of 360');
@@ -84,9 +85,11 @@ pageTest('everything works by keyboard, and the focus can be seen', async ({ pag
   await ready(page);
   assert.equal(await textOf(page, '#task-words'), 'mirrored ones');
   await tabTo('rank');
-  await press('ArrowRight');
-  await ready(page);
-  assert.equal(await textOf(page, '#rank-value'), '5');
+  for (const rank of ['5', '6']) {
+    await press('ArrowRight');
+    await ready(page);
+    assert.equal(await textOf(page, '#rank-value'), rank);
+  }
   await tabTo('watch');
   await press('Space');
   await tabTo('open');

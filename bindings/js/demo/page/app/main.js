@@ -135,16 +135,15 @@ async function train() {
     const ended = await worker.call('train', { steps, learningRate, watch }, { progress, signal: state.stop.signal });
     const seconds = (performance.now() - started) / 1000;
     state.finished = ended.finished;
-    figures.end({ ...ended, seconds });
+    figures.end(ended);
     if (run.wanted) run.show();
     $('status').textContent = `${ended.finished ? 'Done' : 'Stopped'}: ${ended.steps} steps in ${seconds.toFixed(2)} s`;
   });
-  state.stop = undefined;
-  enable();
 }
 
 /** Does something while the buttons cannot be pressed; says what went wrong, and whether all went well. */
 async function attempt(doing, work) {
+  const focused = document.activeElement;
   state.busy = true;
   enable();
   if (doing) $('status').textContent = doing;
@@ -156,8 +155,10 @@ async function attempt(doing, work) {
     complain(inWords(error));
     $('status').textContent = 'That did not work';
   }
-  state.busy = false;
+  [state.busy, state.stop] = [false, undefined];
   enable();
+  // What was disabled has lost it.
+  if (document.activeElement === document.body) focused.focus({ preventScroll: true });
   return well;
 }
 
@@ -165,7 +166,7 @@ function enable() {
   const idle = state.ready && !state.busy;
   const some = state.test.length > 0;
   $('train').disabled = !idle || !some;
-  $('train').textContent = state.steps > 0 && !state.finished ? 'Continue' : state.finished ? 'Train again' : 'Train';
+  $('train').textContent = state.finished ? 'Train again' : state.steps > 0 ? 'Continue' : 'Train';
   $('stop').disabled = !state.stop;
   $('reset').disabled = !idle;
   for (const id of ['save', 'save-peft', 'save-config', 'open']) $(id).disabled = !idle;
