@@ -1,6 +1,7 @@
 // Draw, train, see the accuracy rise.
 
 import assert from 'node:assert/strict';
+import { create } from '../../dist/index.js';
 import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, readings, ready, screenshot, textOf, train } from './support.js';
 
 const ELLIPSE = Array.from({ length: 25 }, (_, i) => [0.5 - 0.2 * Math.sin((i * Math.PI) / 12), 0.5 - 0.4 * Math.cos((i * Math.PI) / 12)]);
@@ -8,6 +9,8 @@ const SEVEN = [[0.25, 0.15], [0.75, 0.15], [0.45, 0.85]];
 
 pageTest('the defaults read 84 % within a second or two, and the digest is that of every other platform', async ({ page, say }) => {
   await screenshot(page, 'light');
+  const { wasmBytes } = await create();
+  assert.equal(await textOf(page, '#module-size'), `${(wasmBytes / 1000).toFixed(1)} kB`);
   assert.ok((await numberOf(page, '#accuracy')) < 20, 'the base fails');
   await train(page);
   const [, seconds] = (await textOf(page, '#status')).match(/^Done: 440 steps in ([\d.]+) s$/);
