@@ -901,7 +901,7 @@ typedef struct {
     size_t panel;
     // Bias [out] of the base; null where there is none.
     const float *bias;
-    // X [tokens, in]. May be null until it is needed, as the next three.
+    // X [tokens, in]. May be null where it is not needed, as the next three.
     const float *x;
     // Y [tokens, out].
     float *y;
@@ -921,12 +921,9 @@ typedef struct {
     uint32_t progress;
     // Of the optimizer. To resume, open, fill the parts of the arena and set it.
     lowrank_clock clock;
-    // A [r, in], B [out, r] and the trained bias [out], in the arena; null where there is none, as all that follows.
-    float *adapter[3];
-    // dA, dB and db.
-    float *grads[3];
-    // First and second moments of A, of B, of the bias.
-    float *moments[6];
+    // In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
+    // Null where there is none.
+    float *parts[12];
 } lowrank_training;
 
 // Done.
@@ -1535,6 +1532,17 @@ lowrank_status lowrank_rng_shuffle(const lowrank_rng *rng,
                                    size_t item_size,
                                    lowrank_error *error);
 
+// Fills `items` with the numbers from 0 to `count` - 1, in the order into which `lowrank_rng_shuffle` puts them.
+//
+// # Safety
+// As the page of the header says of pointers.
+lowrank_status lowrank_rng_order(uint64_t seed,
+                                 uint32_t stream,
+                                 uint32_t step,
+                                 uint32_t *items,
+                                 size_t count,
+                                 lowrank_error *error);
+
 // Sets the dropout of the following forward passes and of the backward passes that belong to them. With a null `dropout`
 // there is none.
 //
@@ -1656,7 +1664,7 @@ lowrank_status lowrank_training_forward(lowrank_training *training,
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_UNEXPECTED when the optimizer works in place.
+// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_ROWS for dA or dB when the optimizer works in place.
 lowrank_status lowrank_training_backward(lowrank_training *training,
                                          size_t tokens,
                                          uint32_t accum,

@@ -98,10 +98,7 @@ impl lowrank_error {
             Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
             Fault::Core(error) => Self::of_core(error),
             Fault::Store(error) => Self::of_store(error),
-            Fault::Deviation(Deviation { probe: index, expected, got }) => lowrank_error {
-                index,
-                ..Self::sizes(LOWRANK_DEVIATION, LOWRANK_ARGUMENT_BACKEND, expected as usize, got as usize)
-            },
+            Fault::Deviation(deviation) => Self::of_deviation(deviation),
         }
     }
 
@@ -117,7 +114,15 @@ impl lowrank_error {
         match fault {
             Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
             Fault::Core(error) => Self::of_argument(error),
-            Fault::Store(_) | Fault::Deviation(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+            Fault::Deviation(deviation) => Self::of_deviation(deviation),
+            Fault::Store(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+        }
+    }
+
+    const fn of_deviation(Deviation { probe: index, expected, got }: Deviation) -> Self {
+        lowrank_error {
+            index,
+            ..Self::sizes(LOWRANK_DEVIATION, LOWRANK_ARGUMENT_BACKEND, expected as usize, got as usize)
         }
     }
 

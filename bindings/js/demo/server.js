@@ -23,11 +23,15 @@ function fileOf(folder, base, url) {
 
 /**
  * @param {string} folder
- * @param {{ port?: number, base?: string }} [options] `base` starts and ends with `/`; port 0 takes any that is free
+ * @param {{ port?: number, base?: string, headers?: Record<string, string> }} [options] `base` starts and ends with `/`; port 0 takes
+ *   any that is free; `headers` are added to every answer
  * @returns {Promise<{ url: string, close: () => Promise<void> }>}
  */
-export function serve(folder, { port = 0, base = '/' } = {}) {
-  const server = createServer((request, response) => answer(folder, base, request, response));
+export function serve(folder, { port = 0, base = '/', headers = {} } = {}) {
+  const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    answer(folder, base, request, response);
+  });
   const close = () => new Promise((done) => (server.close(done), server.closeAllConnections()));
   return new Promise((ready, failed) => {
     server.once('error', failed);

@@ -12,9 +12,9 @@ const STACK = 65536;
 
 const WORDS = ['backend_name', 'version', 'contract_version'];
 const TRAINING = [
-  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'in_place', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
+  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
 ].map((name) => `training_${name}`);
-const SMALL = [...WORDS, ...TRAINING, 'rng_shuffle', 'selftest'];
+const SMALL = [...WORDS, ...TRAINING, 'rng_order'];
 const FILES = ['parse', 'layer_at', 'encoded_len', 'emit'];
 
 /** Every function of the header. */

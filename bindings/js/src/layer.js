@@ -75,6 +75,7 @@ import { seedOf } from './lowrank.js';
  * @property {Heap} heap
  * @property {number} settings where a struct of settings has room
  * @property {readonly string[]} arithmetics
+ * @property {(name: string) => boolean} has whether the module has a function
  * @property {(names: Record<string, string>, name: string, ...args: (number | bigint)[]) => void} call
  */
 
@@ -113,7 +114,7 @@ export class Layer {
   constructor(parts, options, index) {
     onlyKnown('options', options, OPTIONS);
     const [heap, call] = [parts.heap, parts.call];
-    const of = sizesOf(options, parts.arithmetics, index);
+    const of = sizesOf(options, parts, index);
     const { inputs, outputs, rank, tokens } = of;
     const shared = ['x', 'dx'].flatMap((name) => {
       const given = /** @type {any} */ (options)[name];
@@ -177,8 +178,10 @@ export class Layer {
       this.free();
       throw error;
     }
-    this.#place('adapter', ['a', 'b', 'trainedBias']);
-    this.#place('grads', ['da', 'db', 'dbias']);
+    ['a', 'b', 'trainedBias', 'da', 'db', 'dbias'].forEach((name, i) => {
+      const at = this.#get(abi.TRAINING_PARTS + 4 * i);
+      if (at) this.#places[name] = [at, this.#lengths[i % 3]];
+    });
   }
 
   #seed;
@@ -203,17 +206,9 @@ export class Layer {
     return this.#heap.data.getUint32(this.#struct.at + field, true);
   }
 
-  /**
-   * @param {'adapter' | 'grads'} group
-   * @param {string[]} names
-   */
-  #place(group, names) {
-    const lengths = [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
-    const first = group === 'adapter' ? abi.TRAINING_ADAPTER : abi.TRAINING_GRADS;
-    names.forEach((name, i) => {
-      const at = this.#get(first + 4 * i);
-      if (at) this.#places[name] = [at, lengths[i]];
-    });
+  /** Of A, of B, of the bias. */
+  get #lengths() {
+    return [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
   }
 
   /** @param {string} name */
@@ -302,6 +297,7 @@ export class Layer {
     onlyKnown('options', options, ['accumulate', 'dy']);
     const { accumulate = false, dy } = options;
     const n = this.#batch(tokens, dy);
+    if (this.#optimizer === 'in-place') throw new LowrankError('Unexpected', 'optimizer', { text: 'in place, step is the backward pass, too' });
     if (dy) this.#copy('dy', dy);
     this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate ? abi.ADD : abi.REPLACE);
     this.#seen(n);
@@ -398,6 +394,9 @@ export class Layer {
     if (adapter.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
     const factor = factorOf(adapter.scale, this.rank);
     if (!Number.isFinite(factor)) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
+    if (this.#resumes(adapter.training) && adapter.random?.dropout && !this.#parts.has('lowrank_set_dropout')) {
+      throw new LowrankError('Unsupported', 'dropout.rate', { text: 'training with dropout goes on in the full modules only' });
+    }
   }
 
   /**
@@ -417,7 +416,8 @@ export class Layer {
     this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
-    if (this.#resume(adapter.training) && adapter.random) this.#random(adapter.random);
+    this.#resume(adapter.training);
+    if (this.#resumes(adapter.training) && adapter.random) this.#random(adapter.random);
   }
 
   /** @param {NonNullable<Adapter['random']>} random */
@@ -429,26 +429,28 @@ export class Layer {
     data.setFloat32(at + abi.DROPOUT_P, dropout, true);
   }
 
-  /** Whether the state was that of this optimizer. @param {Adapter['training']} training */
+  /** Whether the state is that of this optimizer. @param {Adapter['training']} training */
+  #resumes(training) {
+    return training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
+      && this.#moments().every((moment, i) => moment.length === training.moments[i].length);
+  }
+
+  /** @param {Adapter['training']} training */
   #resume(training) {
+    const { steps, weights, moments } = training && this.#resumes(training) ? training : { steps: 0n, weights: [0, 0], moments: [] };
     const own = this.#moments();
-    const same = training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
-      && own.every((moment, i) => moment.length === training.moments[i].length);
-    const { steps, weights, moments } = same ? training : { steps: 0n, weights: [0, 0], moments: [] };
     own.forEach((moment, i) => moment.set(moments[i] ?? []));
     const [data, clock] = [this.#heap.data, this.#struct.at + abi.TRAINING_CLOCK];
     data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT2, weights[1], true);
-    return same;
   }
 
   /** First and second moments of A, of B, of the bias; empty where there are none. */
   #moments() {
-    const lengths = [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
     return Array.from({ length: 6 }, (_, i) => {
-      const at = this.#get(abi.TRAINING_MOMENTS + 4 * i);
-      return new Float32Array(this.#heap.memory.buffer, at, at ? lengths[i >> 1] : 0);
+      const at = this.#get(abi.TRAINING_PARTS + 4 * (i + 6));
+      return new Float32Array(this.#heap.memory.buffer, at, at ? this.#lengths[i >> 1] : 0);
     });
   }
 
@@ -570,10 +572,10 @@ function factorOf({ mode, alpha }, rank) {
 
 /**
  * @param {LayerOptions} options
- * @param {readonly string[]} arithmetics
+ * @param {Parts} parts
  * @param {number} index
  */
-function sizesOf(options, arithmetics, index) {
+function sizesOf(options, { arithmetics, has }, index) {
   const size = (/** @type {'inputs' | 'outputs' | 'rank' | 'tokens'} */ name) => integer(name, options[name], 0, 2 ** 28);
   const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
   const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
@@ -582,6 +584,9 @@ function sizesOf(options, arithmetics, index) {
   if (bias !== undefined) floatsOf('bias', bias, outputs);
   if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
     throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
+  }
+  if (optimizer === 'in-place' && !has(STEPS[optimizer].name)) {
+    throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
   }
   if (!arithmetics.includes(arithmetic)) {
     throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });

@@ -3,16 +3,15 @@ import { LowrankError, failure, integer, number, onlyKnown, shown } from './erro
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
 
-/** Bytes for labels, items to be shuffled and the like, which do not lie in the module's memory. It grows where they are more. */
-const SCRATCH = 4096;
+/** Bytes for labels, orders and the like, which do not lie in the module's memory. It grows where they are more. */
+const SCRATCH = 8192;
 
-/** The structs of the calls, one after the other: an error, a layer for the losses, settings, a mean, random numbers. */
+/** The structs of the calls, one after the other: an error, a layer for the losses, settings, a mean. */
 const ERROR = 0;
 const LOSS_LAYER = ERROR + abi.ERROR_BYTES + 8 & ~7;
 const SETTINGS = LOSS_LAYER + abi.TRAINING_BYTES;
 const LOSS = SETTINGS + abi.ADAMW_BYTES;
-const RNG = LOSS + abi.MEAN_LOSS_BYTES + 8 & ~7;
-const STRUCTS = RNG + abi.RNG_BYTES;
+const STRUCTS = LOSS + abi.MEAN_LOSS_BYTES;
 
 /** @typedef {Uint16Array | Uint32Array | Int32Array | Uint8Array | Float32Array} Shufflable */
 
@@ -121,6 +120,7 @@ export class Lowrank {
       heap: this.#heap,
       settings: this.#structs + SETTINGS,
       arithmetics: this.arithmetics,
+      has: (/** @type {string} */ name) => name in this.#exports,
       call: this.#call.bind(this),
     };
     const layer = new Layer(parts, options, this.#layers);
@@ -158,7 +158,7 @@ export class Lowrank {
       if (indices[i] !== labels[i]) throw new LowrankError('Label', 'labels', { expected: 'numbers of classes', got: shown(labels[i]) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
-      this.#call({ y: 'logits', lossGrad: 'dlogits' }, 'lowrank_training_softmax_cross_entropy', layer, indices.length, at, indices.length, loss);
+      this.#call({ y: 'logits', dy: 'dlogits', lossGrad: 'dlogits' }, 'lowrank_training_softmax_cross_entropy', layer, indices.length, at, indices.length, loss);
     return this.#loss(logits, 'logits', dlogits, 'dlogits', indices.length, indices, mean, call);
   }
 
@@ -176,7 +176,7 @@ export class Lowrank {
       throw new LowrankError('Type', 'targets', { expected: 'a Float32Array', got: shown(goal) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
-      this.#call({ y: 'prediction', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
+      this.#call({ y: 'prediction', dy: 'dprediction', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
     return this.#loss(prediction, 'prediction', dprediction, 'dprediction', tokens, goal, mean, call);
   }
 
@@ -247,16 +247,13 @@ export class Lowrank {
     if (!ArrayBuffer.isView(items) || items instanceof DataView) {
       throw new LowrankError('Type', 'items', { expected: 'a typed array', got: shown(items) });
     }
-    const rng = this.#structs + RNG;
-    const at = this.#near(items, 'items');
-    const data = this.#heap.data;
-    data.setUint32(rng, abi.RNG_BYTES, true);
-    data.setBigUint64(rng + abi.RNG_SEED, seedOf(seed), true);
-    data.setUint32(rng + abi.RNG_STREAM, integer('stream', stream), true);
-    data.setUint32(rng + abi.RNG_STEP, integer('step', step), true);
-    this.#call({}, 'lowrank_rng_shuffle', rng, at, items.length, items.BYTES_PER_ELEMENT);
-    const bytes = new Uint8Array(this.memory.buffer, at, items.byteLength);
-    new Uint8Array(items.buffer, items.byteOffset, items.byteLength).set(bytes);
+    const { length } = items;
+    const order = this.#room(4 * length, 'items');
+    this.#call({}, 'lowrank_rng_order', seedOf(seed), integer('stream', stream), integer('step', step), order, length);
+    const before = items.slice();
+    new Uint32Array(this.memory.buffer, order, length).forEach((from, to) => {
+      items[to] = before[from];
+    });
     return items;
   }
 
@@ -272,13 +269,23 @@ export class Lowrank {
    */
   #near(elements, argument) {
     if (elements.buffer === this.memory.buffer) return elements.byteOffset;
-    if (elements.byteLength > this.#scratch.bytes) {
-      const larger = this.#heap.take(elements.byteLength, argument);
+    const at = this.#room(elements.byteLength, argument);
+    const bytes = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
+    new Uint8Array(this.memory.buffer, at).set(bytes);
+    return at;
+  }
+
+  /**
+   * Memory until the next call.
+   * @param {number} bytes
+   * @param {string} argument
+   */
+  #room(bytes, argument) {
+    if (bytes > this.#scratch.bytes) {
+      const larger = this.#heap.take(bytes, argument);
       this.#heap.release(this.#scratch);
       this.#scratch = larger;
     }
-    const bytes = new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength);
-    new Uint8Array(this.memory.buffer, this.#scratch.at).set(bytes);
     return this.#scratch.at;
   }
 
@@ -290,7 +297,7 @@ export class Lowrank {
    */
   #call(names, name, ...args) {
     const at = this.#structs + ERROR;
-    if (!this.#exports[name]) throw new LowrankError('Unsupported', name.slice(8), { text: 'not in this module' });
+    if (!this.#exports[name]) throw new LowrankError('Unsupported', name.slice(8), { text: 'not in this module, but in the full ones of lowrank/wasm' });
     if (this.#exports[name](...args, at) === 0) return;
     throw failure(this.#heap.data, at, names);
   }

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { after, test } from 'node:test';
 import { create } from 'lowrank';
 import { emit, loadAll, parse, saveAll } from 'lowrank/files';
+import { bytes } from 'lowrank/wasm';
 import { ROOT, Rng, refused, rejected } from './support.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-'));
@@ -18,7 +19,7 @@ function tool(...args) {
   return execFileSync('cargo', command, { cwd: fileURLToPath(ROOT), encoding: 'utf8' });
 }
 
-const lowrank = await create();
+const lowrank = await create({ module: bytes('full-simd128') });
 
 /** A layer after some steps, and one more step. */
 function trained(options = {}) {
@@ -109,6 +110,14 @@ test('a damaged or foreign file is refused, and nothing is loaded', async () => 
   await rejected(loadAll(file, { other: fits }), 'NotFound', 'other');
   assert.deepEqual(fits.toAdapter(), untouched);
   assert.deepEqual(layer.toAdapter(), before);
+});
+
+test('a small module refuses to go on with dropout', async () => {
+  const file = await trained({ dropout: { rate: 0.25 } }).layer.save();
+  const small = await create();
+  const options = { inputs: 6, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(18) };
+  await rejected(small.layer(options).load(file), 'Unsupported', 'dropout.rate');
+  await small.layer({ ...options, optimizer: 'none' }).load(file);
 });
 
 test('contents that cannot be a file are refused', async () => {

@@ -5,7 +5,8 @@ import { LowrankError, create } from 'lowrank';
 import { bytes } from 'lowrank/wasm';
 import { Rng, refused, rejected } from './support.js';
 
-const lowrank = await create();
+const lowrank = await create({ module: bytes('full-simd128') });
+const small = await create();
 const options = { inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15) };
 
 /** A layer after a step, and a check that nothing of it has changed. */
@@ -36,7 +37,11 @@ const CASES = {
     [() => lowrank.layer({ ...options, scale: Infinity }), 'Range', 'scale'],
     [() => lowrank.layer({ ...options, optimizer: 'adam' }), 'Unknown', 'optimizer'],
     [() => lowrank.layer({ ...options, optimizer: 'toString' }), 'Unknown', 'optimizer'],
-    [() => lowrank.layer({ ...options, arithmetic: 'fused' }), 'Unsupported', 'arithmetic'],
+    [() => lowrank.layer({ ...options, arithmetic: 'Fused' }), 'Unsupported', 'arithmetic'],
+    [() => small.layer({ ...options, arithmetic: 'fused' }), 'Unsupported', 'arithmetic'],
+    [() => small.layer({ ...options, optimizer: 'in-place' }), 'Unsupported', 'optimizer'],
+    [() => small.layer({ ...options, dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'],
+    [() => small.selftest(), 'Unsupported', 'selftest'],
     [() => lowrank.layer({ ...options, seed: -1 }), 'Range', 'seed'],
     [() => lowrank.layer({ ...options, seed: 2 ** 53 }), 'Range', 'seed'],
     [() => lowrank.layer({ ...options, stream: 2 ** 30 }), 'Range', 'stream'],

@@ -3,16 +3,19 @@
 use lowrank::train::{MeanLoss, Work, clip};
 use lowrank::{Accum, Backprop, MatMut, MatRef, backward, forward, merge};
 
-use super::{Beside, View, call, lowrank_training};
+use super::{Beside, View, bit, call, lowrank_training};
 use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
 use crate::loss::lowrank_mean_loss;
-use crate::machine::backend_of;
 use crate::memory::{slice, slice_mut};
 use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
 
-fn needed<T>(argument: u32, matrix: Option<T>) -> Result<T, Fault> {
-    matrix.ok_or(Fault::new(LOWRANK_NULL, argument, 0, 0))
+/// What a loss reads and writes.
+const LOSS: u32 = bit(LOWRANK_ARGUMENT_Y) | bit(LOWRANK_ARGUMENT_DY);
+
+/// For what was checked to be there.
+fn absent() -> Result<(), Fault> {
+    Err(Fault::new(LOWRANK_NULL, LOWRANK_ARGUMENT_TRAINING, 0, 0))
 }
 
 impl View<'_> {
@@ -22,9 +25,9 @@ impl View<'_> {
         into: &mut lowrank_mean_loss,
         compute: impl FnOnce(&mut MeanLoss, MatRef<'_>, MatMut<'_>) -> Result<(), lowrank::Error>,
     ) -> Result<(), Fault> {
-        let (y, dy) = (needed(LOWRANK_ARGUMENT_Y, self.y.take())?, needed(LOWRANK_ARGUMENT_LOSS_GRAD, self.dy.take())?);
+        let View { y: Some(y), dy: Some(dy), .. } = self else { return absent() };
         let mut loss = into.get();
-        compute(&mut loss, y.as_ref(), dy)?;
+        compute(&mut loss, y.as_ref(), dy.reborrow())?;
         into.keep(loss);
         Ok(())
     }
@@ -45,10 +48,12 @@ pub unsafe extern "C" fn lowrank_training_forward(
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     unsafe {
-        call(training, tokens, &[], error, &mut |view| {
-            let View { into, base, work: Work { adapter, saved, .. }, x, y, .. } = view;
-            let (x, y) = (needed(LOWRANK_ARGUMENT_X, x.take())?, needed(LOWRANK_ARGUMENT_Y, y.take())?);
-            Ok(forward(backend_of(into.backend)?, base, &adapter.as_ref(), x, y, saved)?)
+        call(training, (tokens, bit(LOWRANK_ARGUMENT_X) | bit(LOWRANK_ARGUMENT_Y)), &[], error, &mut |view| {
+            let backend = view.backend();
+            let View { base, work: Work { adapter, saved, .. }, x: Some(x), y: Some(y), .. } = view else {
+                return absent();
+            };
+            Ok(forward(backend, base, &adapter.as_ref(), *x, y.reborrow(), saved)?)
         })
     }
 }
@@ -60,7 +65,7 @@ pub unsafe extern "C" fn lowrank_training_forward(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_UNEXPECTED when the optimizer works in place.
+/// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_ROWS for dA or dB when the optimizer works in place.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_backward(
     training: *mut lowrank_training,
@@ -70,19 +75,18 @@ pub unsafe extern "C" fn lowrank_training_backward(
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     unsafe {
-        call(training, tokens, &[], error, &mut |view| {
-            let View { into, base, work: Work { adapter, grads, saved, .. }, x, dy, dx, .. } = view;
-            if into.optimizer == LOWRANK_IN_PLACE {
-                return Err(Fault::new(LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_OPTIMIZER, 0, 0));
-            }
+        call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &[], error, &mut |view| {
+            let backend = view.backend();
+            let View { base, work: Work { adapter, grads, saved, .. }, x, dy: Some(dy), dx, .. } = view else {
+                return absent();
+            };
             grads.accum = match accum {
                 LOWRANK_REPLACE => Accum::Replace,
                 LOWRANK_ADD => Accum::Add,
                 got => return Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
             };
-            let dy = needed(LOWRANK_ARGUMENT_DY, dy.take())?;
-            let flow = Backprop { x: x.take(), dy: dy.as_ref(), dx: dx.take() };
-            Ok(backward(backend_of(into.backend)?, base, &adapter.as_ref(), flow, saved, grads)?)
+            let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
+            Ok(backward(backend, base, &adapter.as_ref(), flow, saved, grads)?)
         })
     }
 }
@@ -102,13 +106,14 @@ pub unsafe extern "C" fn lowrank_training_adamw(
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, adamw, false)];
     let step = &mut |view: &mut View<'_>| {
+        let backend = view.backend();
         let Work { adapter, grads, state, .. } = &mut view.work;
         // SAFETY: checked, and not written.
         let adamw = unsafe { &*adamw }.get();
-        Ok(adamw.step(backend_of(view.into.backend)?, adapter, grads, state)?)
+        Ok(adamw.step(backend, adapter, grads, state)?)
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, 0, &beside, error, step) }
+    unsafe { call(training, (0, 0), &beside, error, step) }
 }
 
 /// As `lowrank_sgd_step`.
@@ -126,13 +131,14 @@ pub unsafe extern "C" fn lowrank_training_sgd(
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, sgd, false)];
     let step = &mut |view: &mut View<'_>| {
+        let backend = view.backend();
         let Work { adapter, grads, state, .. } = &mut view.work;
         // SAFETY: checked, and not written.
         let sgd = unsafe { &*sgd }.get()?;
-        Ok(sgd.step(backend_of(view.into.backend)?, adapter, grads, state)?)
+        Ok(sgd.step(backend, adapter, grads, state)?)
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, 0, &beside, error, step) }
+    unsafe { call(training, (0, 0), &beside, error, step) }
 }
 
 /// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
@@ -151,15 +157,15 @@ pub unsafe extern "C" fn lowrank_training_in_place(
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, in_place, false)];
     let step = &mut |view: &mut View<'_>| {
-        let View { into, base, work: Work { adapter, saved, .. }, x, dy, dx, .. } = view;
-        let dy = needed(LOWRANK_ARGUMENT_DY, dy.take())?;
-        let flow = Backprop { x: x.take(), dy: dy.as_ref(), dx: dx.take() };
+        let backend = view.backend();
+        let View { base, work: Work { adapter, saved, .. }, x, dy: Some(dy), dx, .. } = view else { return absent() };
+        let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
         // SAFETY: checked, and not written.
         let in_place = unsafe { &*in_place }.get();
-        Ok(in_place.step(backend_of(into.backend)?, base, adapter, flow, saved)?)
+        Ok(in_place.step(backend, base, adapter, flow, saved)?)
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, tokens, &beside, error, step) }
+    unsafe { call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &beside, error, step) }
 }
 
 /// As `lowrank_square_sum`, of the gradients of this layer.
@@ -177,13 +183,13 @@ pub unsafe extern "C" fn lowrank_training_square_sum(
 ) -> lowrank_status {
     let beside = [Beside::elements(LOWRANK_ARGUMENT_RESULT, square_sum, 1, true)];
     let work = &mut |view: &mut View<'_>| {
-        let sum = clip::square_sum(backend_of(view.into.backend)?, &view.work.grads);
+        let sum = clip::square_sum(view.backend(), &view.work.grads);
         // SAFETY: checked.
         unsafe { square_sum.write(sum) };
         Ok(())
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, 0, &beside, error, work) }
+    unsafe { call(training, (0, 0), &beside, error, work) }
 }
 
 /// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
@@ -202,9 +208,9 @@ pub unsafe extern "C" fn lowrank_training_clip(
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     unsafe {
-        call(training, 0, &[], error, &mut |view| {
+        call(training, (0, 0), &[], error, &mut |view| {
             let factor = clip::factor(square_sum, max_norm)?;
-            clip::scale(backend_of(view.into.backend)?, &mut view.work.grads, factor);
+            clip::scale(view.backend(), &mut view.work.grads, factor);
             Ok(())
         })
     }
@@ -232,10 +238,10 @@ pub unsafe extern "C" fn lowrank_training_merge(
         }
         // SAFETY: checked, with this length.
         let merged = MatMut::new(unsafe { slice_mut(merged, merged_len) }, outputs, inputs)?;
-        Ok(merge(backend_of(view.into.backend)?, &view.base, &view.work.adapter.as_ref(), merged)?)
+        Ok(merge(view.backend(), &view.base, &view.work.adapter.as_ref(), merged)?)
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, 0, &beside, error, work) }
+    unsafe { call(training, (0, 0), &beside, error, work) }
 }
 
 /// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
@@ -266,7 +272,7 @@ pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
         view.loss(loss, |it, y, dy| it.softmax_cross_entropy(y, labels, dy))
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, tokens, &beside, error, work) }
+    unsafe { call(training, (tokens, LOSS), &beside, error, work) }
 }
 
 /// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
@@ -302,5 +308,5 @@ pub unsafe extern "C" fn lowrank_training_mean_squared_error(
         view.loss(loss, |it, y, dy| it.mean_squared_error(y, targets, dy))
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, tokens, &beside, error, work) }
+    unsafe { call(training, (tokens, LOSS), &beside, error, work) }
 }

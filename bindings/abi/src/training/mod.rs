@@ -8,7 +8,7 @@ pub use calls::*;
 use core::ptr::null_mut;
 
 use lowrank::train::{Clock, Plan, Work, init};
-use lowrank::{Base, MatMut, MatRef, Packed, Shape};
+use lowrank::{Backend, Base, MatMut, MatRef, Packed, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
@@ -48,7 +48,7 @@ pub struct lowrank_training {
     pub panel: usize,
     /// Bias [out] of the base; null where there is none.
     pub bias: *const f32,
-    /// X [tokens, in]. May be null until it is needed, as the next three.
+    /// X [tokens, in]. May be null where it is not needed, as the next three.
     pub x: *const f32,
     /// Y [tokens, out].
     pub y: *mut f32,
@@ -68,12 +68,9 @@ pub struct lowrank_training {
     pub progress: u32,
     /// Of the optimizer. To resume, open, fill the parts of the arena and set it.
     pub clock: lowrank_clock,
-    /// A [r, in], B [out, r] and the trained bias [out], in the arena; null where there is none, as all that follows.
-    pub adapter: [*mut f32; 3],
-    /// dA, dB and db.
-    pub grads: [*mut f32; 3],
-    /// First and second moments of A, of B, of the bias.
-    pub moments: [*mut f32; 6],
+    /// In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
+    /// Null where there is none.
+    pub parts: [*mut f32; 12],
 }
 
 structures!(lowrank_training);
@@ -87,6 +84,7 @@ struct View<'c> {
     y: Option<MatMut<'c>>,
     dy: Option<MatMut<'c>>,
     dx: Option<MatMut<'c>>,
+    backend: Backend,
 }
 
 /// What a call gets beside the layer.
@@ -121,8 +119,8 @@ impl lowrank_training {
         Ok(Plan::training(shape, self.tokens, optimizer).with(trained(self.trained)?))
     }
 
-    /// Notes everything that the struct points to.
-    fn note(&self, memory: &mut Memory) -> Result<(), Fault> {
+    /// Notes everything that the struct points to. What is `needed` must not be null.
+    fn note(&self, needed: u32, memory: &mut Memory) -> Result<(), Fault> {
         let Self { inputs, outputs, tokens, .. } = *self;
         let buffers = [
             (LOWRANK_ARGUMENT_W, self.weights, outputs, inputs, false),
@@ -134,7 +132,7 @@ impl lowrank_training {
             (LOWRANK_ARGUMENT_ARENA, self.arena.cast_const(), 1, self.arena_len, true),
         ];
         for (argument, start, rows, cols, written) in buffers {
-            if start.is_null() && !matches!(argument, LOWRANK_ARGUMENT_W | LOWRANK_ARGUMENT_ARENA) {
+            if start.is_null() && needed & bit(argument) == 0 {
                 continue;
             }
             memory.elements(argument, start, rows.saturating_mul(cols), written)?;
@@ -146,7 +144,7 @@ impl lowrank_training {
     /// All of it was noted in a [`Memory`] in which nothing overlaps, and there is no other borrow of it.
     unsafe fn view<'c>(&'c mut self, tokens: usize) -> Result<View<'c>, Fault> {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        let plan = self.plan()?;
+        let (plan, backend) = (self.plan()?, backend_of(self.backend)?);
         if tokens > self.tokens {
             return Err(Fault::new(LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS, self.tokens, tokens));
         }
@@ -157,31 +155,29 @@ impl lowrank_training {
         let arena = unsafe { slice_mut(self.arena, self.arena_len) };
         let write = |start: *mut f32, cols| {
             // SAFETY: noted, with at least as many rows.
-            let rows =
-                |start: *const f32| MatMut::new(unsafe { slice_mut(start.cast_mut(), tokens * cols) }, tokens, cols);
-            given(start.cast_const()).map(rows).transpose()
+            given(start).and_then(|start| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok())
         };
         // SAFETY: noted, with at least as many rows.
-        let rows = |x| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs);
-        let x = given(self.x).map(rows).transpose()?;
+        let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
         let weights = match self.panel {
             0 => MatRef::new(weights, outputs, inputs)?.into(),
             width => Packed::new(weights, outputs, inputs, width)?.into(),
         };
         // SAFETY: noted, with this length.
-        let bias = given(self.bias).map(|bias| unsafe { slice(bias, outputs) });
+        let bias = given(self.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
         let mut work = plan.split(arena)?;
         work.adapter.scale = self.scale;
         work.state.clock = self.clock.get()?;
-        work.saved.set_dropout(self.dropout.get()?)?;
+        set_dropout(&mut work, &self.dropout)?;
         work.saved.resume(batch_of(self.progress, self.batch)?)?;
         Ok(View {
             base: Base { weights, bias },
             work,
-            x,
-            y: write(self.y, outputs)?,
-            dy: write(self.dy, outputs)?,
-            dx: write(self.dx, inputs)?,
+            x: given(self.x.cast_mut()).and_then(rows),
+            y: write(self.y, outputs),
+            dy: write(self.dy, outputs),
+            dx: write(self.dx, inputs),
+            backend,
             into: self,
         })
     }
@@ -195,13 +191,13 @@ impl lowrank_training {
 #[inline(never)]
 unsafe fn call(
     training: *mut lowrank_training,
-    tokens: usize,
+    (tokens, needed): (usize, u32),
     beside: &[Beside],
     error: *mut lowrank_error,
     work: &mut dyn FnMut(&mut View<'_>) -> Result<(), Fault>,
 ) -> lowrank_status {
     // SAFETY: the caller's word.
-    let result = unsafe { View::of(training, tokens, beside, error) }.and_then(|mut view| {
+    let result = unsafe { View::of(training, (tokens, needed), beside, error) }.and_then(|mut view| {
         work(&mut view)?;
         (view.into.batch, view.into.progress) = progress_of(view.work.saved.batch());
         view.into.clock = lowrank_clock::of(view.work.state.clock);
@@ -211,8 +207,28 @@ unsafe fn call(
     unsafe { finish_without_files(result, error) }
 }
 
-fn given(start: *const f32) -> Option<*const f32> {
+fn given(start: *mut f32) -> Option<*mut f32> {
     (!start.is_null()).then_some(start)
+}
+
+/// The bit of an argument below 32, and those of arguments that every call needs.
+const fn bit(argument: u32) -> u32 {
+    1 << argument
+}
+const ALWAYS: u32 = bit(LOWRANK_ARGUMENT_W) | bit(LOWRANK_ARGUMENT_ARENA);
+
+#[cfg(not(lowrank_small))]
+fn set_dropout(work: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
+    Ok(work.saved.set_dropout(dropout.get()?)?)
+}
+
+/// Without the code of dropout: what names it would link it.
+#[cfg(lowrank_small)]
+fn set_dropout(_: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
+    match dropout.get()? {
+        None => Ok(()),
+        Some(_) => Err(Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_DROPOUT, 0, 0)),
+    }
 }
 
 impl<'c> View<'c> {
@@ -222,16 +238,21 @@ impl<'c> View<'c> {
     /// What the page of the crate says of pointers holds for all of them, as long as `'c`.
     unsafe fn of(
         training: *mut lowrank_training,
-        tokens: usize,
+        (tokens, needed): (usize, u32),
         beside: &[Beside],
         error: *mut lowrank_error,
     ) -> Result<Self, Fault> {
         // SAFETY: the caller's word.
-        unsafe { check(training, beside, error) }?;
+        unsafe { check(training, ALWAYS | needed, beside, error) }?;
         // SAFETY: it was noted right above.
         let training = unsafe { &mut *training };
         // SAFETY: all that it points to was noted, too.
         unsafe { training.view(tokens) }
+    }
+
+    /// A constant in a small build, so that nothing else is linked.
+    fn backend(&self) -> Backend {
+        if cfg!(lowrank_small) { Backend::BASELINE } else { self.backend }
     }
 }
 
@@ -239,6 +260,7 @@ impl<'c> View<'c> {
 #[inline(never)]
 unsafe fn check(
     training: *const lowrank_training,
+    needed: u32,
     beside: &[Beside],
     error: *const lowrank_error,
 ) -> Result<(), Fault> {
@@ -248,7 +270,7 @@ unsafe fn check(
         unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
     }
     // SAFETY: the caller's word.
-    unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.note(&mut memory)?;
+    unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.note(needed, &mut memory)?;
     for &Beside { argument, start, bytes, align, is_struct, written } in beside {
         if is_struct {
             // SAFETY: the caller's word.
@@ -303,8 +325,7 @@ pub unsafe extern "C" fn lowrank_training_open(
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     unsafe {
-        call(training, 0, &[], error, &mut |view| {
-            backend_of(view.into.backend)?;
+        call(training, (0, 0), &[], error, &mut |view| {
             let Work { adapter, grads, saved, state } = &mut view.work;
             init::kaiming_uniform(adapter, seed, layer);
             if let Some(to) = &mut adapter.bias {
@@ -314,19 +335,30 @@ pub unsafe extern "C" fn lowrank_training_open(
             }
             saved.resume(None)?;
             state.clock = Clock::default();
-            let maybe = |matrix: &mut Option<MatMut<'_>>| matrix.as_mut().map_or(null_mut(), part);
-            view.into.adapter = [part(&mut adapter.a), part(&mut adapter.b), maybe(&mut adapter.bias)];
-            view.into.grads = [maybe(&mut grads.a), part(&mut grads.b), maybe(&mut grads.bias)];
-            let [a, b, bias] = [&mut state.a, &mut state.b, &mut state.bias]
-                .map(|moments| [part(&mut moments.first), part(&mut moments.second)]);
-            view.into.moments = [a[0], a[1], b[0], b[1], bias[0], bias[1]];
+            let parts = [
+                Some(&mut adapter.a),
+                Some(&mut adapter.b),
+                adapter.bias.as_mut(),
+                grads.a.as_mut(),
+                Some(&mut grads.b),
+                grads.bias.as_mut(),
+                Some(&mut state.a.first),
+                Some(&mut state.a.second),
+                Some(&mut state.b.first),
+                Some(&mut state.b.second),
+                Some(&mut state.bias.first),
+                Some(&mut state.bias.second),
+            ];
+            for (to, part) in view.into.parts.iter_mut().zip(parts) {
+                *to = part.map_or(null_mut(), first);
+            }
             Ok(())
         })
     }
 }
 
 /// Where a matrix lies; null for one without elements.
-fn part(matrix: &mut MatMut<'_>) -> *mut f32 {
+fn first(matrix: &mut MatMut<'_>) -> *mut f32 {
     match matrix.row_mut(0) {
         [] => null_mut(),
         row => row.as_mut_ptr(),

@@ -51,8 +51,8 @@ static void same_bits(void)
     OK(lowrank_training_merge(it, w.merged, OUT * IN, &error));
     OK(lowrank_merge(1, &w.base, &w.adapter, lowrank_rows_mut(w.packed, OUT, IN), &error));
     SAME(w.merged, w.packed, OUT * IN);
-    HOLDS(it->adapter[0] == w.own && it->adapter[1] == w.own + RANK * IN && it->adapter[2] == NULL);
-    HOLDS(it->moments[3] == w.own + LEN(w.own) - OUT * RANK && it->moments[4] == NULL);
+    HOLDS(it->parts[0] == w.own && it->parts[1] == w.own + RANK * IN && it->parts[2] == NULL);
+    HOLDS(it->parts[9] == w.own + LEN(w.own) - OUT * RANK && it->parts[10] == NULL);
 }
 
 /* Panels, a trained bias, momentum and training in place: no call fails, and the bias starts as that of the base. */
@@ -72,7 +72,7 @@ static void other_layers(void)
     OK(lowrank_training_plan(it, &error));
     it->arena = w.arena;
     OK(lowrank_training_open(it, 7, 1, &error));
-    SAME(it->adapter[2], w.bias, OUT);
+    SAME(it->parts[2], w.bias, OUT);
     OK(lowrank_training_forward(it, N, &error));
     OK(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error));
     OK(lowrank_training_sgd(it, &w.sgd, &error));
@@ -80,7 +80,7 @@ static void other_layers(void)
     it->optimizer = LOWRANK_IN_PLACE;
     OK(lowrank_training_plan(it, &error));
     OK(lowrank_training_open(it, 7, 1, &error));
-    HOLDS(it->grads[0] == NULL && it->grads[1] == NULL);
+    HOLDS(it->parts[3] == NULL && it->parts[4] == NULL);
     OK(lowrank_training_forward(it, N, &error));
     OK(lowrank_training_in_place(it, N, &w.in_place, &error));
     OK(lowrank_training_forward(it, 0, &error));
@@ -162,7 +162,7 @@ static void misuses(void)
     REFUSED(w.labels[1] = OUT, ENTROPY(w.labels, N), LOWRANK_LABEL, LOWRANK_ARGUMENT_LABELS);
     REFUSED(w.loss.tokens = N - 1, ENTROPY(w.labels, N), LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);
     REFUSED(w.loss.size = 1, ENTROPY(w.labels, N), LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LOSS);
-    REFUSED(w.training.dy = NULL, ENTROPY(w.labels, N), LOWRANK_NULL, LOWRANK_ARGUMENT_LOSS_GRAD);
+    REFUSED(w.training.dy = NULL, ENTROPY(w.labels, N), LOWRANK_NULL, LOWRANK_ARGUMENT_DY);
 #define SQUARED(len) lowrank_training_mean_squared_error(&w.training, N, w.targets, len, &w.loss, &error)
     REFUSED((void)0, SQUARED(N * OUT - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_TARGETS);
     REFUSED(memset(w.targets, 0xff, 4), SQUARED(N * OUT), LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_TARGETS);

@@ -24,6 +24,9 @@ pageTest('the folder of an adapter that PyTorch has trained reads as it does in 
   await ready(page);
   const before = await textOf(page, '#accuracy');
   await drop(page, PEFT_FOLDER);
+  assert.equal(await textOf(page, '#rank-value'), '5');
+  // Rank 5 on 64 + 48, rank 3 on 48 + 10.
+  assert.equal(await textOf(page, '#parameters'), '734');
   const logits = logitsOfPyTorch();
   const read = (await readings(page)).map((image) => Number(image.read));
   assert.equal(read.length, 360);

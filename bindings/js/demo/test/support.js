@@ -11,7 +11,7 @@ import { buildPackage, ROOT, writeSite } from '../site.js';
 
 export { ROOT };
 const BASE = '/some/folder/';
-const ARGUMENTS = `--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+export const ARGUMENTS = `--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
   --disable-component-update --disable-sync`.split(/\s+/);
 const SHOTS = join(ROOT, 'target', 'ci', 'demo');
 
@@ -88,7 +88,7 @@ function faultsOf(page, offline) {
     if (!/^(blob:|data:|http:\/\/127\.0\.0\.1:)/.test(request.url())) faults.push(`a request to ${request.url()}`);
   });
   page.on('console', (message) => {
-    if (message.type() === 'error' && !(offline && message.text().includes('net::ERR'))) faults.push(message.text());
+    if (message.type() === 'error' && !(offline && /net::ERR|status of 404/.test(message.text()))) faults.push(message.text());
   });
   return faults;
 }

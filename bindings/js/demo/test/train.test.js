@@ -1,13 +1,16 @@
 // Draw, train, see the accuracy rise.
 
 import assert from 'node:assert/strict';
-import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, ready, screenshot, textOf, train } from './support.js';
+import { create } from '../../dist/index.js';
+import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, readings, ready, screenshot, textOf, train } from './support.js';
 
 const ELLIPSE = Array.from({ length: 25 }, (_, i) => [0.5 - 0.2 * Math.sin((i * Math.PI) / 12), 0.5 - 0.4 * Math.cos((i * Math.PI) / 12)]);
 const SEVEN = [[0.25, 0.15], [0.75, 0.15], [0.45, 0.85]];
 
 pageTest('the defaults read 84 % within a second or two, and the digest is that of every other platform', async ({ page, say }) => {
   await screenshot(page, 'light');
+  const { wasmBytes } = await create();
+  assert.equal(await textOf(page, '#module-size'), `${(wasmBytes / 1000).toFixed(1)} kB`);
   assert.ok((await numberOf(page, '#accuracy')) < 20, 'the base fails');
   await train(page);
   const [, seconds] = (await textOf(page, '#status')).match(/^Done: 440 steps in ([\d.]+) s$/);
@@ -126,8 +129,13 @@ pageTest('own handwriting is learnt', async ({ page }) => {
   }
   assert.equal(await textOf(page, '#own-count'), '3 images');
   assert.ok((await numberOf(page, '#accuracy')) < 50);
-  await train(page);
+  await page.locator('#train').click();
+  assert.ok(await page.locator('#forget').isDisabled(), 'not while it trains');
+  await finished(page);
   assert.equal(await textOf(page, '#accuracy'), '100.0 %');
+  assert.deepEqual((await readings(page)).map(({ label, read }) => label + read), ['33', '99', '33']);
+  await draw(page, SEVEN);
+  await page.locator('#after-digit', { hasText: '3' }).waitFor();
 });
 
 pageTest('settings out of range are not taken', async ({ page }) => {
@@ -140,4 +148,18 @@ pageTest('settings out of range are not taken', async ({ page }) => {
     assert.equal(await textOf(page, '#loss'), '–', `${id} ${value} does not train`);
     await field.fill(good);
   }
+});
+
+pageTest('a training that blows up says so, and a reset helps', async ({ page, say }) => {
+  await page.locator('#learning-rate').fill('1e30');
+  await page.locator('#train').click();
+  await page.locator('#error').waitFor();
+  say(await textOf(page, '#error-text'));
+  assert.match(await textOf(page, '#error-text'), /^The training has blown up.*Reset, and take a lower learning rate\.$/);
+  await page.locator('#error-close').click();
+  await page.locator('#learning-rate').fill('0.02');
+  await page.locator('#reset').click();
+  await ready(page);
+  await train(page);
+  assert.equal(await textOf(page, '#digest'), DIGEST);
 });

@@ -1,4 +1,4 @@
-// The figures below the settings.
+// The figures below the settings, and the size in the first sentence.
 
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
@@ -13,6 +13,7 @@ export class Figures {
   begin({ flavour, wasmBytes, version }) {
     this.#show('flavour-shown', `${flavour}, lowrank ${version}`);
     this.#show('wasm-bytes', kB(wasmBytes));
+    this.#show('module-size', kB(wasmBytes));
     for (const id of ['steps-rate', 'gflops', 'computing', 'digest']) this.#show(id, '–');
   }
 

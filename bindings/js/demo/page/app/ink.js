@@ -31,10 +31,14 @@ export function imageOf(strokes) {
   return image.map((count) => Math.min(count, FULL));
 }
 
+const lower = (a, b) => Math.min(a, b);
+const higher = (a, b) => Math.max(a, b);
+
 /** Puts the box round the points into the middle of the fine grid, as large as fits. */
 function fitting(points) {
-  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
-  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const furthest = (axis, choose) => points.reduce((found, point) => choose(found, point[axis]), points[0][axis]);
+  const [left, right] = [furthest(0, lower), furthest(0, higher)];
+  const [top, bottom] = [furthest(1, lower), furthest(1, higher)];
   const extent = Math.max(right - left, bottom - top);
   const scale = extent > 0 ? (FINE - 2 * PEN) / extent : 0;
   return ([x, y]) => [(x - (left + right) / 2) * scale + FINE / 2, (y - (top + bottom) / 2) * scale + FINE / 2];

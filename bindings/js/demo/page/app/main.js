@@ -18,7 +18,7 @@ import { inWords } from './words.js';
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-const TASK_WORDS = { rotated: 'turned', mirrored: 'mirrored', own: 'your own' };
+const TASK_WORDS = { rotated: 'turned ones', mirrored: 'mirrored ones', own: 'what it has never seen' };
 
 const worker = connect(new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }));
 const settings = new Settings((keepLoaded) => configure({ keepLoaded }));
@@ -43,7 +43,7 @@ const own = new Own($, () => configure({ keepLoaded: true }));
 const pad = new Pad($('pad'), $('pad-cell'), drawn);
 
 /** What the page knows of the network. */
-const state = { ready: false, stop: undefined, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
+const state = { ready: false, busy: false, stop: undefined, steps: 0, task: 'rotated', test: [], labels: [], before: 0 };
 let digits;
 
 /** The curves of a training, shown once a frame. */
@@ -96,13 +96,15 @@ function drawCharts() {
 
 async function configure({ keepLoaded = false } = {}) {
   if (!settings.check()) return;
-  await attempt('Loading …', async () => {
+  const made = await attempt('Loading …', async () => {
     const { task } = settings;
     const images = task === 'own' ? own.images : digits;
     const begun = await worker.call('configure', { ...settings.network, own: own.images, keepLoaded });
     begin(task, images, begun);
     $('status').textContent = task === 'own' && own.isEmpty ? 'Draw digits and say what they are' : 'Ready';
   });
+  if (made) settings.accept();
+  else settings.revert();
 }
 
 /** Shows a network before its training. */
@@ -133,38 +135,45 @@ async function train() {
     const ended = await worker.call('train', { steps, learningRate, watch }, { progress, signal: state.stop.signal });
     const seconds = (performance.now() - started) / 1000;
     state.finished = ended.finished;
-    figures.end({ ...ended, seconds });
+    figures.end(ended);
     if (run.wanted) run.show();
     $('status').textContent = `${ended.finished ? 'Done' : 'Stopped'}: ${ended.steps} steps in ${seconds.toFixed(2)} s`;
   });
-  state.stop = undefined;
-  enable();
 }
 
-/** Runs a request that keeps the buttons from being pressed; says what went wrong. */
+/** Does something while the buttons cannot be pressed; says what went wrong, and whether all went well. */
 async function attempt(doing, work) {
+  const focused = document.activeElement;
   state.busy = true;
   enable();
   if (doing) $('status').textContent = doing;
+  let well = true;
   try {
     await work();
   } catch (error) {
+    well = false;
     complain(inWords(error));
     $('status').textContent = 'That did not work';
   }
-  state.busy = false;
+  [state.busy, state.stop] = [false, undefined];
   enable();
+  // What was disabled has lost it.
+  if (document.activeElement === document.body) focused.focus({ preventScroll: true });
+  return well;
 }
 
 function enable() {
   const idle = state.ready && !state.busy;
   const some = state.test.length > 0;
   $('train').disabled = !idle || !some;
-  $('train').textContent = state.steps > 0 && !state.finished ? 'Continue' : state.finished ? 'Train again' : 'Train';
+  $('train').textContent = state.finished ? 'Train again' : state.steps > 0 ? 'Continue' : 'Train';
   $('stop').disabled = !state.stop;
   $('reset').disabled = !idle;
   for (const id of ['save', 'save-peft', 'save-config', 'open']) $(id).disabled = !idle;
   settings.enable(idle);
+  own.enable(idle);
+  // What counts up is not to be read aloud.
+  $('status').ariaBusy = String(state.busy);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- digits
@@ -258,14 +267,12 @@ async function bytesOf(path) {
 async function start() {
   listen();
   offlineUse($('offline'));
-  try {
+  const loaded = await attempt('Loading …', async () => {
     const [base, images] = await Promise.all([bytesOf('data/base.bin'), bytesOf('data/digits.bin')]);
     digits = decodeDigits(images);
     await worker.call('data', { base, digits: images });
-  } catch (error) {
-    complain(inWords(error));
-    return;
-  }
+  });
+  if (!loaded) return;
   await configure();
   $('grid').firstElementChild?.click();
 }

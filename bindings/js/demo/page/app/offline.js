@@ -7,8 +7,11 @@ export async function offlineUse(output) {
     return;
   }
   try {
-    await navigator.serviceWorker.register(new URL('sw.js', document.baseURI));
+    const { installing } = await navigator.serviceWorker.register(new URL('sw.js', document.baseURI));
     output.textContent = 'being stored …';
+    installing?.addEventListener('statechange', () => {
+      if (installing.state === 'redundant') output.textContent = 'could not be stored';
+    });
     await navigator.serviceWorker.ready;
     output.textContent = 'works from now on';
   } catch (error) {

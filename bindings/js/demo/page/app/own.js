@@ -49,6 +49,10 @@ export class Own {
     this.#$('label-row').hidden = !shown;
   }
 
+  enable(enabled) {
+    this.#$('label-row').disabled = !enabled;
+  }
+
   #add(digit, pad) {
     if (pad.isEmpty) return;
     this.#labels.push(digit);

@@ -1,7 +1,7 @@
 // The drawing area: pointer and touch draw strokes, keys ink single fields.
 
 import { imageOf } from './ink.js';
-import { paint, inkColour } from './paint.js';
+import { colourOf, paint } from './paint.js';
 import { FULL } from './tasks.js';
 
 const SIDE = 8;
@@ -56,10 +56,10 @@ export class Pad {
   draw() {
     const [context, size] = [this.#canvas.getContext('2d'), this.#canvas.width];
     context.clearRect(0, 0, size, size);
-    const colour = inkColour(this.#canvas);
+    const colour = colourOf(this.#canvas, 'ink');
     if (this.#fields) paint(context, this.#fields, colour, size / SIDE);
     else drawStrokes(context, this.#strokes, colour, size);
-    if (this.#keys) drawCursor(context, this.#cursor, colour, size / SIDE);
+    if (this.#keys) drawCursor(context, this.#cursor, colourOf(this.#canvas, 'accent'), size / SIDE);
   }
 
   #update() {
@@ -132,8 +132,6 @@ function drawStrokes(context, strokes, colour, size) {
 }
 
 function drawCursor(context, [row, col], colour, field) {
-  Object.assign(context, { lineWidth: 4, strokeStyle: colour });
-  context.setLineDash([8, 6]);
-  context.strokeRect(col * field + 2, row * field + 2, field - 4, field - 4);
-  context.setLineDash([]);
+  Object.assign(context, { lineWidth: 6, strokeStyle: colour, lineJoin: 'miter' });
+  context.strokeRect(col * field + 3, row * field + 3, field - 6, field - 6);
 }

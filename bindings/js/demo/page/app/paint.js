@@ -4,8 +4,8 @@ import { FULL } from './tasks.js';
 
 const SIDE = 8;
 
-/** The colour of ink where an element stands, light or dark. */
-export const inkColour = (element) => getComputedStyle(element).getPropertyValue('--ink').trim();
+/** A colour of the page where an element stands, light or dark. */
+export const colourOf = (element, name) => getComputedStyle(element).getPropertyValue(`--${name}`).trim();
 
 /**
  * @param {CanvasRenderingContext2D} context
@@ -30,5 +30,5 @@ export function paint(context, image, colour, size = 1) {
 export function show(canvas, image) {
   const context = canvas.getContext('2d');
   context.clearRect(0, 0, SIDE, SIDE);
-  paint(context, image, inkColour(canvas));
+  paint(context, image, colourOf(canvas, 'ink'));
 }

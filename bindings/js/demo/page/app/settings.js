@@ -6,6 +6,9 @@ const NUMBERS = ['learning-rate', 'steps', 'seed'];
 const NETWORK = ['task', 'rank', 'seed', 'arithmetic', 'flavour'];
 
 export class Settings {
+  /** What the network of now was made with. */
+  #accepted = new Map();
+
   /**
    * @param {(keepLoaded: boolean) => void} changed called when another network is wanted; an adapter from a file stays
    *   unless its rank or the seed of a fresh one was changed
@@ -42,6 +45,16 @@ export class Settings {
     const { task } = this;
     const [rank, seed] = [$('rank').valueAsNumber, $('seed').valueAsNumber];
     return { task, rank, seed, arithmetic: $('arithmetic').value, flavour: $('flavour').value };
+  }
+
+  /** The network is there. */
+  accept() {
+    for (const id of NETWORK) this.#accepted.set(id, $(id).value);
+  }
+
+  /** It could not be made: the form shows again what there is. */
+  revert() {
+    for (const [id, value] of this.#accepted) $(id).value = value;
   }
 
   /** Tells the rank of the adapter in use: of a file, it may be one that the slider does not have. */
