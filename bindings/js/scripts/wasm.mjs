@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { constants, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 
 const here = new URL('../', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../', here));
@@ -53,14 +53,23 @@ function build({ name, level, flags, names }) {
   ], { stdio: 'inherit' });
   const bytes = readFileSync(out);
   if (WebAssembly.Module.imports(new WebAssembly.Module(bytes)).length > 0) throw new Error(`${name}: imports something`);
-  const deflated = deflateSync(bytes, { level: 9, strategy: constants.Z_DEFAULT_STRATEGY });
-  console.log(`${name}: ${bytes.length} bytes, ${deflated.length} deflated`);
-  return deflated.toString('base64');
+  console.log(`${name}: ${bytes.length} bytes`);
+  return bytes;
+}
+
+/** Modules one after the other, deflated together: they have much in common. */
+function inline(file, names) {
+  const parts = names.map((name) => modules[name]);
+  const text = deflateSync(Buffer.concat(parts), { level: 9, memLevel: 9 }).toString('base64');
+  const source = [
+    '// Made by scripts/wasm.mjs.', `/** Bytes of ${names.join(', ')}. */`, `export const lengths = [${parts.map(({ length }) => length)}];`,
+    '/** All of them, deflated, in base64. @type {string} */', `export const deflated =\n  '${text}';`, '',
+  ];
+  writeFileSync(new URL(`src/inline/${file}.js`, here), source.join('\n'));
 }
 
 mkdirSync(new URL('wasm/', here), { recursive: true });
 mkdirSync(new URL('src/inline/', here), { recursive: true });
-const base64 = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
-const inline = (entries) => entries.map(([name, build]) => `/** @type {string} */\nexport const ${name} =\n  '${base64[build]}';\n`).join('');
-writeFileSync(new URL('src/inline/small.js', here), inline([['scalar', 'small-scalar'], ['simd128', 'small-simd128']]));
-writeFileSync(new URL('src/inline/files.js', here), inline([['files', 'files']]));
+const modules = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
+inline('small', ['small-simd128', 'small-scalar']);
+inline('files', ['files']);

@@ -176,7 +176,7 @@ export class Lowrank {
       throw new LowrankError('Type', 'targets', { expected: 'a Float32Array', got: shown(goal) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
-      this.#call({ y: 'prediction', dy: 'dprediction', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
+      this.#call({ y: 'prediction', dy: 'dprediction', matrix: 'targets', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
     return this.#loss(prediction, 'prediction', dprediction, 'dprediction', tokens, goal, mean, call);
   }
 
