@@ -7,7 +7,7 @@ import { deflateSync } from 'node:zlib';
 const here = new URL('../', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../', here));
 const TARGET = `${ROOT}target/js`;
-/** Bytes of the stack: what the deepest call takes, four times over (test/stack.test.js). */
+/** Bytes of the stack, of which no call takes more than half: test/stack.test.js. */
 const STACK = 65536;
 
 const WORDS = ['backend_name', 'version', 'contract_version'];
