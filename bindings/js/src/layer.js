@@ -124,6 +124,7 @@ export class Layer {
       if (view.length !== tokens * inputs) throw new LowrankError('Length', name, { expected: tokens * inputs, got: view.length });
       return [/** @type {const} */ ([name, view.byteOffset, block])];
     });
+    const [weights, bias] = [options.weights, options.bias].map((array) => lasting(heap, array));
     // The numbers of the struct until there is memory for it, in a struct of the module that is planned first.
     const head = heap.take(abi.TRAINING_BYTES, 'layer');
     try {
@@ -171,8 +172,8 @@ export class Layer {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
       for (const [field, name] of POINTERS) this.#set(field, this.#places[name]?.[0] ?? 0);
       this.#set(abi.TRAINING_ARENA_LEN, this.#places.arena?.[1] ?? 0);
-      this.weights.set(options.weights);
-      if (options.bias) this.bias.set(options.bias);
+      this.weights.set(weights());
+      this.bias.set(bias());
       this.reset();
     } catch (error) {
       this.free();
@@ -548,6 +549,17 @@ const POINTERS = /** @type {const} */ ([
   [abi.TRAINING_WEIGHTS, 'weights'], [abi.TRAINING_BIAS, 'bias'], [abi.TRAINING_X, 'x'], [abi.TRAINING_Y, 'y'],
   [abi.TRAINING_DY, 'dy'], [abi.TRAINING_DX, 'dx'], [abi.TRAINING_ARENA, 'arena'],
 ]);
+
+/**
+ * A way to an array that still leads there when the memory has grown.
+ * @param {Heap} heap
+ * @param {Float32Array} [array]
+ */
+function lasting({ memory }, array = new Float32Array()) {
+  const { buffer, byteOffset, length } = array;
+  const inside = buffer === memory.buffer;
+  return () => (inside ? new Float32Array(memory.buffer, byteOffset, length) : array);
+}
 
 /**
  * Throws unless `array` holds `length` numbers.

@@ -191,7 +191,6 @@ export class Lowrank {
    * @param {(structs: [layer: number, goal: number, loss: number]) => void} call
    */
   #loss(from, fromName, to, toName, tokens, goal, mean, call) {
-    const at = this.#near(goal, 'labels');
     const [y, dy] = [from instanceof Vector ? from.view : from, to instanceof Vector ? to.view : to];
     this.#heap.owner(fromName, y);
     this.#heap.owner(toName, dy);
@@ -200,12 +199,14 @@ export class Lowrank {
       throw new LowrankError('Length', fromName, { expected: `a multiple of ${tokens}`, got: y.length });
     }
     if (dy.length !== y.length) throw new LowrankError('Length', toName, { expected: y.length, got: dy.length });
+    // What follows may make the memory grow; then y and dy are empty.
+    const [yAt, dyAt, at] = [y.byteOffset, dy.byteOffset, this.#near(goal, 'labels')];
     const data = this.#heap.data;
     const [layer, loss] = [this.#structs + LOSS_LAYER, this.#structs + LOSS];
     data.setUint32(layer + abi.TRAINING_OUTPUTS, outputs, true);
     data.setUint32(layer + abi.TRAINING_TOKENS, tokens, true);
-    data.setUint32(layer + abi.TRAINING_Y, y.byteOffset, true);
-    data.setUint32(layer + abi.TRAINING_DY, dy.byteOffset, true);
+    data.setUint32(layer + abi.TRAINING_Y, yAt, true);
+    data.setUint32(layer + abi.TRAINING_DY, dyAt, true);
     data.setUint32(loss, abi.MEAN_LOSS_BYTES, true);
     data.setUint32(loss + abi.MEAN_LOSS_TOKENS, mean.tokens, true);
     data.setUint32(loss + abi.MEAN_LOSS_SEEN, mean.seen, true);
@@ -247,14 +248,17 @@ export class Lowrank {
     if (!ArrayBuffer.isView(items) || items instanceof DataView) {
       throw new LowrankError('Type', 'items', { expected: 'a typed array', got: shown(items) });
     }
-    const { length } = items;
+    const { buffer, byteOffset, length } = items;
+    const inside = buffer === this.memory.buffer;
     const order = this.#room(4 * length, 'items');
     this.#call({}, 'lowrank_rng_order', seedOf(seed), integer('stream', stream), integer('step', step), order, length);
-    const before = items.slice();
-    new Uint32Array(this.memory.buffer, order, length).forEach((from, to) => {
-      items[to] = before[from];
+    // The memory may have grown.
+    const to = inside ? new (/** @type {any} */ (items.constructor))(this.memory.buffer, byteOffset, length) : items;
+    const before = to.slice();
+    new Uint32Array(this.memory.buffer, order, length).forEach((from, i) => {
+      to[i] = before[from];
     });
-    return items;
+    return to;
   }
 
   /** Throws where this engine does not keep to IEEE 754, so that results would not be those of other machines. */
