@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { deflateSync } from 'node:zlib';
+import zopfli from '@gfx/zopfli';
 
 const here = new URL('../', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../', here));
@@ -64,9 +64,10 @@ function build({ name, level, flags, names }) {
 }
 
 /** Modules one after the other, deflated together: they have much in common. */
-function inline(file, names) {
+async function inline(file, names) {
   const parts = names.map((name) => modules[name]);
-  const text = deflateSync(Buffer.concat(parts), { level: 9, memLevel: 9 }).toString('base64');
+  const deflated = await zopfli.zlibAsync(Buffer.concat(parts), {});
+  const text = Buffer.from(deflated).toString('base64');
   const source = [
     '// Made by scripts/wasm.mjs.', `/** Bytes of ${names.join(', ')}. */`, `export const lengths = [${parts.map(({ length }) => length)}];`,
     '/** All of them, deflated, in base64. @type {string} */', `export const deflated =\n  '${text}';`, '',
@@ -77,5 +78,5 @@ function inline(file, names) {
 mkdirSync(new URL('wasm/', here), { recursive: true });
 mkdirSync(new URL('src/inline/', here), { recursive: true });
 const modules = Object.fromEntries(BUILDS.map((each) => [each.name, build(each)]));
-inline('small', ['small-simd128', 'small-scalar']);
-inline('files', ['files']);
+await inline('small', ['small-simd128', 'small-scalar']);
+await inline('files', ['files']);
