@@ -50,6 +50,8 @@
 //! [`Backend::available`](Backend#method.available). Without it, [`Backend::BASELINE`] is what the build target
 //! guarantees. `--cfg lowrank_scalar_only` leaves out all vector code. `--cfg lowrank_separate_only` leaves out
 //! `Arithmetic::Fused`, which saves flash where the arithmetic is not a constant: in the C library, for one.
+//! `--cfg lowrank_small` takes size for speed, with the same bits: one small kernel with one tile on WebAssembly simd128 and
+//! NEON, fewer tiles on one lane. The vectors of x86-64 keep their kernels.
 
 #![no_std]
 #![deny(unsafe_code)]

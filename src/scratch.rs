@@ -43,13 +43,9 @@ impl<'m> Scratch<'m> {
         }
     }
 
-    /// The next piece; of pieces that the buffer was not made for, what is left.
-    #[inline(never)]
+    /// The next piece; an empty one where the buffer was not made for it.
+    #[inline(always)]
     pub(crate) fn take(&mut self, (rows, cols): Piece) -> MatMut<'m> {
-        let rest = core::mem::take(&mut self.rest);
-        // Their sum has been computed, so that this does not wrap.
-        let (piece, rest) = rest.split_at_mut(rows.wrapping_mul(cols).min(rest.len()));
-        self.rest = rest;
-        MatMut::new(piece, rows, cols).unwrap_or(MatMut::from_rows::<0>(&mut []))
+        MatMut::cut(&mut self.rest, rows, cols)
     }
 }

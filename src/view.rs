@@ -77,6 +77,12 @@ impl<'a> MatRef<'a> {
         }
     }
 
+    /// A dense matrix, without rows where `data` does not hold exactly as many elements.
+    pub(crate) fn dense(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        let rows = if rows.checked_mul(cols) == Some(data.len()) { rows } else { 0 };
+        Self { data, rows, cols, stride: cols }
+    }
+
     /// One number as every row of a matrix `[rows, 1]`.
     pub(crate) const fn repeat(number: &'a f32, rows: usize) -> Self {
         Self { data: core::slice::from_ref(number), rows, cols: 1, stride: 0 }
@@ -152,6 +158,12 @@ impl<'a> MatRef<'a> {
         MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
     }
 
+    /// The first rows and columns, at most so many.
+    #[inline(always)]
+    pub(crate) fn within(self, rows: usize, cols: usize) -> MatRef<'a> {
+        Self { rows: rows.min(self.rows), cols: cols.min(self.cols), ..self }
+    }
+
     /// The part from row `row` and column `col` on.
     // Not inlined: where it is called, size counts.
     #[inline(never)]
@@ -206,6 +218,21 @@ impl<'a> MatMut<'a> {
     pub const fn from_rows<const C: usize>(rows: &'a mut [[f32; C]]) -> Self {
         let count = rows.len();
         Self { data: rows.as_flattened_mut(), rows: count, cols: C, stride: C }
+    }
+
+    /// Cuts a dense matrix off the front of a slice, an empty one where the slice is too short.
+    // Not inlined: a layout is cut into many.
+    #[inline(never)]
+    pub(crate) fn cut(data: &mut &'a mut [f32], rows: usize, cols: usize) -> Self {
+        let all = core::mem::take(data);
+        match rows.checked_mul(cols).filter(|&len| len <= all.len()) {
+            Some(len) => {
+                let (first, rest) = all.split_at_mut(len);
+                *data = rest;
+                Self { data: first, rows, cols, stride: cols }
+            }
+            None => Self { data: &mut [], rows: 0, cols, stride: cols },
+        }
     }
 
     /// As [`MatRef::with_stride`].
@@ -277,6 +304,12 @@ impl<'a> MatMut<'a> {
         }
         let len = self.rows * self.cols;
         MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
+    }
+
+    /// As [`MatRef::within`].
+    #[inline(always)]
+    pub(crate) fn within(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
+        MatMut { data: self.data, rows: rows.min(self.rows), cols: cols.min(self.cols), stride: self.stride }
     }
 
     /// As [`MatRef::from`].

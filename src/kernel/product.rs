@@ -3,6 +3,8 @@
 use super::gemm::Product;
 use super::pack::Operand;
 use super::thin::ThinProduct;
+#[cfg(all(lowrank_small, not(target_arch = "x86_64")))]
+use super::tile::small;
 use super::tile::{Start, one_lane};
 use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
@@ -31,15 +33,21 @@ impl<'a> Pair<'a> {
         Self { left, right, turn }
     }
 
-    /// Operands and output, of sizes that agree.
+    /// Operands and output, of sizes that agree, but for the left operand, of which no more is read.
     #[inline(always)]
     pub(crate) fn fit<'o>(&self, out: &'o mut MatMut<'_>) -> (Operand<'a>, Operand<'a>, MatMut<'o>) {
-        let operand = |matrix, turned| if turned { Operand::transposed(matrix) } else { Operand::plain(matrix) };
-        let left = operand(*self.left, self.turn == Turn::Left);
-        let right = operand(*self.right, self.turn == Turn::Right);
-        let (rows, lanes) = (left.rows().min(out.rows()), right.cols().min(out.cols()));
-        let depth = left.cols().min(right.rows());
-        (left.block(0, rows, 0, depth), right.block(0, depth, 0, lanes), out.block(0, rows, 0, lanes))
+        let Self { left, right, turn } = *self;
+        let (rows, left_depth) =
+            if turn == Turn::Left { (left.cols(), left.rows()) } else { (left.rows(), left.cols()) };
+        let left = if turn == Turn::Left { Operand::transposed(*left) } else { Operand::plain(*left) };
+        let (right, out) = if turn == Turn::Right {
+            let out = out.within(rows, right.rows());
+            (Operand::transposed(right.within(out.cols(), left_depth)), out)
+        } else {
+            let out = out.within(rows, right.cols());
+            (Operand::plain(right.within(left_depth, out.cols())), out)
+        };
+        (left, right, out)
     }
 }
 
@@ -66,5 +74,9 @@ pub(crate) fn thin_product<S: Simd>(simd: S, pair: Pair<'_>, out: &mut MatMut<'_
 /// One function for every product.
 #[inline(always)]
 fn compact<S: Simd>(simd: S, Pair { left, right, turn }: Pair<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    #[cfg(all(lowrank_small, not(target_arch = "x86_64")))]
+    if S::LANES > 1 {
+        return small::product(simd, left, right, turn, out, &start);
+    }
     one_lane::product(simd, left, right, turn, out, &start);
 }

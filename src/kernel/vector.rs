@@ -2,7 +2,7 @@
 
 use super::product::{Pair, Turn, product};
 use super::tile::Start;
-use crate::simd::{HAS_VECTORS, Kernel, Simd};
+use crate::simd::{COMPACT, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
 /// `data[i, j] = rn(factor · data[i, j])`
@@ -30,16 +30,18 @@ impl Kernel for Scale<'_> {
 #[inline(always)]
 pub(crate) fn scale_rows<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
     if S::COMPACT {
-        return scale_compact(simd, data, rows, factor);
+        return scale_compact(data, rows, factor);
     }
     let cols = data.cols();
     simd.call(Scale { data: data.block(0, rows, 0, cols), factor });
 }
 
+/// Rounded as any multiplication is, whatever the backend.
 #[inline(never)]
-fn scale_compact<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
-    let cols = data.cols();
-    Scale { data: data.block(0, rows, 0, cols), factor }.run(simd);
+fn scale_compact(data: &mut MatMut<'_>, rows: usize, factor: f32) {
+    for i in 0..rows {
+        data.row_mut(i).iter_mut().for_each(|value| *value *= factor);
+    }
 }
 
 /// [`SumRows`] into a matrix of one row.
@@ -158,9 +160,12 @@ fn first_from(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
         let row = matrix.row(i);
         // Without a branch for each number, so that it becomes vectors.
         let is_below = |chunk: &[f32]| chunk.iter().fold(0, |signs, value| signs | bits(value)) >> 31 == 0;
-        let size = if HAS_VECTORS { CHUNK } else { row.len().max(1) };
-        let chunk = row.chunks(size).position(|chunk| !is_below(chunk))? * size;
-        let more = row.get(chunk..)?.iter().position(|value| bits(value) >> 31 != 0)?;
+        let chunk = if COMPACT {
+            (cfg!(lowrank_small) || !is_below(row)).then_some(0)?
+        } else {
+            row.chunks(CHUNK).position(|chunk| !is_below(chunk))? * CHUNK
+        };
+        let more = row.get(chunk..)?.iter().position(|value| (bits(value) as i32) < 0)?;
         Some(i * matrix.cols() + chunk + more)
     })
 }

@@ -241,7 +241,7 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { x, dy, saved, grads: Grads { a, b, bias, accum }, first } = self;
         let start = accum.start();
-        let dy = dy.from(0, first.output);
+        let dy = if first.output > 0 { dy.from(0, first.output) } else { *dy };
         if let Some(bias) = bias {
             sum_rows(simd, &dy, bias, start);
         }
@@ -254,7 +254,9 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
         }
         gradient_b(simd, &dy, &saved.hs.as_ref(), b, start);
         if let (Some(da), Some(x), None) = (a, x, saved.dropout_code()) {
-            gradient_a(simd, &saved.gs.as_ref().from(0, first.rank), x, da, start);
+            let gs = saved.gs.as_ref();
+            let gs = if first.rank > 0 { gs.from(0, first.rank) } else { gs };
+            gradient_a(simd, &gs, x, da, start);
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) const HAS_VECTORS: bool = cfg!(all(
     )
 ));
 
+/// Whether size counts more than speed in what is not a kernel: without vectors there is no speed to win.
+pub(crate) const COMPACT: bool = cfg!(lowrank_small) || !HAS_VECTORS;
+
 /// The arithmetic as a type. `FUSED` says how [`Simd::step`] rounds.
 pub(crate) trait Rounding: Copy {
     const FUSED: bool;
@@ -95,7 +98,7 @@ pub(crate) trait Simd: Copy {
     /// Vectors in a row of the register tile.
     const TILE_VECTORS: usize;
     /// Whether one small function computes every product.
-    const COMPACT: bool = Self::LANES == 1;
+    const COMPACT: bool = Self::LANES == 1 || cfg!(all(lowrank_small, not(target_arch = "x86_64")));
 
     /// The token of the narrower instruction set.
     fn narrow(self) -> Self::Narrow;

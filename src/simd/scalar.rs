@@ -178,6 +178,11 @@ pub(crate) fn sqrt(x: f32) -> f32 {
         // SAFETY: the build target guarantees NEON.
         unsafe { root(x) }
     }
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    {
+        use core::arch::wasm32::{f32x4_extract_lane, f32x4_splat, f32x4_sqrt};
+        f32x4_extract_lane::<0>(f32x4_sqrt(f32x4_splat(x)))
+    }
     #[cfg(all(target_arch = "arm", target_abi = "eabihf"))]
     {
         unsafe extern "C" {
@@ -188,6 +193,7 @@ pub(crate) fn sqrt(x: f32) -> f32 {
     #[cfg(not(any(
         target_arch = "x86_64",
         all(target_arch = "aarch64", target_feature = "neon"),
+        all(target_arch = "wasm32", target_feature = "simd128"),
         all(target_arch = "arm", target_abi = "eabihf"),
     )))]
     {

@@ -77,7 +77,7 @@ impl<R: Rule> Kernel for Update<'_, '_, '_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let (rule, grad, Moments { first, second }) = (*self.rule, self.grad, self.moments);
-        if S::LANES == 1 {
+        if S::COMPACT {
             let each = move |p, g, moments| rule.apply(simd, p, g, moments);
             let elements = Elements { param: self.param, grad, first, second };
             return match R::MOMENTS {

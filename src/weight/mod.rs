@@ -17,7 +17,7 @@ pub use packed::{Packed, pack, packed_len};
 use core::ops::Range;
 
 use crate::error::{Argument, Error};
-use crate::simd::HAS_VECTORS;
+use crate::simd::COMPACT;
 use crate::view::{MatMut, MatRef, expect_len, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
@@ -61,18 +61,23 @@ impl<'a> Weights<'a> {
 
     /// The weights of output `o`, from input `i` on, and the step from one to the next.
     fn row(&self, o: usize, i: usize) -> (&'a [f32], usize) {
-        let Piece { matrix, turned, .. } = self.piece(o);
-        let (matrix, step) = if turned { (matrix.from(i, 0), matrix.stride()) } else { (matrix.from(0, i), 1) };
-        (matrix.data(), step)
+        let Piece { matrix, turned, .. } = if COMPACT { self.piece(o) } else { self.locate(o) };
+        let (start, step) = if turned { (i * matrix.stride(), matrix.stride()) } else { (i, 1) };
+        (matrix.data().get(start..).unwrap_or(&[]), step)
     }
 
     /// From output `first` on, as many outputs as lie in one matrix; none if there are none.
     // Not inlined: what calls it is meant to be small.
     #[inline(never)]
     pub(crate) fn piece(&self, first: usize) -> Piece<'a> {
+        self.locate(first)
+    }
+
+    #[inline(always)]
+    fn locate(&self, first: usize) -> Piece<'a> {
         match self {
             Weights::Rows(w) => {
-                let matrix = w.from(first, 0);
+                let matrix = w.block(first, usize::MAX, 0, usize::MAX);
                 Piece { matrix, outputs: matrix.rows(), turned: false, last: true }
             }
             Weights::Packed(w) => {
@@ -88,7 +93,7 @@ impl<'a> Weights<'a> {
         for row in 0..out.rows() {
             let (from, step) = self.row(o + row, i);
             let to = out.row_mut(row).iter_mut();
-            if HAS_VECTORS && step == 1 {
+            if !COMPACT && step == 1 {
                 to.zip(from).for_each(|(to, &value)| *to = value);
             } else {
                 to.zip(from.iter().step_by(step.max(1))).for_each(|(to, &value)| *to = value);

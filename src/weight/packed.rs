@@ -109,8 +109,9 @@ impl<'a> Packed<'a> {
         let panel = output - lane;
         let width = self.width.get().min(self.all - panel);
         let outputs = (width - lane).min(self.outputs - first);
-        let data = self.data.get(panel * self.inputs + lane..).unwrap_or(&[]);
-        MatRef::with_stride(data, self.inputs, outputs, width).unwrap_or(MatRef::from_rows::<0>(&[]))
+        let start = panel * self.inputs;
+        let data = self.data.get(start..start + width * self.inputs).unwrap_or(&[]);
+        MatRef::dense(data, self.inputs, width).split_cols(lane).1.split_cols(outputs).0
     }
 
     /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output. Where the range

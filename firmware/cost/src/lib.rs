@@ -218,11 +218,11 @@ operations! {
     /// What a device that trains needs: forward and backward pass, the step of AdamW, and the merge.
     training(m) {
         let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;
-        let (base, x) = (m.base.view(), rows(&m.x, m.tokens));
-        lowrank::forward(BACKEND, &base, &m.adapter.view(), x, rows_mut(&mut m.y, m.tokens), &mut saved)?;
+        let (base, adapter, x) = (m.base.view(), m.adapter.view(), rows(&m.x, m.tokens));
+        lowrank::forward(BACKEND, &base, &adapter, x, rows_mut(&mut m.y, m.tokens), &mut saved)?;
         let flow = Backprop { x: Some(x), dy: rows(&m.dy, m.tokens), dx: None };
         let mut grads = m.grads.view(Accum::Replace);
-        lowrank::backward(BACKEND, &base, &m.adapter.view(), flow, &mut saved, &mut grads)?;
+        lowrank::backward(BACKEND, &base, &adapter, flow, &mut saved, &mut grads)?;
         let mut state = State::new(&mut m.adamw, SHAPE, Optimizer::AdamW, Trained::DEFAULT)?;
         AdamW::DEFAULT.step(BACKEND, &mut m.adapter.view_mut(), &grads, &mut state)?;
         lowrank::merge(BACKEND, &base, &m.adapter.view(), MatMut::from_rows(&mut m.merged))

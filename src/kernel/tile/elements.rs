@@ -53,19 +53,19 @@ impl Elements<'_, '_, '_> {
                 let mut old = [simd.splat(0.0); 2];
                 each_moment!(k < MOMENTS, {
                     // SAFETY: a view lies inside its slice, and no row or column is behind the last one of any view.
-                    old[k] = unsafe { simd.load(moments[k]) };
+                    old[k] = unsafe { simd.load_first(moments[k], 1) };
                 });
                 // SAFETY: as above.
-                let old_p = unsafe { simd.load(p) };
+                let old_p = unsafe { simd.load_first(p, 1) };
                 // SAFETY: as above.
-                let old_g = unsafe { simd.load(g) };
+                let old_g = unsafe { simd.load_first(g, 1) };
                 let (new, new_moments) = each(old_p, old_g, old);
                 // SAFETY: as above, and each matrix is borrowed for writing.
-                unsafe { simd.store(p, new) };
+                unsafe { simd.store_first(p, 1, new) };
                 (p, g) = (p.wrapping_add(1), g.wrapping_add(1));
                 each_moment!(k < MOMENTS, {
                     // SAFETY: as above.
-                    unsafe { simd.store(moments[k], new_moments[k]) };
+                    unsafe { simd.store_first(moments[k], 1, new_moments[k]) };
                     moments[k] = moments[k].wrapping_add(1);
                 });
             }

@@ -18,6 +18,8 @@ pub(crate) mod elements;
 pub(crate) mod one_lane;
 pub(crate) mod room;
 pub(crate) mod row;
+#[cfg(all(lowrank_small, not(target_arch = "x86_64")))]
+pub(crate) mod small;
 
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, span};

@@ -46,16 +46,16 @@ pub(crate) fn product<S: Simd>(
 
 /// One operand: from the first chain to the next, and along a chain.
 #[derive(Copy, Clone)]
-struct Side {
-    at: *const f32,
-    next: usize,
-    deeper: usize,
+pub(super) struct Side {
+    pub(super) at: *const f32,
+    pub(super) next: usize,
+    pub(super) deeper: usize,
 }
 
 impl Side {
     /// The rows of a matrix as chains, or its columns; how many they are, and how deep.
     #[inline(always)]
-    fn of(matrix: &MatRef<'_>, columns: bool) -> (Self, usize, usize) {
+    pub(super) fn of(matrix: &MatRef<'_>, columns: bool) -> (Self, usize, usize) {
         let (at, rows, cols, stride) = (matrix.data().as_ptr(), matrix.rows(), matrix.cols(), matrix.stride());
         if columns {
             (Self { at, next: 1, deeper: stride }, cols, rows)
@@ -121,13 +121,14 @@ impl Tiles {
         while width > 0 {
             // One chain on the other side leaves registers for more on this one.
             let step = match width {
+                4.. if cfg!(lowrank_small) => 4,
                 8.. if height == 1 && (along || beside) => 8,
                 4.. if along || beside => 4,
                 _ => 1,
             };
             let (mut column, mut left) = (self, height);
             while left > 0 {
-                let count = if step > 1 && left > 1 { 2 } else { 1 };
+                let count = if step > 1 && left > 1 && !cfg!(lowrank_small) { 2 } else { 1 };
                 macro_rules! tile {
                     ($($pattern:pat => $along:literal $many:literal $few:literal),*) => {
                         match (step, along, count) {
@@ -138,15 +139,19 @@ impl Tiles {
                         }
                     };
                 }
-                tile!(
-                    (1, ..) => false 1 1,
-                    (8, true, _) => true 8 1,
-                    (8, false, _) => false 8 1,
-                    (_, true, 1) => true 4 1,
-                    (_, true, _) => true 4 2,
-                    (_, false, 1) => false 4 1,
-                    (_, false, _) => false 4 2
-                );
+                if cfg!(lowrank_small) {
+                    tile!((1, ..) => false 1 1, _ => false 4 1);
+                } else {
+                    tile!(
+                        (1, ..) => false 1 1,
+                        (8, true, _) => true 8 1,
+                        (8, false, _) => false 8 1,
+                        (_, true, 1) => true 4 1,
+                        (_, true, _) => true 4 2,
+                        (_, false, 1) => false 4 1,
+                        (_, false, _) => false 4 2
+                    );
+                }
                 column.skip_few(count);
                 left -= count;
             }
@@ -170,6 +175,8 @@ impl Tiles {
                 acc[v][m] = unsafe { simd.load(self.start.at(m, v)) };
             });
         });
+        // A pointer for each chain, where numbers that lie side by side have no tiles of their own.
+        let apart = ALONG || cfg!(lowrank_small);
         let (mut many, mut few) = ([self.many.at; MANY], [self.few.at; FEW]);
         unroll!(m < MANY, { many[m] = self.many.at.wrapping_add(m * self.many.next) });
         unroll!(v < FEW, { few[v] = self.few.at.wrapping_add(v * self.few.next) });
@@ -181,15 +188,15 @@ impl Tiles {
                 few[v] = few[v].wrapping_add(if ALONG { 1 } else { self.few.deeper });
             });
             unroll!(m < MANY, {
-                let from = if ALONG { many[m] } else { many[0].wrapping_add(m) };
+                let from = if apart { many[m] } else { many[0].wrapping_add(m) };
                 // SAFETY: the chain is this deep.
                 let value = unsafe { simd.load(from) };
                 unroll!(v < FEW, { acc[v][m] = simd.step(acc[v][m], values[v], value) });
-                if ALONG {
-                    many[m] = many[m].wrapping_add(1);
+                if apart {
+                    many[m] = many[m].wrapping_add(if ALONG { 1 } else { self.many.deeper });
                 }
             });
-            if !ALONG {
+            if !apart {
                 many[0] = many[0].wrapping_add(self.many.deeper);
             }
         }

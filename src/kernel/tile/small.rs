@@ -1,0 +1,184 @@
+//! Products on vectors where size counts: one tile, and a copy of whatever does not lie as the tile wants it.
+
+#![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
+
+use super::Start;
+use super::one_lane::Side;
+use super::room::{PANEL, Room};
+use crate::kernel::product::Turn;
+use crate::simd::Simd;
+use crate::view::{MatMut, MatRef};
+
+/// Vectors side by side.
+const VECTORS: usize = 2;
+/// Rows of the tile.
+const ROWS: usize = 4;
+
+/// The product of a [`Pair`](crate::kernel::product::Pair).
+// A function of its own for all calls.
+#[inline(never)]
+pub(crate) fn product<S: Simd>(
+    simd: S,
+    left: &MatRef<'_>,
+    right: &MatRef<'_>,
+    turn: Turn,
+    out: &mut MatMut<'_>,
+    start: &Start<'_>,
+) {
+    let (left, rows, left_depth) = Side::of(left, turn == Turn::Left);
+    let (side, lanes, right_depth) = Side::of(right, turn != Turn::Right);
+    let (depth, lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
+    begin(out, rows, lanes, start);
+    let (tile, mut room) = (VECTORS * S::LANES, Room::<PANEL>::new());
+    let most = PANEL / tile;
+    let stride = out.stride();
+    let mut lane = 0;
+    while lane < lanes {
+        let width = tile.min(lanes - lane);
+        let mut from = 0;
+        while from < depth {
+            let count = most.min(depth - from);
+            let mut panel = Side { at: side.at.wrapping_add(lane * side.next + from * side.deeper), ..side };
+            if side.next != 1 || width < tile {
+                let copy = room.first(count * tile);
+                // SAFETY: the view has so many lanes from `lane` on, and so many depths from `from` on.
+                unsafe { panel.copy(simd, width, count, copy) };
+                panel = Side { at: copy.as_ptr(), next: 1, deeper: tile };
+            }
+            let mut block = Block {
+                left: Side { at: left.at.wrapping_add(from * left.deeper), ..left },
+                panel,
+                count,
+                out: out.data_mut().as_mut_ptr().wrapping_add(lane),
+                stride,
+                width,
+            };
+            // SAFETY: the views have so many rows, depths and lanes; the panel has full vectors.
+            unsafe { block.rows(simd, rows) };
+            from += count;
+        }
+        lane += tile;
+    }
+}
+
+/// Writes the start of the chains into the output, where they go on.
+fn begin(out: &mut MatMut<'_>, rows: usize, lanes: usize, start: &Start<'_>) {
+    for row in 0..rows {
+        let to = out.row_mut(row).iter_mut().take(lanes);
+        match *start {
+            Start::Zero => to.for_each(|to| *to = 0.0),
+            Start::Bias(bias) => to.zip(bias).for_each(|(to, &value)| *to = value),
+            Start::Existing => return,
+        }
+    }
+}
+
+impl Side {
+    /// Copies `width` chains of `count` numbers into a panel of full vectors, zeros in the lanes behind them.
+    ///
+    /// # Safety
+    /// The side has as many.
+    #[inline(always)]
+    unsafe fn copy<S: Simd>(self, _simd: S, width: usize, count: usize, to: &mut [f32]) {
+        for (d, to) in to.chunks_mut(VECTORS * S::LANES).enumerate().take(count) {
+            for (lane, to) in to.iter_mut().enumerate() {
+                *to = 0.0;
+                if lane < width {
+                    // SAFETY: the side has this chain, and it is this deep.
+                    *to = unsafe { self.at.wrapping_add(lane * self.next + d * self.deeper).read() };
+                }
+            }
+        }
+    }
+}
+
+/// Some depths of some lanes.
+struct Block {
+    left: Side,
+    panel: Side,
+    count: usize,
+    out: *mut f32,
+    stride: usize,
+    width: usize,
+}
+
+impl Block {
+    /// # Safety
+    /// There are as many rows, and `width` lanes of the output; `count` depths everywhere, with full vectors in the panel.
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(&mut self, simd: S, mut rows: usize) {
+        while rows > 0 {
+            let height = if rows >= ROWS { ROWS } else { 1 };
+            match height {
+                // SAFETY: as many rows are left.
+                ROWS => unsafe { self.tile::<S, ROWS, VECTORS>(simd) },
+                // SAFETY: as above.
+                _ => unsafe { self.tile::<S, 1, VECTORS>(simd) },
+            }
+            self.left.at = self.left.at.wrapping_add(height * self.left.next);
+            self.out = self.out.wrapping_add(height * self.stride);
+            rows -= height;
+        }
+    }
+
+    /// # Safety
+    /// As for [`Block::rows`], for `HEIGHT` rows.
+    #[inline(never)]
+    unsafe fn tile<S: Simd, const HEIGHT: usize, const VECTORS: usize>(&self, simd: S) {
+        let mut acc = [[simd.splat(0.0); VECTORS]; HEIGHT];
+        unroll!(m < HEIGHT, {
+            unroll!(v < VECTORS, {
+                // SAFETY: this row of the output has `width` lanes.
+                acc[m][v] = unsafe { self.load(simd, m, v) };
+            });
+        });
+        let (mut left, mut right) = (self.left.at, self.panel.at);
+        for _ in 0..self.count {
+            let mut lanes = [simd.splat(0.0); VECTORS];
+            unroll!(v < VECTORS, {
+                // SAFETY: the panel has full vectors at this depth.
+                lanes[v] = unsafe { simd.load(right.wrapping_add(v * S::LANES)) };
+            });
+            unroll!(m < HEIGHT, {
+                // SAFETY: this row is this deep.
+                let value = unsafe { left.wrapping_add(m * self.left.next).read() };
+                let value = simd.splat(value);
+                unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
+            });
+            left = left.wrapping_add(self.left.deeper);
+            right = right.wrapping_add(self.panel.deeper);
+        }
+        unroll!(m < HEIGHT, {
+            unroll!(v < VECTORS, {
+                // SAFETY: as above, and the output is borrowed for writing.
+                unsafe { self.store(simd, m, v, acc[m][v]) };
+            });
+        });
+    }
+
+    /// Where vector `v` of a row of the output lies, and how many lanes it has.
+    #[inline(always)]
+    fn at<S: Simd>(&self, row: usize, v: usize) -> (*mut f32, usize) {
+        let first = v * S::LANES;
+        (self.out.wrapping_add(row * self.stride + first), self.width.saturating_sub(first).min(S::LANES))
+    }
+
+    /// # Safety
+    /// The output has this row.
+    // Not inlined, nor is what follows: a vector that is not full takes much code.
+    #[inline(never)]
+    unsafe fn load<S: Simd>(&self, simd: S, row: usize, v: usize) -> S::V {
+        let (at, count) = self.at::<S>(row, v);
+        // SAFETY: of these lanes, the output has as many.
+        unsafe { simd.load_first(at, count) }
+    }
+
+    /// # Safety
+    /// The output has this row, and is borrowed for writing.
+    #[inline(never)]
+    unsafe fn store<S: Simd>(&self, simd: S, row: usize, v: usize, value: S::V) {
+        let (at, count) = self.at::<S>(row, v);
+        // SAFETY: of these lanes, the output has as many.
+        unsafe { simd.store_first(at, count, value) }
+    }
+}
