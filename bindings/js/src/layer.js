@@ -22,6 +22,8 @@ import { seedOf } from './lowrank.js';
  * @property {boolean} [trainBias] default: false
  * @property {{ rate: number, seed?: number | bigint }} [dropout] of the adapter's input
  * @property {boolean} [inputGrads] whether `backward` computes dx; default: false
+ * @property {boolean} [packed] whether the weights rest in panels, which is faster for a few tokens; `weights` then has that order.
+ *   With a full module only; default: false
  * @property {number | bigint} [seed] of the adapter, default 0
  * @property {number} [stream] number of the layer, which has random numbers of its own; default: how many were made before
  * @property {import('./lowrank.js').Vector | Float32Array} [x] memory for x, such as the y of the layer below
@@ -83,7 +85,7 @@ const OPTIMIZERS = { adamw: abi.ADAMW, momentum: abi.MOMENTUM, sgd: abi.SGD, 'in
 const BACKENDS = { separate: abi.BASELINE_SEPARATE, fused: abi.BASELINE_FUSED };
 const OPTIONS = [
   'inputs', 'outputs', 'rank', 'tokens', 'weights', 'bias', 'alpha', 'rslora', 'scale', 'optimizer', 'arithmetic', 'trainA',
-  'trainBias', 'dropout', 'inputGrads', 'seed', 'stream', 'x', 'dx',
+  'trainBias', 'dropout', 'inputGrads', 'packed', 'seed', 'stream', 'x', 'dx',
 ];
 const RATES = ['learningRate', 'bRate'];
 
@@ -172,7 +174,8 @@ export class Layer {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
       for (const [field, name] of POINTERS) this.#set(field, this.#places[name]?.[0] ?? 0);
       this.#set(abi.TRAINING_ARENA_LEN, this.#places.arena?.[1] ?? 0);
-      this.weights.set(weights());
+      if (options.packed) this.#pack(weights);
+      else this.weights.set(weights());
       this.bias.set(bias());
       this.reset();
     } catch (error) {
@@ -205,6 +208,24 @@ export class Layer {
   /** @param {number} field */
   #get(field) {
     return this.#heap.data.getUint32(this.#struct.at + field, true);
+  }
+
+  /** Puts the weights into panels, as wide as this module likes them. @param {() => Float32Array} weights */
+  #pack(weights) {
+    const { inputs, outputs } = this;
+    const [at, length] = this.#places.weights ?? [0, 0];
+    const room = this.#heap.take(abi.MATRIX_BYTES + abi.BASE_BYTES + 4 * length, 'packed');
+    const [matrix, base, rows] = [room.at, room.at + abi.MATRIX_BYTES, room.at + abi.MATRIX_BYTES + abi.BASE_BYTES];
+    try {
+      const data = this.#heap.data;
+      new Float32Array(data.buffer, rows, length).set(weights());
+      [abi.MATRIX_BYTES, rows, outputs, inputs, inputs].forEach((value, i) => data.setUint32(matrix + 4 * i, value, true));
+      for (let i = 0; i < abi.BASE_BYTES; i += 4) data.setUint32(base + i, i ? 0 : abi.BASE_BYTES, true);
+      this.#parts.call(NAMES, 'lowrank_pack', this.#get(abi.TRAINING_BACKEND), matrix, at, length, base);
+      this.#set(abi.TRAINING_PANEL, data.getUint32(base + abi.BASE_PANEL, true));
+    } finally {
+      this.#heap.release(room);
+    }
   }
 
   /** Of A, of B, of the bias. */
@@ -599,6 +620,9 @@ function sizesOf(options, { arithmetics, has }, index) {
   }
   if (optimizer === 'in-place' && !has(STEPS[optimizer].name)) {
     throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
+  }
+  if (options.packed && !has('lowrank_pack')) {
+    throw new LowrankError('Unsupported', 'packed', { text: 'only in the full modules of lowrank/wasm' });
   }
   if (!arithmetics.includes(arithmetic)) {
     throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });

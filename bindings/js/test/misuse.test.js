@@ -41,6 +41,7 @@ const CASES = {
     [() => small.layer({ ...options, arithmetic: 'fused' }), 'Unsupported', 'arithmetic'],
     [() => small.layer({ ...options, optimizer: 'in-place' }), 'Unsupported', 'optimizer'],
     [() => small.layer({ ...options, dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'],
+    [() => small.layer({ ...options, packed: true }), 'Unsupported', 'packed'],
     [() => small.selftest(), 'Unsupported', 'selftest'],
     [() => lowrank.layer({ ...options, seed: -1 }), 'Range', 'seed'],
     [() => lowrank.layer({ ...options, seed: 2 ** 53 }), 'Range', 'seed'],
