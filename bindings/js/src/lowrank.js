@@ -2,6 +2,7 @@ import * as abi from './layout.js';
 import { LowrankError, failure, integer, number, onlyKnown, shown } from './error.js';
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
+import { seedOf } from './seed.js';
 
 /** Bytes for labels, orders and the like, which do not lie in the module's memory. It grows where they are more. */
 const SCRATCH = 8192;
@@ -305,9 +306,4 @@ export class Lowrank {
     if (this.#exports[name](...args, at) === 0) return;
     throw failure(this.#heap.data, at, names);
   }
-}
-
-/** @param {number | bigint} seed */
-export function seedOf(seed) {
-  return typeof seed === 'bigint' ? BigInt.asUintN(64, seed) : BigInt(integer('seed', seed, 0, Number.MAX_SAFE_INTEGER));
 }
