@@ -73,6 +73,8 @@ test('memory that was given back is used again', async () => {
 test('nothing of an adapter that is refused stays', async () => {
   const lowrank = await create();
   const bytes = lowrank.memory.buffer.byteLength;
+  const endless = { inputs: 0, outputs: 0, rank: 2 ** 28, tokens: 2 ** 28, weights: new Float32Array(), bias: undefined };
+  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, endless), 'Overflow', 'arena');
   for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha');
   for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate');
   assert.equal(lowrank.memory.buffer.byteLength, bytes);
