@@ -1685,7 +1685,7 @@ lowrank_status lowrank_training_adamw(lowrank_training *training, const lowrank_
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_sgd_step`.
+// As `lowrank_sgd_step`; LOWRANK_RANGE for a `nesterov` that is neither 0 nor 1.
 lowrank_status lowrank_training_sgd(lowrank_training *training, const lowrank_sgd *sgd, lowrank_error *error);
 
 // As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
@@ -1727,7 +1727,7 @@ lowrank_status lowrank_training_clip(lowrank_training *training,
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_merge`; LOWRANK_LENGTH.
+// As `lowrank_merge`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX.
 lowrank_status lowrank_training_merge(lowrank_training *training,
                                       float *merged,
                                       size_t merged_len,
@@ -1753,7 +1753,7 @@ lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_mean_squared_error`; LOWRANK_LENGTH; LOWRANK_NULL also for `y` and `dy`.
+// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_NULL also for `y` and `dy`.
 lowrank_status lowrank_training_mean_squared_error(lowrank_training *training,
                                                    size_t tokens,
                                                    const float *targets,

@@ -29,8 +29,8 @@ function matricesOf({ outputs, inputs, rank, tokens }) {
 }
 
 /** A layer of the package, with one thing that it does. */
-function ours(name, lowrank, { kind, sizes }, matrices) {
-  const layer = lowrank.layer({ ...sizes, weights: matrices.w, bias: matrices.bias, scale: OPTIONS.scale, inputGrads: true });
+function ours(name, [lowrank, options], { kind, sizes }, matrices) {
+  const layer = lowrank.layer({ ...sizes, ...options, weights: matrices.w, bias: matrices.bias, scale: OPTIONS.scale, inputGrads: true });
   for (const part of ['a', 'b', 'x', 'dy']) layer[part].set(matrices[part]);
   const { lr: learningRate, beta1, beta2, eps: epsilon, weightDecay } = OPTIONS.adamw;
   const settings = { learningRate, beta1, beta2, epsilon, weightDecay };
@@ -52,7 +52,7 @@ function measure(measured, modules) {
   const matrices = matricesOf(measured.sizes);
   const checks = new Checks(measured.sizes, matrices, OPTIONS);
   const peers = theirs(measured, matrices);
-  const own = Object.entries(modules).map(([name, lowrank]) => ours(name, lowrank, measured, matrices));
+  const own = Object.entries(modules).map(([name, module]) => ours(name, module, measured, matrices));
   const list = [...own, ...peers.list];
   for (const { name, result, expected } of list) {
     const results = result();
@@ -68,9 +68,10 @@ function measure(measured, modules) {
 
 setFlagsFromString('--no-liftoff');
 const modules = {
-  full: await create({ module: bytes('full-simd128') }),
-  small: await create({ simd: true }),
-  scalar: await create({ simd: false }),
+  full: [await create({ module: bytes('full-simd128') }), {}],
+  packed: [await create({ module: bytes('full-simd128') }), { packed: true }],
+  small: [await create({ simd: true }), {}],
+  scalar: [await create({ simd: false }), {}],
 };
 const peer = await tfjs.start();
 if (peer.binary !== 'tfjs-backend-wasm-simd.wasm') throw new Error(`tfjs loaded ${peer.binary}`);
@@ -82,6 +83,7 @@ for (const measured of allCases().filter(({ kind, name }) => kind in BARS && nam
   const leads = measure(measured, modules);
   console.log([measured.name.padEnd(26), ...Object.entries(leads).map(([name, lead]) => `${name} ${lead.toFixed(2)}`)].join('  '));
   const asked = measured.kind === 'step' || measured.sizes.tokens >= 8;
-  if (asked && leads.full < BARS[measured.kind]) below.push(`${measured.name}: ${leads.full.toFixed(2)} of ${BARS[measured.kind]}`);
+  const best = Math.max(leads.full, leads.packed);
+  if (asked && best < BARS[measured.kind]) below.push(`${measured.name}: ${best.toFixed(2)} of ${BARS[measured.kind]}`);
 }
 console.log(['Below the bar:', ...below.length === 0 ? ['nothing'] : below].join('\n  '));

@@ -127,27 +127,28 @@ impl lowrank_error {
     }
 
     fn of_argument(error: Error) -> Self {
-        let code = argument_code;
+        // A table first, so that the fields are written in one place.
+        let (status, argument, expected, got, index) = match error {
+            Error::Length { argument, expected, got } => (LOWRANK_LENGTH, argument, expected, got, 0),
+            Error::Rows { argument, expected, got } => (LOWRANK_ROWS, argument, expected, got, 0),
+            Error::Cols { argument, expected, got } => (LOWRANK_COLS, argument, expected, got, 0),
+            Error::TooMany { argument, at_most, got } => (LOWRANK_TOO_MANY, argument, at_most, got, 0),
+            Error::Stride { argument, expected, got } => (LOWRANK_STRIDE, argument, expected, got, 0),
+            Error::Overflow { argument } => (LOWRANK_OVERFLOW, argument, 0, 0, 0),
+            Error::Range { argument, .. } => (LOWRANK_RANGE, argument, 0, 0, 0),
+            Error::NonFinite { argument, index } => (LOWRANK_NON_FINITE, argument, 0, 0, index),
+            Error::Label { index, classes, got } => (LOWRANK_LABEL, Argument::Labels, classes, got as usize, index),
+            Error::Missing { argument } => (LOWRANK_MISSING, argument, 0, 0, 0),
+            Error::Unexpected { argument } => (LOWRANK_UNEXPECTED, argument, 0, 0, 0),
+            Error::DeadAdapter => return Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
+            _ => return Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+        };
+        let described = lowrank_error { index, ..Self::sizes(status, argument_code(argument), expected, got) };
         match error {
-            Error::Length { argument, expected, got } => Self::sizes(LOWRANK_LENGTH, code(argument), expected, got),
-            Error::Rows { argument, expected, got } => Self::sizes(LOWRANK_ROWS, code(argument), expected, got),
-            Error::Cols { argument, expected, got } => Self::sizes(LOWRANK_COLS, code(argument), expected, got),
-            Error::TooMany { argument, at_most, got } => Self::sizes(LOWRANK_TOO_MANY, code(argument), at_most, got),
-            Error::Stride { argument, expected, got } => Self::sizes(LOWRANK_STRIDE, code(argument), expected, got),
-            Error::Overflow { argument } => Self::about(LOWRANK_OVERFLOW, code(argument)),
-            Error::Range { argument, at_least, at_most, got: value } => {
-                lowrank_error { at_least, at_most, value, ..Self::about(LOWRANK_RANGE, code(argument)) }
+            Error::Range { at_least, at_most, got: value, .. } => {
+                lowrank_error { at_least, at_most, value, ..described }
             }
-            Error::NonFinite { argument, index } => {
-                lowrank_error { index, ..Self::about(LOWRANK_NON_FINITE, code(argument)) }
-            }
-            Error::Label { index, classes, got } => {
-                lowrank_error { index, ..Self::sizes(LOWRANK_LABEL, LOWRANK_ARGUMENT_LABELS, classes, got as usize) }
-            }
-            Error::DeadAdapter => Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
-            Error::Missing { argument } => Self::about(LOWRANK_MISSING, code(argument)),
-            Error::Unexpected { argument } => Self::about(LOWRANK_UNEXPECTED, code(argument)),
-            _ => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+            _ => described,
         }
     }
 

@@ -1,4 +1,5 @@
-// Writes src/layout.js: offsets, sizes and codes of the C ABI on wasm32, from what Rust says of its structs and from the header.
+// Writes src/layout.js: offsets, sizes and codes of the C ABI on wasm32, from what Rust says of its structs and from the header; and
+// src/flaws.js, for whoever reads files.
 // With --check it only compares.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -6,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const here = new URL('../', import.meta.url);
 const OUT = new URL('src/layout.js', here);
+const FLAWS = new URL('src/flaws.js', here);
 const ROOT = fileURLToPath(new URL('../../', here));
 
 const SIZE = /^LAYOUT\(sizeof\(lowrank_(\w+)\) == (\d+), \w+\);$/;
@@ -30,14 +32,19 @@ function structs() {
   });
 }
 
-function codes() {
-  const header = readFileSync(new URL('../c/lowrank.h', here), 'utf8').split('\n');
-  const all = header.flatMap((line) => (CODE.exec(line) ? [CODE.exec(line).slice(1)] : []));
+function flaws(all) {
+  const names = all.filter(([name]) => name.startsWith('FLAW_')).map(([name, code]) => `${code}: '${pascal(name.slice(5))}'`);
+  return `/** What is wrong with a file. @type {Record<number, string>} */\nexport const FLAW = { ${names.join(', ')} };`;
+}
+
+function codes(all) {
   const group = (prefix) => all.filter(([name]) => name.startsWith(prefix)).map(([name, code]) => [name.slice(prefix.length), code]);
   const table = (entries) => `{ ${entries.map(([name, code]) => `${code}: '${name}'`).join(', ')} }`;
-  const statuses = all.filter(([, code]) => code.startsWith('-')).map(([name, code]) => [pascal(name), code.slice(1)]);
-  const args = group('ARGUMENT_').map(([name, code]) => [RENAMED[name] ?? camel(name), code]);
-  const flaws = group('FLAW_').map(([name, code]) => [pascal(name), code]);
+  // Nothing here reaches flash.
+  const isOfFlash = (name) => /^(FLASH|VERIFY|TOO_LONG|NO_SEAL_LEFT|SLOT\w*|PAGE)$/.test(name);
+  const isMet = (name, code) => code < 100 || ['BACKEND', 'OPTIMIZER', 'TRAINED', 'ACCUM', 'LOSS', 'ITEMS', 'ADAPTER', 'LAYER', 'NAME', 'METADATA', 'ROOM', 'TRAINING'].includes(name);
+  const statuses = all.filter(([name, code]) => code.startsWith('-') && !isOfFlash(name)).map(([name, code]) => [pascal(name), code.slice(1)]);
+  const args = group('ARGUMENT_').filter(([name, code]) => isMet(name, code)).map(([name, code]) => [RENAMED[name] ?? camel(name), code]);
   const plain = all.filter(([name, code]) => !/^(ARGUMENT|FLAW)_/.test(name) && !code.startsWith('-') && name !== 'OK');
   return [
     ...plain.map(([name, code]) => `export const ${name} = ${code};`),
@@ -45,18 +52,21 @@ function codes() {
     `export const STATUS = /** @type {Record<number, string>} */ (${table(statuses)});`,
     '/** Names of the arguments. */',
     `export const ARGUMENT = /** @type {Record<number, string>} */ (${table(args)});`,
-    '/** Names of what is wrong with a file. */',
-    `export const FLAW = /** @type {Record<number, string>} */ (${table(flaws)});`,
   ];
 }
 
+const header = readFileSync(new URL('../c/lowrank.h', here), 'utf8').split('\n');
+const all = header.flatMap((line) => (CODE.exec(line) ? [CODE.exec(line).slice(1)] : []));
 const text = [
   '// Made by scripts/layout.mjs from bindings/abi and lowrank.h: change it there.',
-  '// Structs: NAME_BYTES is the size, NAME_FIELD an offset.', ...structs(), '// Codes.', ...codes(), '',
+  '// Structs: NAME_BYTES is the size, NAME_FIELD an offset.', ...structs(), '// Codes.', ...codes(all), '',
 ].join('\n');
-if (!process.argv.includes('--check')) {
-  writeFileSync(OUT, text);
-} else if (readFileSync(OUT, 'utf8') !== text) {
-  console.error('src/layout.js is not what scripts/layout.mjs makes of the ABI');
-  process.exit(1);
+const flawText = `// Made by scripts/layout.mjs from lowrank.h: change it there.\n${flaws(all)}\n`;
+for (const [file, made] of [[OUT, text], [FLAWS, flawText]]) {
+  if (!process.argv.includes('--check')) {
+    writeFileSync(file, made);
+  } else if (readFileSync(file, 'utf8') !== made) {
+    console.error(`${file.pathname.split('/').pop()} is not what scripts/layout.mjs makes of the ABI`);
+    process.exit(1);
+  }
 }

@@ -1,8 +1,9 @@
 import * as abi from './layout.js';
 import { LowrankError, failure, integer, shown } from './error.js';
+import { FLAW } from './flaws.js';
 import { Heap } from './heap.js';
 import { inflate } from './inflate.js';
-import { files } from './inline/files.js';
+import * as inline from './inline/files.js';
 import { widen } from './numbers.js';
 
 /** @typedef {import('./layer.js').Adapter} Adapter */
@@ -108,7 +109,7 @@ let compiled;
 /** The module of files with memory of its own, for one call. */
 class Room {
   static async make() {
-    compiled ??= inflate(files).then((bytes) => WebAssembly.compile(bytes));
+    compiled ??= inflate(inline, 0).then((bytes) => WebAssembly.compile(bytes));
     return new Room(await WebAssembly.instantiate(await compiled));
   }
 
@@ -160,7 +161,7 @@ class Room {
 
   /** @param {string} name @param {...number} args */
   call(name, ...args) {
-    if (this.#exports[name](...args, this.#error) !== 0) throw failure(this.data, this.#error, {}, abi.FLAW);
+    if (this.#exports[name](...args, this.#error) !== 0) throw failure(this.data, this.#error, {}, FLAW);
   }
 
   /**

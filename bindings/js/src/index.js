@@ -29,7 +29,7 @@ export async function create({ simd = 'auto', module } = {}) {
   if (simd !== 'auto' && typeof simd !== 'boolean') {
     throw new LowrankError('Unknown', 'simd', { expected: "'auto', true or false", got: shown(simd) });
   }
-  const source = module === undefined ? await inflate(pick(simd)) : await module;
+  const source = module === undefined ? await inflate(inline, pick(simd)) : await module;
   const [compiled, bytes] = await compile(source);
   const imports = WebAssembly.Module.imports(compiled).length;
   const names = WebAssembly.Module.exports(compiled).map(({ name }) => name);
@@ -39,11 +39,11 @@ export async function create({ simd = 'auto', module } = {}) {
   return new Lowrank(await WebAssembly.instantiate(compiled), bytes);
 }
 
-/** @param {'auto' | boolean} simd */
+/** Which of the inlined modules. @param {'auto' | boolean} simd */
 function pick(simd) {
   const able = hasSimd();
   if (simd === true && !able) throw new LowrankError('Unsupported', 'simd', { text: 'this engine has no vectors' });
-  return simd === false || !able ? inline.scalar : inline.simd128;
+  return simd === false || !able ? 1 : 0;
 }
 
 /**

@@ -1,49 +1,12 @@
 import * as abi from './layout.js';
 import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
-import { seedOf } from './lowrank.js';
+import { OPTIMIZERS, OPTIONS, describe, factorOf, floatsOf, lasting, sizesOf } from './options.js';
+import { seedOf } from './seed.js';
+import { STEPS } from './steps.js';
 
-/** @typedef {import('./heap.js').Heap} Heap */
-/** @typedef {'adamw' | 'momentum' | 'sgd' | 'in-place' | 'none'} Optimizer */
-
-/**
- * @typedef {object} LayerOptions
- * @property {number} inputs
- * @property {number} outputs
- * @property {number} rank of the adapter
- * @property {number} tokens the most at a time
- * @property {Float32Array} weights the frozen ones, [outputs, inputs], as PyTorch stores them; they are copied
- * @property {Float32Array} [bias] [outputs]
- * @property {number} [alpha] the adapter's factor is alpha/rank; default: rank
- * @property {boolean} [rslora] it is alpha/√rank instead
- * @property {number} [scale] the factor itself, in place of alpha
- * @property {Optimizer} [optimizer] default: adamw; none: no training
- * @property {'separate' | 'fused'} [arithmetic] default: separate
- * @property {boolean} [trainA] default: true
- * @property {boolean} [trainBias] default: false
- * @property {{ rate: number, seed?: number | bigint }} [dropout] of the adapter's input
- * @property {boolean} [inputGrads] whether `backward` computes dx; default: false
- * @property {number | bigint} [seed] of the adapter, default 0
- * @property {number} [stream] number of the layer, which has random numbers of its own; default: how many were made before
- * @property {import('./lowrank.js').Vector | Float32Array} [x] memory for x, such as the y of the layer below
- * @property {import('./lowrank.js').Vector | Float32Array} [dx] memory for dx, such as the dy of the layer below
- */
-
-/**
- * Settings of a step. AdamW takes beta1, beta2, epsilon and weightDecay; SGD momentum, dampening, nesterov and weightDecay; in
- * place maxNorm.
- * @typedef {object} StepOptions
- * @property {number} [learningRate] default: 0.001
- * @property {number} [bRate] factor on the learning rate for B, default 1; LoRA+ takes about 16
- * @property {number} [beta1] default: 0.9
- * @property {number} [beta2] default: 0.999
- * @property {number} [epsilon] default: 1e-8
- * @property {number} [weightDecay] default: 0.01 for AdamW, 0 for SGD
- * @property {number} [momentum] default: 0.9 with optimizer momentum, 0 with sgd
- * @property {number} [dampening] default: 0
- * @property {boolean} [nesterov] default: false
- * @property {number} [maxNorm] clips the norm of this layer's gradient; default: not at all
- * @property {number} [tokens] in place: of the last forward pass
- */
+/** @typedef {import('./options.js').LayerOptions} LayerOptions */
+/** @typedef {import('./options.js').Parts} Parts */
+/** @typedef {import('./steps.js').StepOptions} StepOptions */
 
 /**
  * How the factor of an adapter follows: alpha/rank, alpha/√rank, or alpha itself.
@@ -69,23 +32,6 @@ import { seedOf } from './lowrank.js';
  *   state of the optimizer
  */
 
-/**
- * What a layer needs of its module.
- * @typedef {object} Parts
- * @property {Heap} heap
- * @property {number} settings where a struct of settings has room
- * @property {readonly string[]} arithmetics
- * @property {(name: string) => boolean} has whether the module has a function
- * @property {(names: Record<string, string>, name: string, ...args: (number | bigint)[]) => void} call
- */
-
-const OPTIMIZERS = { adamw: abi.ADAMW, momentum: abi.MOMENTUM, sgd: abi.SGD, 'in-place': abi.IN_PLACE, none: abi.IN_PLACE };
-const BACKENDS = { separate: abi.BASELINE_SEPARATE, fused: abi.BASELINE_FUSED };
-const OPTIONS = [
-  'inputs', 'outputs', 'rank', 'tokens', 'weights', 'bias', 'alpha', 'rslora', 'scale', 'optimizer', 'arithmetic', 'trainA',
-  'trainBias', 'dropout', 'inputGrads', 'seed', 'stream', 'x', 'dx',
-];
-const RATES = ['learningRate', 'bRate'];
 
 /** Names of the arguments of the ABI that are others here. */
 const NAMES = { dropout: 'dropout.rate', momentum: 'beta1, beta2 or momentum', saved: 'forward' };
@@ -124,6 +70,7 @@ export class Layer {
       if (view.length !== tokens * inputs) throw new LowrankError('Length', name, { expected: tokens * inputs, got: view.length });
       return [/** @type {const} */ ([name, view.byteOffset, block])];
     });
+    const [weights, bias] = [options.weights, options.bias].map((array) => lasting(heap, array));
     // The numbers of the struct until there is memory for it, in a struct of the module that is planned first.
     const head = heap.take(abi.TRAINING_BYTES, 'layer');
     try {
@@ -171,8 +118,9 @@ export class Layer {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
       for (const [field, name] of POINTERS) this.#set(field, this.#places[name]?.[0] ?? 0);
       this.#set(abi.TRAINING_ARENA_LEN, this.#places.arena?.[1] ?? 0);
-      this.weights.set(options.weights);
-      if (options.bias) this.bias.set(options.bias);
+      if (options.packed) this.#pack(weights);
+      else this.weights.set(weights());
+      this.bias.set(bias());
       this.reset();
     } catch (error) {
       this.free();
@@ -204,6 +152,24 @@ export class Layer {
   /** @param {number} field */
   #get(field) {
     return this.#heap.data.getUint32(this.#struct.at + field, true);
+  }
+
+  /** Puts the weights into panels, as wide as this module likes them. @param {() => Float32Array} weights */
+  #pack(weights) {
+    const { inputs, outputs } = this;
+    const [at, length] = this.#places.weights ?? [0, 0];
+    const room = this.#heap.take(abi.MATRIX_BYTES + abi.BASE_BYTES + 4 * length, 'packed');
+    const [matrix, base, rows] = [room.at, room.at + abi.MATRIX_BYTES, room.at + abi.MATRIX_BYTES + abi.BASE_BYTES];
+    try {
+      const data = this.#heap.data;
+      new Float32Array(data.buffer, rows, length).set(weights());
+      [abi.MATRIX_BYTES, rows, outputs, inputs, inputs].forEach((value, i) => data.setUint32(matrix + 4 * i, value, true));
+      for (let i = 0; i < abi.BASE_BYTES; i += 4) data.setUint32(base + i, i ? 0 : abi.BASE_BYTES, true);
+      this.#parts.call(NAMES, 'lowrank_pack', this.#get(abi.TRAINING_BACKEND), matrix, at, length, base);
+      this.#set(abi.TRAINING_PANEL, data.getUint32(base + abi.BASE_PANEL, true));
+    } finally {
+      this.#heap.release(room);
+    }
   }
 
   /** Of A, of B, of the bias. */
@@ -548,146 +514,3 @@ const POINTERS = /** @type {const} */ ([
   [abi.TRAINING_WEIGHTS, 'weights'], [abi.TRAINING_BIAS, 'bias'], [abi.TRAINING_X, 'x'], [abi.TRAINING_Y, 'y'],
   [abi.TRAINING_DY, 'dy'], [abi.TRAINING_DX, 'dx'], [abi.TRAINING_ARENA, 'arena'],
 ]);
-
-/**
- * Throws unless `array` holds `length` numbers.
- * @param {string} name
- * @param {unknown} array
- * @param {number} length
- */
-function floatsOf(name, array, length) {
-  if (!(array instanceof Float32Array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
-  if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
-}
-
-/**
- * The factor s, rounded once.
- * @param {Scale} scale
- * @param {number} rank
- */
-function factorOf({ mode, alpha }, rank) {
-  if (mode === 'direct') return alpha;
-  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
-}
-
-/**
- * @param {LayerOptions} options
- * @param {Parts} parts
- * @param {number} index
- */
-function sizesOf(options, { arithmetics, has }, index) {
-  const size = (/** @type {'inputs' | 'outputs' | 'rank' | 'tokens'} */ name) => integer(name, options[name], 0, 2 ** 28);
-  const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
-  const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
-  const { weights, bias } = options;
-  floatsOf('weights', weights, outputs * inputs);
-  if (bias !== undefined) floatsOf('bias', bias, outputs);
-  if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
-    throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
-  }
-  if (optimizer === 'in-place' && !has(STEPS[optimizer].name)) {
-    throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
-  }
-  if (!arithmetics.includes(arithmetic)) {
-    throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });
-  }
-  if (dropout !== undefined) onlyKnown('dropout', dropout, ['rate', 'seed']);
-  const mode = options.scale !== undefined ? 'direct' : rslora ? 'rslora' : 'alpha';
-  const rule = /** @type {Scale} */ ({ mode, alpha: Math.fround(number(mode === 'direct' ? 'scale' : 'alpha', options.scale ?? alpha)) });
-  const scale = factorOf(rule, rank);
-  if (!Number.isFinite(scale)) {
-    throw new LowrankError('Range', mode === 'direct' ? 'scale' : 'alpha', { expected: 'a finite number', got: scale });
-  }
-  return {
-    inputs, outputs, rank, tokens, scale, rule, optimizer, arithmetic,
-    trained: (trainA ? abi.TRAINS_A : 0) | (options.trainBias ? abi.TRAINS_BIAS : 0),
-    inputGrads: options.inputGrads ?? options.dx !== undefined,
-    stream: integer('stream', options.stream ?? index, 0, 2 ** 30 - 1),
-    rate: dropout ? number('dropout.rate', dropout.rate) : 0,
-    dropoutSeed: seedOf(dropout?.seed ?? options.seed ?? 0),
-  };
-}
-
-/**
- * Fills in a struct.
- * @param {DataView} data
- * @param {number} at
- * @param {ReturnType<typeof sizesOf>} of
- */
-function describe(data, at, of) {
-  for (let i = 0; i < abi.TRAINING_BYTES; i += 4) data.setUint32(at + i, 0, true);
-  const u32 = (/** @type {number} */ field, /** @type {number} */ value) => data.setUint32(at + field, value, true);
-  u32(0, abi.TRAINING_BYTES);
-  u32(abi.TRAINING_INPUTS, of.inputs);
-  u32(abi.TRAINING_OUTPUTS, of.outputs);
-  u32(abi.TRAINING_RANK, of.rank);
-  u32(abi.TRAINING_TOKENS, of.tokens);
-  u32(abi.TRAINING_OPTIMIZER, OPTIMIZERS[of.optimizer]);
-  u32(abi.TRAINING_TRAINED, of.trained);
-  u32(abi.TRAINING_BACKEND, BACKENDS[of.arithmetic]);
-  data.setFloat32(at + abi.TRAINING_SCALE, of.scale, true);
-  u32(abi.TRAINING_DROPOUT, abi.DROPOUT_BYTES);
-  data.setFloat32(at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, of.rate, true);
-  u32(abi.TRAINING_DROPOUT + abi.DROPOUT_LAYER, of.stream);
-  data.setBigUint64(at + abi.TRAINING_DROPOUT + abi.DROPOUT_SEED, of.dropoutSeed, true);
-  u32(abi.TRAINING_CLOCK, abi.CLOCK_BYTES);
-}
-
-/**
- * @param {DataView} data
- * @param {number} at
- * @param {[field: number, name: string, value: number | undefined, otherwise: number][]} fields
- */
-function floats(data, at, fields) {
-  for (const [field, name, value, otherwise] of fields) data.setFloat32(at + field, number(name, value ?? otherwise), true);
-}
-
-/** @type {(momentum: number) => (data: DataView, at: number, options: StepOptions) => void} */
-const writeSgd = (momentum) => (data, at, o) => {
-  data.setUint32(at, abi.SGD_BYTES, true);
-  floats(data, at, [
-    [abi.SGD_LR, 'learningRate', o.learningRate, 1e-3], [abi.SGD_B_RATE, 'bRate', o.bRate, 1],
-    [abi.SGD_MOMENTUM, 'momentum', o.momentum, momentum], [abi.SGD_DAMPENING, 'dampening', o.dampening, 0],
-    [abi.SGD_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 0],
-  ]);
-  data.setUint32(at + abi.SGD_NESTEROV, Number(o.nesterov === true), true);
-};
-
-/** @type {(data: DataView, at: number, options: StepOptions) => void} */
-const writeAdamw = (data, at, o) => {
-  data.setUint32(at, abi.ADAMW_BYTES, true);
-  floats(data, at, [
-    [abi.ADAMW_LR, 'learningRate', o.learningRate, 1e-3], [abi.ADAMW_B_RATE, 'bRate', o.bRate, 1],
-    [abi.ADAMW_EPS, 'epsilon', o.epsilon, 1e-8], [abi.ADAMW_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 1e-2],
-  ]);
-  data.setFloat64(at + abi.ADAMW_BETA1, number('beta1', o.beta1 ?? 0.9), true);
-  data.setFloat64(at + abi.ADAMW_BETA2, number('beta2', o.beta2 ?? 0.999), true);
-};
-
-/** @type {(data: DataView, at: number, options: StepOptions) => void} */
-const writeInPlace = (data, at, o) => {
-  if (o.maxNorm !== undefined && !(o.maxNorm >= 0)) {
-    throw new LowrankError('Range', 'maxNorm', { expected: 'a number of at least 0', got: shown(o.maxNorm) });
-  }
-  data.setUint32(at, abi.IN_PLACE_BYTES, true);
-  floats(data, at, [
-    [abi.IN_PLACE_LR, 'learningRate', o.learningRate, 1e-3], [abi.IN_PLACE_B_RATE, 'bRate', o.bRate, 1],
-    [abi.IN_PLACE_MAX_NORM, 'maxNorm', o.maxNorm, -1],
-  ]);
-};
-
-const SGD_NAMES = [...RATES, 'momentum', 'dampening', 'nesterov', 'weightDecay'];
-
-/** How a step is made, by optimizer. */
-const STEPS = {
-  adamw: { name: 'lowrank_training_adamw', names: [...RATES, 'beta1', 'beta2', 'epsilon', 'weightDecay'], write: writeAdamw },
-  momentum: { name: 'lowrank_training_sgd', names: SGD_NAMES, write: writeSgd(0.9) },
-  sgd: { name: 'lowrank_training_sgd', names: SGD_NAMES, write: writeSgd(0) },
-  'in-place': { name: 'lowrank_training_in_place', names: [...RATES, 'maxNorm', 'tokens'], write: writeInPlace },
-  none: {
-    name: '', names: /** @type {string[]} */ ([]),
-    write() {
-      throw new LowrankError('Unexpected', 'step', { text: 'the layer has no optimizer' });
-    },
-  },
-};

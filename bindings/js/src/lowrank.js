@@ -2,6 +2,7 @@ import * as abi from './layout.js';
 import { LowrankError, failure, integer, number, onlyKnown, shown } from './error.js';
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
+import { seedOf } from './seed.js';
 
 /** Bytes for labels, orders and the like, which do not lie in the module's memory. It grows where they are more. */
 const SCRATCH = 8192;
@@ -176,7 +177,7 @@ export class Lowrank {
       throw new LowrankError('Type', 'targets', { expected: 'a Float32Array', got: shown(goal) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
-      this.#call({ y: 'prediction', dy: 'dprediction', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
+      this.#call({ y: 'prediction', dy: 'dprediction', matrix: 'targets', lossGrad: 'dprediction' }, 'lowrank_training_mean_squared_error', layer, tokens, at, goal.length, loss);
     return this.#loss(prediction, 'prediction', dprediction, 'dprediction', tokens, goal, mean, call);
   }
 
@@ -191,7 +192,6 @@ export class Lowrank {
    * @param {(structs: [layer: number, goal: number, loss: number]) => void} call
    */
   #loss(from, fromName, to, toName, tokens, goal, mean, call) {
-    const at = this.#near(goal, 'labels');
     const [y, dy] = [from instanceof Vector ? from.view : from, to instanceof Vector ? to.view : to];
     this.#heap.owner(fromName, y);
     this.#heap.owner(toName, dy);
@@ -200,12 +200,14 @@ export class Lowrank {
       throw new LowrankError('Length', fromName, { expected: `a multiple of ${tokens}`, got: y.length });
     }
     if (dy.length !== y.length) throw new LowrankError('Length', toName, { expected: y.length, got: dy.length });
+    // What follows may make the memory grow; then y and dy are empty.
+    const [yAt, dyAt, at] = [y.byteOffset, dy.byteOffset, this.#near(goal, 'labels')];
     const data = this.#heap.data;
     const [layer, loss] = [this.#structs + LOSS_LAYER, this.#structs + LOSS];
     data.setUint32(layer + abi.TRAINING_OUTPUTS, outputs, true);
     data.setUint32(layer + abi.TRAINING_TOKENS, tokens, true);
-    data.setUint32(layer + abi.TRAINING_Y, y.byteOffset, true);
-    data.setUint32(layer + abi.TRAINING_DY, dy.byteOffset, true);
+    data.setUint32(layer + abi.TRAINING_Y, yAt, true);
+    data.setUint32(layer + abi.TRAINING_DY, dyAt, true);
     data.setUint32(loss, abi.MEAN_LOSS_BYTES, true);
     data.setUint32(loss + abi.MEAN_LOSS_TOKENS, mean.tokens, true);
     data.setUint32(loss + abi.MEAN_LOSS_SEEN, mean.seen, true);
@@ -247,14 +249,17 @@ export class Lowrank {
     if (!ArrayBuffer.isView(items) || items instanceof DataView) {
       throw new LowrankError('Type', 'items', { expected: 'a typed array', got: shown(items) });
     }
-    const { length } = items;
+    const { buffer, byteOffset, length } = items;
+    const inside = buffer === this.memory.buffer;
     const order = this.#room(4 * length, 'items');
     this.#call({}, 'lowrank_rng_order', seedOf(seed), integer('stream', stream), integer('step', step), order, length);
-    const before = items.slice();
-    new Uint32Array(this.memory.buffer, order, length).forEach((from, to) => {
-      items[to] = before[from];
+    // The memory may have grown.
+    const to = inside ? new (/** @type {any} */ (items.constructor))(this.memory.buffer, byteOffset, length) : items;
+    const before = to.slice();
+    new Uint32Array(this.memory.buffer, order, length).forEach((from, i) => {
+      to[i] = before[from];
     });
-    return items;
+    return to;
   }
 
   /** Throws where this engine does not keep to IEEE 754, so that results would not be those of other machines. */
@@ -301,9 +306,4 @@ export class Lowrank {
     if (this.#exports[name](...args, at) === 0) return;
     throw failure(this.#heap.data, at, names);
   }
-}
-
-/** @param {number | bigint} seed */
-export function seedOf(seed) {
-  return typeof seed === 'bigint' ? BigInt.asUintN(64, seed) : BigInt(integer('seed', seed, 0, Number.MAX_SAFE_INTEGER));
 }

@@ -28,8 +28,8 @@ function old([inputs, outputs, rank, tokens]) {
   return Object.fromEntries(Object.entries(lengths).map(([name, length]) => [name, rng.floats(length)]));
 }
 
-function passes(lowrank, size, { options, a, b, x, dy }, arithmetic, check) {
-  const layer = lowrank.layer({ ...options, arithmetic, inputGrads: true });
+function passes(lowrank, size, { options, a, b, x, dy }, arithmetic, check, packed = false) {
+  const layer = lowrank.layer({ ...options, arithmetic, packed, inputGrads: true });
   const biased = lowrank.layer({ ...options, arithmetic, trainBias: true });
   const before = old(size);
   for (const each of [layer, biased]) {
@@ -118,6 +118,7 @@ for (const [name, load] of Object.entries(MODULES)) {
       const finite = data(size);
       for (const arithmetic of lowrank.arithmetics) {
         passes(lowrank, size, finite, arithmetic, checker(arithmetic, text));
+        if (lowrank.arithmetics.includes('fused')) passes(lowrank, size, finite, arithmetic, checker(arithmetic, text), true);
         training(lowrank, finite, arithmetic, checker(arithmetic, text));
         const wild = data(size, hostile);
         const alive = [...wild.a, ...wild.b].some((value) => value !== 0) || rank === 0;

@@ -73,6 +73,8 @@ test('memory that was given back is used again', async () => {
 test('nothing of an adapter that is refused stays', async () => {
   const lowrank = await create();
   const bytes = lowrank.memory.buffer.byteLength;
+  const endless = { inputs: 0, outputs: 0, rank: 2 ** 28, tokens: 2 ** 28, weights: new Float32Array(), bias: undefined };
+  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, endless), 'Overflow', 'arena');
   for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha');
   for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate');
   assert.equal(lowrank.memory.buffer.byteLength, bytes);
@@ -101,4 +103,32 @@ test('two layers share memory without copies', async () => {
   assert.ok(below.dy.some((value) => value !== 0));
   below.free();
   refused(() => above.forward(), 'Freed', 'x');
+});
+
+test('arrays of the memory that grows under a call are read and written all the same', async () => {
+  const tokens = 50_000;
+  const lowrank = await create();
+  const layer = lowrank.layer({ inputs: 1, outputs: 2, rank: 1, tokens, weights: Float32Array.of(1, -1) });
+  layer.forward(undefined, new Float32Array(tokens).fill(0.5));
+  const { y, dy } = layer;
+  const before = lowrank.memory.buffer.byteLength;
+  const loss = lowrank.softmaxCrossEntropy(y, new Uint32Array(tokens), dy);
+  assert.ok(lowrank.memory.buffer.byteLength > before, 'the memory has not grown');
+  assert.ok(Math.abs(loss - Math.log(1 + Math.exp(-1))) < 1e-3, `${loss}`);
+  assert.ok(layer.dy.every((value) => value !== 0));
+
+  const large = (await create()).array(100_000);
+  large.view.forEach((_, i, view) => { view[i] = i; });
+  const other = await create();
+  const inside = other.array(100_000);
+  inside.view.set(large.view);
+  const shuffled = other.shuffle(inside.view, { seed: 5 });
+  assert.deepEqual(shuffled, inside.view);
+  assert.deepEqual(shuffled, (await create()).shuffle(large.view.slice(), { seed: 5 }));
+
+  const wide = { inputs: 512, outputs: 512, rank: 1, tokens: 1 };
+  const first = other.layer({ ...wide, weights: new Rng(1).floats(512 * 512), bias: new Rng(2).floats(512) });
+  const second = other.layer({ ...wide, weights: first.weights, bias: first.bias });
+  assert.deepEqual(second.weights, first.weights);
+  assert.deepEqual(second.bias, first.bias);
 });

@@ -41,6 +41,7 @@ const CASES = {
     [() => small.layer({ ...options, arithmetic: 'fused' }), 'Unsupported', 'arithmetic'],
     [() => small.layer({ ...options, optimizer: 'in-place' }), 'Unsupported', 'optimizer'],
     [() => small.layer({ ...options, dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'],
+    [() => small.layer({ ...options, packed: true }), 'Unsupported', 'packed'],
     [() => small.selftest(), 'Unsupported', 'selftest'],
     [() => lowrank.layer({ ...options, seed: -1 }), 'Range', 'seed'],
     [() => lowrank.layer({ ...options, seed: 2 ** 53 }), 'Range', 'seed'],
@@ -141,6 +142,10 @@ test('losses', () => {
     [() => lowrank.meanSquaredError(y, new Float32Array(12), dy, { tokens: 5 }), 'Length', 'prediction'],
   ]) refused(call, code, argument);
   same();
+  const mean = lowrank.meanLoss(4);
+  const halves = [0, 6].map((from) => lowrank.softmaxCrossEntropy(y.subarray(from, from + 6), [0, 1], dy.subarray(from, from + 6), mean));
+  assert.deepEqual([mean.seen, halves[1]], [4, lowrank.softmaxCrossEntropy(y, [0, 1, 0, 1], dy)]);
+  refused(() => lowrank.softmaxCrossEntropy(y.subarray(0, 3), [0], dy.subarray(0, 3), mean), 'TooMany', 'tokens');
   y[2] = NaN;
   refused(() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy), 'NonFinite', 'logits');
 });

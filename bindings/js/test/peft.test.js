@@ -112,6 +112,8 @@ test('tensors of other adapters, of other shapes and types are refused by name',
     ['Format', a, [2, 0]], ['Format', b, [3, 3]], ['Format', a, [3, 4]], ['Unsupported', a, [2, 4], 'I16'],
     ['Format', 'net.q.base_layer.bias', [3]], ['Format', 'net.q.lora_B.bias', [3]],
   ]) refused(() => readWith({}, [tensor(name, shape, dtype)]), code, PREFIX + name);
+  assert.throws(() => readWith({}, [tensor('net.q.lora_magnitude_vector', [3])]), /DoRA is not supported/);
+  assert.throws(() => readWith({}, [tensor('net.wte.lora_embedding_A', [2, 4])]), /embeddings are not supported/);
   refused(() => readPeft({ config: CONFIG, tensors: safetensors([]) }), 'Format', 'adapter_model.safetensors');
   refused(() => readPeft({ config: CONFIG, tensors: safetensors(GOOD.slice(1)) }), 'Format', PREFIX + a);
   refused(() => readWith({ lora_bias: true }, [tensor('net.q.lora_B.bias', [3])]), 'Format', `${PREFIX}net.v.lora_B.bias`);

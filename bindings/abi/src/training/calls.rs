@@ -1,11 +1,11 @@
 //! What can be done with a layer in training.
 
 use lowrank::train::{MeanLoss, Work, clip};
-use lowrank::{Accum, Backprop, MatMut, MatRef, backward, forward, merge};
+use lowrank::{Accum, Argument, Backprop, Error, MatMut, MatRef, backward, forward, merge};
 
 use super::{Beside, View, bit, call, lowrank_training};
 use crate::codes::*;
-use crate::error::{Fault, lowrank_error};
+use crate::error::{Fault, finish_without_files, lowrank_error};
 use crate::loss::lowrank_mean_loss;
 use crate::memory::{slice, slice_mut};
 use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
@@ -14,17 +14,17 @@ use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
 const LOSS: u32 = bit(LOWRANK_ARGUMENT_Y) | bit(LOWRANK_ARGUMENT_DY);
 
 /// For what was checked to be there.
-fn absent() -> Result<(), Fault> {
-    Err(Fault::new(LOWRANK_NULL, LOWRANK_ARGUMENT_TRAINING, 0, 0))
+fn absent() -> Result<(), Error> {
+    Err(Error::Missing { argument: Argument::Matrix })
 }
 
-impl View<'_> {
+impl View<'_, '_> {
     /// The loss of `y`, with its gradient into `dy`.
     fn loss(
         &mut self,
         into: &mut lowrank_mean_loss,
-        compute: impl FnOnce(&mut MeanLoss, MatRef<'_>, MatMut<'_>) -> Result<(), lowrank::Error>,
-    ) -> Result<(), Fault> {
+        compute: impl FnOnce(&mut MeanLoss, MatRef<'_>, MatMut<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let View { y: Some(y), dy: Some(dy), .. } = self else { return absent() };
         let mut loss = into.get();
         compute(&mut loss, y.as_ref(), dy.reborrow())?;
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn lowrank_training_forward(
             let View { base, work: Work { adapter, saved, .. }, x: Some(x), y: Some(y), .. } = view else {
                 return absent();
             };
-            Ok(forward(backend, base, &adapter.as_ref(), *x, y.reborrow(), saved)?)
+            forward(backend, base, &adapter.as_ref(), *x, y.reborrow(), saved)
         })
     }
 }
@@ -73,6 +73,10 @@ pub unsafe extern "C" fn lowrank_training_backward(
     accum: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
+    if accum > LOWRANK_ADD {
+        // SAFETY: the caller's word.
+        return unsafe { finish_without_files(Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, accum)), error) };
+    }
     // SAFETY: the caller's word.
     unsafe {
         call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &[], error, &mut |view| {
@@ -80,13 +84,9 @@ pub unsafe extern "C" fn lowrank_training_backward(
             let View { base, work: Work { adapter, grads, saved, .. }, x, dy: Some(dy), dx, .. } = view else {
                 return absent();
             };
-            grads.accum = match accum {
-                LOWRANK_REPLACE => Accum::Replace,
-                LOWRANK_ADD => Accum::Add,
-                got => return Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
-            };
+            grads.accum = if accum == LOWRANK_ADD { Accum::Add } else { Accum::Replace };
             let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
-            Ok(backward(backend, base, &adapter.as_ref(), flow, saved, grads)?)
+            backward(backend, base, &adapter.as_ref(), flow, saved, grads)
         })
     }
 }
@@ -105,12 +105,12 @@ pub unsafe extern "C" fn lowrank_training_adamw(
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, adamw, false)];
-    let step = &mut |view: &mut View<'_>| {
+    let step = &mut |view: &mut View<'_, '_>| {
         let backend = view.backend();
-        let Work { adapter, grads, state, .. } = &mut view.work;
+        let Work { adapter, grads, state, .. } = &mut *view.work;
         // SAFETY: checked, and not written.
         let adamw = unsafe { &*adamw }.get();
-        Ok(adamw.step(backend, adapter, grads, state)?)
+        adamw.step(backend, adapter, grads, state)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, step) }
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn lowrank_training_adamw(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_sgd_step`.
+/// As `lowrank_sgd_step`; LOWRANK_RANGE for a `nesterov` that is neither 0 nor 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_sgd(
     training: *mut lowrank_training,
@@ -130,12 +130,15 @@ pub unsafe extern "C" fn lowrank_training_sgd(
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, sgd, false)];
-    let step = &mut |view: &mut View<'_>| {
+    let step = &mut |view: &mut View<'_, '_>| {
         let backend = view.backend();
-        let Work { adapter, grads, state, .. } = &mut view.work;
+        let Work { adapter, grads, state, .. } = &mut *view.work;
         // SAFETY: checked, and not written.
-        let sgd = unsafe { &*sgd }.get()?;
-        Ok(sgd.step(backend, adapter, grads, state)?)
+        let sgd = unsafe { &*sgd };
+        let range =
+            Error::Range { argument: Argument::Momentum, at_least: 0.0, at_most: 1.0, got: sgd.nesterov as f32 };
+        let sgd = sgd.get().map_err(|_| range)?;
+        sgd.step(backend, adapter, grads, state)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, step) }
@@ -156,13 +159,13 @@ pub unsafe extern "C" fn lowrank_training_in_place(
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, in_place, false)];
-    let step = &mut |view: &mut View<'_>| {
+    let step = &mut |view: &mut View<'_, '_>| {
         let backend = view.backend();
         let View { base, work: Work { adapter, saved, .. }, x, dy: Some(dy), dx, .. } = view else { return absent() };
         let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
         // SAFETY: checked, and not written.
         let in_place = unsafe { &*in_place }.get();
-        Ok(in_place.step(backend, base, adapter, flow, saved)?)
+        in_place.step(backend, base, adapter, flow, saved)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &beside, error, step) }
@@ -182,7 +185,7 @@ pub unsafe extern "C" fn lowrank_training_square_sum(
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let beside = [Beside::elements(LOWRANK_ARGUMENT_RESULT, square_sum, 1, true)];
-    let work = &mut |view: &mut View<'_>| {
+    let work = &mut |view: &mut View<'_, '_>| {
         let sum = clip::square_sum(view.backend(), &view.work.grads);
         // SAFETY: checked.
         unsafe { square_sum.write(sum) };
@@ -222,7 +225,7 @@ pub unsafe extern "C" fn lowrank_training_clip(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_merge`; LOWRANK_LENGTH.
+/// As `lowrank_merge`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_merge(
     training: *mut lowrank_training,
@@ -231,14 +234,10 @@ pub unsafe extern "C" fn lowrank_training_merge(
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let beside = [Beside::elements(LOWRANK_ARGUMENT_MERGED, merged, merged_len, true)];
-    let work = &mut |view: &mut View<'_>| {
-        let (outputs, inputs) = (view.into.outputs, view.into.inputs);
-        if merged_len != outputs * inputs {
-            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_MERGED, outputs * inputs, merged_len));
-        }
+    let work = &mut |view: &mut View<'_, '_>| {
         // SAFETY: checked, with this length.
-        let merged = MatMut::new(unsafe { slice_mut(merged, merged_len) }, outputs, inputs)?;
-        Ok(merge(view.backend(), &view.base, &view.work.adapter.as_ref(), merged)?)
+        let merged = MatMut::new(unsafe { slice_mut(merged, merged_len) }, view.into.outputs, view.into.inputs)?;
+        merge(view.backend(), &view.base, &view.work.adapter.as_ref(), merged)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, work) }
@@ -264,7 +263,7 @@ pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
         Beside::elements(LOWRANK_ARGUMENT_LABELS, labels, labels_len, false),
         Beside::structure(LOWRANK_ARGUMENT_LOSS, loss, true),
     ];
-    let work = &mut |view: &mut View<'_>| {
+    let work = &mut |view: &mut View<'_, '_>| {
         // SAFETY: checked, with this length.
         let labels = unsafe { slice(labels, labels_len) };
         // SAFETY: checked.
@@ -281,7 +280,7 @@ pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_mean_squared_error`; LOWRANK_LENGTH; LOWRANK_NULL also for `y` and `dy`.
+/// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_NULL also for `y` and `dy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_mean_squared_error(
     training: *mut lowrank_training,
@@ -295,14 +294,9 @@ pub unsafe extern "C" fn lowrank_training_mean_squared_error(
         Beside::elements(LOWRANK_ARGUMENT_TARGETS, targets, targets_len, false),
         Beside::structure(LOWRANK_ARGUMENT_LOSS, loss, true),
     ];
-    let work = &mut |view: &mut View<'_>| {
-        let outputs = view.into.outputs;
-        if tokens.checked_mul(outputs) != Some(targets_len) {
-            let expected = tokens.saturating_mul(outputs);
-            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_TARGETS, expected, targets_len));
-        }
+    let work = &mut |view: &mut View<'_, '_>| {
         // SAFETY: checked, with this length.
-        let targets = MatRef::new(unsafe { slice(targets, targets_len) }, tokens, outputs)?;
+        let targets = MatRef::new(unsafe { slice(targets, targets_len) }, tokens, view.into.outputs)?;
         // SAFETY: checked.
         let loss = unsafe { &mut *loss };
         view.loss(loss, |it, y, dy| it.mean_squared_error(y, targets, dy))

@@ -8,7 +8,7 @@ pub use calls::*;
 use core::ptr::null_mut;
 
 use lowrank::train::{Clock, Plan, Work, init};
-use lowrank::{Backend, Base, MatMut, MatRef, Packed, Shape};
+use lowrank::{Backend, Base, Error, MatMut, MatRef, Packed, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
@@ -76,10 +76,10 @@ pub struct lowrank_training {
 structures!(lowrank_training);
 
 /// Everything that the struct of a call stands for, with `tokens` tokens.
-struct View<'c> {
-    into: &'c mut lowrank_training,
+struct View<'v, 'c> {
+    into: &'v mut lowrank_training,
     base: Base<'c>,
-    work: Work<'c>,
+    work: &'v mut Work<'c>,
     x: Option<MatRef<'c>>,
     y: Option<MatMut<'c>>,
     dy: Option<MatMut<'c>>,
@@ -139,52 +139,10 @@ impl lowrank_training {
         }
         Ok(())
     }
-
-    /// # Safety
-    /// All of it was noted in a [`Memory`] in which nothing overlaps, and there is no other borrow of it.
-    unsafe fn view<'c>(&'c mut self, tokens: usize) -> Result<View<'c>, Fault> {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        let (plan, backend) = (self.plan()?, backend_of(self.backend)?);
-        if tokens > self.tokens {
-            return Err(Fault::new(LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS, self.tokens, tokens));
-        }
-        // Lengths cannot overflow: as many elements or more were noted.
-        // SAFETY: noted, with this length.
-        let weights = unsafe { slice(self.weights, outputs * inputs) };
-        // SAFETY: noted, with this length.
-        let arena = unsafe { slice_mut(self.arena, self.arena_len) };
-        let write = |start: *mut f32, cols| {
-            // SAFETY: noted, with at least as many rows.
-            given(start).and_then(|start| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok())
-        };
-        // SAFETY: noted, with at least as many rows.
-        let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
-        let weights = match self.panel {
-            0 => MatRef::new(weights, outputs, inputs)?.into(),
-            width => Packed::new(weights, outputs, inputs, width)?.into(),
-        };
-        // SAFETY: noted, with this length.
-        let bias = given(self.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
-        let mut work = plan.split(arena)?;
-        work.adapter.scale = self.scale;
-        work.state.clock = self.clock.get()?;
-        set_dropout(&mut work, &self.dropout)?;
-        work.saved.resume(batch_of(self.progress, self.batch)?)?;
-        Ok(View {
-            base: Base { weights, bias },
-            work,
-            x: given(self.x.cast_mut()).and_then(rows),
-            y: write(self.y, outputs),
-            dy: write(self.dy, outputs),
-            dx: write(self.dx, inputs),
-            backend,
-            into: self,
-        })
-    }
 }
 
 /// A call: borrows the layer and all its memory, does its work, and says how that went. Generated once, so `work` is behind a
-/// pointer.
+/// pointer. `needed`: arguments that must not be null.
 ///
 /// # Safety
 /// What the page of the crate says of pointers holds for all of them.
@@ -194,17 +152,66 @@ unsafe fn call(
     (tokens, needed): (usize, u32),
     beside: &[Beside],
     error: *mut lowrank_error,
-    work: &mut dyn FnMut(&mut View<'_>) -> Result<(), Fault>,
+    work: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Error>,
 ) -> lowrank_status {
     // SAFETY: the caller's word.
-    let result = unsafe { View::of(training, (tokens, needed), beside, error) }.and_then(|mut view| {
-        work(&mut view)?;
-        (view.into.batch, view.into.progress) = progress_of(view.work.saved.batch());
-        view.into.clock = lowrank_clock::of(view.work.state.clock);
-        Ok(())
+    let result = unsafe { check(training, ALWAYS | needed, beside, error) }.and_then(|()| {
+        // SAFETY: it was noted right above.
+        let training = unsafe { &mut *training };
+        // SAFETY: all that it points to was noted, too.
+        unsafe { run(training, tokens, work) }
     });
     // SAFETY: the caller's word; nothing is borrowed any more.
     unsafe { finish_without_files(result, error) }
+}
+
+/// # Safety
+/// All of it was noted in a [`Memory`] in which nothing overlaps, and there is no other borrow of it.
+unsafe fn run(
+    into: &mut lowrank_training,
+    tokens: usize,
+    call: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Error>,
+) -> Result<(), Fault> {
+    let (inputs, outputs) = (into.inputs, into.outputs);
+    let (plan, backend) = (into.plan()?, backend_of(into.backend)?);
+    if tokens > into.tokens {
+        return Err(Fault::new(LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS, into.tokens, tokens));
+    }
+    // Lengths cannot overflow: as many elements or more were noted.
+    // SAFETY: noted, with this length.
+    let weights = unsafe { slice(into.weights, outputs * inputs) };
+    // SAFETY: noted, with this length.
+    let arena = unsafe { slice_mut(into.arena, into.arena_len) };
+    let write = |start: *mut f32, cols| {
+        // SAFETY: noted, with at least as many rows.
+        given(start).and_then(|start| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok())
+    };
+    // SAFETY: noted, with at least as many rows.
+    let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
+    let weights = match into.panel {
+        0 => MatRef::new(weights, outputs, inputs)?.into(),
+        width => Packed::new(weights, outputs, inputs, width)?.into(),
+    };
+    // SAFETY: noted, with this length.
+    let bias = given(into.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
+    let mut work = plan.split(arena)?;
+    work.adapter.scale = into.scale;
+    work.state.clock = into.clock.get()?;
+    set_dropout(&mut work, &into.dropout)?;
+    work.saved.resume(batch_of(into.progress, into.batch)?)?;
+    call(&mut View {
+        base: Base { weights, bias },
+        work: &mut work,
+        x: given(into.x.cast_mut()).and_then(rows),
+        y: write(into.y, outputs),
+        dy: write(into.dy, outputs),
+        dx: write(into.dx, inputs),
+        backend,
+        into,
+    })?;
+    (into.batch, into.progress) = progress_of(work.saved.batch());
+    into.clock = lowrank_clock::of(work.state.clock);
+    Ok(())
 }
 
 fn given(start: *mut f32) -> Option<*mut f32> {
@@ -231,25 +238,7 @@ fn set_dropout(_: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault>
     }
 }
 
-impl<'c> View<'c> {
-    /// Checks and borrows everything.
-    ///
-    /// # Safety
-    /// What the page of the crate says of pointers holds for all of them, as long as `'c`.
-    unsafe fn of(
-        training: *mut lowrank_training,
-        (tokens, needed): (usize, u32),
-        beside: &[Beside],
-        error: *mut lowrank_error,
-    ) -> Result<Self, Fault> {
-        // SAFETY: the caller's word.
-        unsafe { check(training, ALWAYS | needed, beside, error) }?;
-        // SAFETY: it was noted right above.
-        let training = unsafe { &mut *training };
-        // SAFETY: all that it points to was noted, too.
-        unsafe { training.view(tokens) }
-    }
-
+impl View<'_, '_> {
     /// A constant in a small build, so that nothing else is linked.
     fn backend(&self) -> Backend {
         if cfg!(lowrank_small) { Backend::BASELINE } else { self.backend }
@@ -326,7 +315,7 @@ pub unsafe extern "C" fn lowrank_training_open(
     // SAFETY: the caller's word.
     unsafe {
         call(training, (0, 0), &[], error, &mut |view| {
-            let Work { adapter, grads, saved, state } = &mut view.work;
+            let Work { adapter, grads, saved, state } = &mut *view.work;
             init::kaiming_uniform(adapter, seed, layer);
             if let Some(to) = &mut adapter.bias {
                 let to = to.row_mut(0);

@@ -148,11 +148,11 @@ static void misuses(void)
     WRONG_STRUCT(lowrank_in_place, w.in_place, lowrank_training_in_place(&w.training, N, it, &error),
                  LOWRANK_ARGUMENT_OPTIMIZER);
     REFUSED(w.adamw.lr = -1.0f, ON(adamw(it, &w.adamw, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
-    REFUSED(w.sgd.nesterov = 2, ON(sgd(it, &w.sgd, &error)), LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_OPTIMIZER);
+    REFUSED(w.sgd.nesterov = 2, ON(sgd(it, &w.sgd, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_MOMENTUM);
     REFUSED((void)0, ON(clip(it, 1.0f, -1.0f, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_MAX_NORM);
     REFUSED((void)0, ON(square_sum(it, NULL, &error)), LOWRANK_NULL, LOWRANK_ARGUMENT_RESULT);
     REFUSED((void)0, ON(square_sum(it, w.own_y, &error)), LOWRANK_OVERLAP, LOWRANK_ARGUMENT_Y);
-    REFUSED((void)0, ON(merge(it, w.merged, OUT * IN - 1, &error)), LOWRANK_LENGTH, LOWRANK_ARGUMENT_MERGED);
+    REFUSED((void)0, ON(merge(it, w.merged, OUT * IN - 1, &error)), LOWRANK_LENGTH, LOWRANK_ARGUMENT_MATRIX);
     REFUSED((void)0, ON(merge(it, NULL, OUT * IN, &error)), LOWRANK_NULL, LOWRANK_ARGUMENT_MERGED);
     REFUSED((void)0, ON(merge(it, w.w, OUT * IN, &error)), LOWRANK_OVERLAP, LOWRANK_ARGUMENT_MERGED);
 #define ENTROPY(labels, len) lowrank_training_softmax_cross_entropy(&w.training, N, labels, len, &w.loss, &error)
@@ -164,7 +164,7 @@ static void misuses(void)
     REFUSED(w.loss.size = 1, ENTROPY(w.labels, N), LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LOSS);
     REFUSED(w.training.dy = NULL, ENTROPY(w.labels, N), LOWRANK_NULL, LOWRANK_ARGUMENT_DY);
 #define SQUARED(len) lowrank_training_mean_squared_error(&w.training, N, w.targets, len, &w.loss, &error)
-    REFUSED((void)0, SQUARED(N * OUT - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_TARGETS);
+    REFUSED((void)0, SQUARED(N * OUT - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_MATRIX);
     REFUSED(memset(w.targets, 0xff, 4), SQUARED(N * OUT), LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_TARGETS);
     REFUSED(w.training.y = NULL, SQUARED(N * OUT), LOWRANK_NULL, LOWRANK_ARGUMENT_Y);
 }

@@ -1,0 +1,148 @@
+// What a layer is made of: its options, checked, and as a struct.
+import * as abi from './layout.js';
+import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
+import { seedOf } from './seed.js';
+
+/** @typedef {import('./heap.js').Heap} Heap */
+/** @typedef {'adamw' | 'momentum' | 'sgd' | 'in-place' | 'none'} Optimizer */
+
+/**
+ * @typedef {object} LayerOptions
+ * @property {number} inputs
+ * @property {number} outputs
+ * @property {number} rank of the adapter
+ * @property {number} tokens the most at a time
+ * @property {Float32Array} weights the frozen ones, [outputs, inputs], as PyTorch stores them; they are copied
+ * @property {Float32Array} [bias] [outputs]
+ * @property {number} [alpha] the adapter's factor is alpha/rank; default: rank
+ * @property {boolean} [rslora] it is alpha/√rank instead
+ * @property {number} [scale] the factor itself, in place of alpha
+ * @property {Optimizer} [optimizer] default: adamw; none: no training
+ * @property {'separate' | 'fused'} [arithmetic] default: separate
+ * @property {boolean} [trainA] default: true
+ * @property {boolean} [trainBias] default: false
+ * @property {{ rate: number, seed?: number | bigint }} [dropout] of the adapter's input
+ * @property {boolean} [inputGrads] whether `backward` computes dx; default: false
+ * @property {boolean} [packed] whether the weights rest in panels, which is faster for a few tokens; `weights` then has that order.
+ *   With a full module only; default: false
+ * @property {number | bigint} [seed] of the adapter, default 0
+ * @property {number} [stream] number of the layer, which has random numbers of its own; default: how many were made before
+ * @property {import('./lowrank.js').Vector | Float32Array} [x] memory for x, such as the y of the layer below
+ * @property {import('./lowrank.js').Vector | Float32Array} [dx] memory for dx, such as the dy of the layer below
+ */
+
+/**
+ * What a layer needs of its module.
+ * @typedef {object} Parts
+ * @property {Heap} heap
+ * @property {number} settings where a struct of settings has room
+ * @property {readonly string[]} arithmetics
+ * @property {(name: string) => boolean} has whether the module has a function
+ * @property {(names: Record<string, string>, name: string, ...args: (number | bigint)[]) => void} call
+ */
+
+export const OPTIMIZERS = { adamw: abi.ADAMW, momentum: abi.MOMENTUM, sgd: abi.SGD, 'in-place': abi.IN_PLACE, none: abi.IN_PLACE };
+const BACKENDS = { separate: abi.BASELINE_SEPARATE, fused: abi.BASELINE_FUSED };
+/** Names of all options. */
+export const OPTIONS = [
+  'inputs', 'outputs', 'rank', 'tokens', 'weights', 'bias', 'alpha', 'rslora', 'scale', 'optimizer', 'arithmetic', 'trainA',
+  'trainBias', 'dropout', 'inputGrads', 'packed', 'seed', 'stream', 'x', 'dx',
+];
+
+/**
+ * A way to an array that still leads there when the memory has grown.
+ * @param {Heap} heap
+ * @param {Float32Array} [array]
+ */
+export function lasting({ memory }, array = new Float32Array()) {
+  const { buffer, byteOffset, length } = array;
+  const inside = buffer === memory.buffer;
+  return () => (inside ? new Float32Array(memory.buffer, byteOffset, length) : array);
+}
+
+/**
+ * Throws unless `array` holds `length` numbers.
+ * @param {string} name
+ * @param {unknown} array
+ * @param {number} length
+ */
+export function floatsOf(name, array, length) {
+  if (!(array instanceof Float32Array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
+  if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
+}
+
+/**
+ * The factor s, rounded once.
+ * @param {import('./layer.js').Scale} scale
+ * @param {number} rank
+ */
+export function factorOf({ mode, alpha }, rank) {
+  if (mode === 'direct') return alpha;
+  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
+}
+
+/**
+ * @param {LayerOptions} options
+ * @param {Parts} parts
+ * @param {number} index
+ */
+export function sizesOf(options, { arithmetics, has }, index) {
+  const size = (/** @type {'inputs' | 'outputs' | 'rank' | 'tokens'} */ name) => integer(name, options[name], 0, 2 ** 28);
+  const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
+  const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
+  const { weights, bias } = options;
+  floatsOf('weights', weights, outputs * inputs);
+  if (bias !== undefined) floatsOf('bias', bias, outputs);
+  if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
+    throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
+  }
+  if (optimizer === 'in-place' && !has('lowrank_training_in_place')) {
+    throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
+  }
+  if (options.packed && !has('lowrank_pack')) {
+    throw new LowrankError('Unsupported', 'packed', { text: 'only in the full modules of lowrank/wasm' });
+  }
+  if (!arithmetics.includes(arithmetic)) {
+    throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });
+  }
+  if (dropout !== undefined) onlyKnown('dropout', dropout, ['rate', 'seed']);
+  const mode = options.scale !== undefined ? 'direct' : rslora ? 'rslora' : 'alpha';
+  const rule = /** @type {import('./layer.js').Scale} */ ({ mode, alpha: Math.fround(number(mode === 'direct' ? 'scale' : 'alpha', options.scale ?? alpha)) });
+  const scale = factorOf(rule, rank);
+  if (!Number.isFinite(scale)) {
+    throw new LowrankError('Range', mode === 'direct' ? 'scale' : 'alpha', { expected: 'a finite number', got: scale });
+  }
+  return {
+    inputs, outputs, rank, tokens, scale, rule, optimizer, arithmetic,
+    trained: (trainA ? abi.TRAINS_A : 0) | (options.trainBias ? abi.TRAINS_BIAS : 0),
+    inputGrads: options.inputGrads ?? options.dx !== undefined,
+    stream: integer('stream', options.stream ?? index, 0, 2 ** 30 - 1),
+    rate: dropout ? number('dropout.rate', dropout.rate) : 0,
+    dropoutSeed: seedOf(dropout?.seed ?? options.seed ?? 0),
+  };
+}
+
+/**
+ * Fills in a struct.
+ * @param {DataView} data
+ * @param {number} at
+ * @param {ReturnType<typeof sizesOf>} of
+ */
+export function describe(data, at, of) {
+  for (let i = 0; i < abi.TRAINING_BYTES; i += 4) data.setUint32(at + i, 0, true);
+  const u32 = (/** @type {number} */ field, /** @type {number} */ value) => data.setUint32(at + field, value, true);
+  u32(0, abi.TRAINING_BYTES);
+  u32(abi.TRAINING_INPUTS, of.inputs);
+  u32(abi.TRAINING_OUTPUTS, of.outputs);
+  u32(abi.TRAINING_RANK, of.rank);
+  u32(abi.TRAINING_TOKENS, of.tokens);
+  u32(abi.TRAINING_OPTIMIZER, OPTIMIZERS[of.optimizer]);
+  u32(abi.TRAINING_TRAINED, of.trained);
+  u32(abi.TRAINING_BACKEND, BACKENDS[of.arithmetic]);
+  data.setFloat32(at + abi.TRAINING_SCALE, of.scale, true);
+  u32(abi.TRAINING_DROPOUT, abi.DROPOUT_BYTES);
+  data.setFloat32(at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, of.rate, true);
+  u32(abi.TRAINING_DROPOUT + abi.DROPOUT_LAYER, of.stream);
+  data.setBigUint64(at + abi.TRAINING_DROPOUT + abi.DROPOUT_SEED, of.dropoutSeed, true);
+  u32(abi.TRAINING_CLOCK, abi.CLOCK_BYTES);
+}
