@@ -5,7 +5,7 @@
 
 use super::gemm::Product;
 use super::pack::{Operand, transpose};
-use super::tile::room::{ACCUMULATORS, PANEL, Room};
+use super::tile::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
@@ -58,11 +58,11 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
     fn run<S: Simd>(mut self, simd: S) {
         let (rows, lanes) = (self.0.out.rows(), self.0.out.cols());
         let width = panel_lanes::<S>(rows);
-        let height = (ACCUMULATORS / width).max(1);
+        let height = rows_in(ACCUMULATORS, width);
         let (mut room, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
-        for row in (0..rows).step_by(width) {
+        for row in (0..rows).step_by(width.max(1)) {
             let width = width.min(rows - row);
-            for lane in (0..lanes).step_by(height) {
+            for lane in (0..lanes).step_by(height.max(1)) {
                 let height = height.min(lanes - lane);
                 let at = Block { row, width, lane, height };
                 let Ok(mut sums) = MatMut::new(room.first(height * width), height, width) else { return };
@@ -97,11 +97,11 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, P> {
     #[inline(always)]
     fn depths(&self, at: Block) -> impl Iterator<Item = (Operand<'a>, Operand<'a>)> + Clone + use<'a, P> {
         let Block { row, width, lane, height } = at;
-        let (left, most) = (self.0.left, (PANEL / width).max(1));
+        let (left, most) = (self.0.left, rows_in(PANEL, width));
         let firsts = self.0.pieces.clone().map(move |(depth, right)| (left, depth, right));
         let seconds = self.0.more.into_iter().map(|(left, right)| (left, 0, right));
         firsts.chain(seconds).flat_map(move |(left, depth, right)| {
-            (0..right.rows()).step_by(most).map(move |from| {
+            (0..right.rows()).step_by(most.max(1)).map(move |from| {
                 let count = most.min(right.rows() - from);
                 let tokens = left.block(row, width, depth + from, count);
                 (tokens.flip(), right.block(from, count, lane, height).flip())

@@ -2,7 +2,7 @@
 
 use super::exchange::Exchanged;
 use super::pack::Operand;
-use super::tile::room::{PANEL, Room};
+use super::tile::room::{PANEL, Room, rows_in};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
@@ -95,7 +95,7 @@ impl<'a> Single<'a> {
             right.has_vectors() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
         });
         let (mut room, mut second_room) = (Room::new(), Room::new());
-        for lane in (0..block.lanes).step_by(step) {
+        for lane in (0..block.lanes).step_by(step.max(1)) {
             let width = step.min(block.lanes - lane);
             let at = block.lane + lane;
             let second = match fused {
@@ -111,7 +111,7 @@ impl<'a> Single<'a> {
                     }
                 }
             };
-            let most = if in_place { DEPTH_BLOCK } else { PANEL / width };
+            let most = if in_place { DEPTH_BLOCK } else { rows_in(PANEL, width) };
             let mut start = start.lanes_from(at);
             let mut from = 0;
             loop {

@@ -4,7 +4,7 @@
 use super::exchange::{Exchanged, begin};
 use super::gemm::Product;
 use super::pack::{Operand, transpose};
-use super::tile::room::{ACCUMULATORS, PANEL, Room};
+use super::tile::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
@@ -54,15 +54,15 @@ impl Kernel for Turned<'_> {
         let ThinProduct { left, right, mut out, start } = self.0;
         let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
         let full = rows - rows % S::LANES;
-        let most = (ACCUMULATORS / lanes / S::LANES * S::LANES).max(S::LANES);
-        let most_depth = (PANEL / lanes / 4 * 4).max(4);
+        let most = (rows_in(ACCUMULATORS, lanes) / S::LANES * S::LANES).max(S::LANES);
+        let most_depth = (rows_in(PANEL, lanes) / 4 * 4).max(4);
         let (mut room, mut panel) = (Room::<ACCUMULATORS>::new(), Room::new());
-        for row in (0..full).step_by(most) {
+        for row in (0..full).step_by(most.max(1)) {
             let width = most.min(full - row);
             let Ok(mut sums) = MatMut::new(room.first(lanes * width), lanes, width) else { return };
             let mut part = out.block(row, width, 0, lanes);
             begin(simd, start, part.as_ref(), &mut sums);
-            for from in (0..depth).step_by(most_depth) {
+            for from in (0..depth).step_by(most_depth.max(1)) {
                 let count = most_depth.min(depth - from);
                 let Strided { data, outer, inner } = right.block(from, count, 0, lanes).vectors(simd, &mut panel);
                 let term = Term {

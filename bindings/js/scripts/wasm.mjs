@@ -43,7 +43,7 @@ function build({ name, level, flags, names }) {
   const where = `${TARGET}/${name}`;
   execFileSync('cargo', [
     'rustc', '--quiet', '--package', 'lowrank-abi', '--lib', '--release', '--target', 'wasm32-unknown-unknown', '--crate-type',
-    'staticlib', '--target-dir', where, ...release('panic', '"abort"'), ...release('opt-level', level),
+    'staticlib', '--features', 'panic-is-a-link-error', '--target-dir', where, ...release('panic', '"abort"'), ...release('opt-level', level),
   ], { cwd: ROOT, env, stdio: 'inherit' });
   const archive = `${where}/wasm32-unknown-unknown/release/liblowrank_abi.a`;
   const out = fileURLToPath(new URL(`wasm/${name}.wasm`, here));

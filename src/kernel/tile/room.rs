@@ -18,6 +18,16 @@ pub(crate) const PANEL: usize = match (HAS_VECTORS, cfg!(target_arch = "x86_64")
 /// more, half of it made the backward pass 13 % slower, two thirds 7 % (AVX-512, Zen 4).
 pub(crate) const ACCUMULATORS: usize = 2 * PANEL;
 
+/// How many rows of this width there is room for; one at least, so that loops go on.
+// A division by what the compiler cannot see to be above 0 would leave a panic in the machine code, and so would a step of a range.
+#[inline(always)]
+pub(crate) const fn rows_in(room: usize, width: usize) -> usize {
+    match room.checked_div(width) {
+        Some(rows) if rows > 0 => rows,
+        _ => 1,
+    }
+}
+
 /// At most `N` numbers.
 pub(crate) struct Room<const N: usize> {
     numbers: [MaybeUninit<f32>; N],
