@@ -77,12 +77,14 @@ export function failure(data, at, names, flaws = {}) {
   const f32 = (/** @type {number} */ field) => data.getFloat32(at + field, true);
   const code = abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other';
   const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
-  const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED) || undefined, u32(abi.ERROR_GOT) || undefined]];
+  const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED), u32(abi.ERROR_GOT)]];
   const text = code === 'File' ? `File, ${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
   const [expected, got] = {
     Range: [`${f32(abi.ERROR_AT_LEAST)} to ${f32(abi.ERROR_AT_MOST)}`, f32(abi.ERROR_VALUE)],
     NonFinite: ['finite numbers', `another one at ${index}`],
-    Label: [`below ${sizes[0]}`, u32(abi.ERROR_GOT)],
-  }[code] ?? sizes;
+    Label: [`below ${sizes[0]}`, sizes[1]],
+    // What a flaw does not say is 0.
+    File: sizes.map((size) => size || undefined),
+  }[code] ?? (sizes[0] || sizes[1] ? sizes : []);
   return new LowrankError(code, names[argument] ?? argument, { expected, got, text });
 }

@@ -70,7 +70,8 @@ function place(name, info, data) {
   }
   const [from, to] = offsets;
   const bytes = shape.reduce((/** @type {number} */ product, /** @type {number} */ n) => product * n, SIZES[dtype]);
-  if (to - from !== bytes || to > data.length) throw damaged(`tensor ${name}: not as long as its shape`, { expected: bytes, got: to - from });
+  if (to - from !== bytes) throw damaged(`tensor ${name}: not as long as its shape`, { expected: bytes, got: to - from });
+  if (to > data.length) throw damaged(`tensor ${name}: the file ends in it`, { expected: to, got: data.length });
   return { name, from, to, tensor: { dtype, shape, bytes: data.subarray(from, to) } };
 }
 

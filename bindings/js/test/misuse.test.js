@@ -87,6 +87,7 @@ test('backward', () => {
     [undefined, { accumulated: true }, 'Unknown', 'accumulated'], [undefined, { dy: new Float32Array(11) }, 'Length', 'dy'],
     [undefined, { dy: [1] }, 'Type', 'dy'], [undefined, null, 'Type', 'options'],
   ]) refused(() => layer.backward(tokens, more), code, argument);
+  assert.throws(() => layer.backward(0), { message: 'dy: Rows, expected 4, got 0' });
   same();
   refused(() => lowrank.layer(options).backward(), 'Missing', 'forward');
   refused(() => world({ optimizer: 'in-place' }).layer.backward(), 'Unexpected', 'optimizer');
