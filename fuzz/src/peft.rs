@@ -209,18 +209,14 @@ impl Json {
 impl Files {
     fn check(self) {
         // The patterns decide which rank a layer has to have: what they are is the reader's to say.
-        let changed = !self.changes.is_empty();
         let Some((mut fields, config)) = self.fields() else { return };
         let mut tensors = self.tensors(&config);
-        if self.layers.is_empty() {
-            assert!(matches!(check(&text(&fields), &tensors), Err(PeftError::NoLayers)));
-            return;
-        }
-        match check(&text(&fields), &tensors) {
-            Ok(()) | Err(PeftError::Scale { .. }) => {}
-            Err(error) => panic!("is right: {error}"),
-        }
-        if !changed {
+        if self.changes.is_empty() {
+            match check(&text(&fields), &tensors) {
+                Err(PeftError::NoLayers) if self.layers.is_empty() => {}
+                Ok(()) | Err(PeftError::Scale { .. }) if !self.layers.is_empty() => {}
+                result => panic!("{} layers that are right: {result:?}", self.layers.len()),
+            }
             return;
         }
         let mut bytes = Vec::new();
