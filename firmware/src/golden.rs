@@ -5,13 +5,16 @@ use core::fmt::{self, Write};
 use lowrank::Backend;
 use semihosting::println;
 
-#[path = "../../tests/support/golden.rs"]
+#[path = "../../tests/gates/support/golden.rs"]
 mod cases;
 #[allow(dead_code, reason = "other gates use other kinds of data")]
-#[path = "../../tests/support/data.rs"]
+#[path = "../../tests/gates/support/data.rs"]
 mod data;
 
-pub use cases::{MEMORY, SIZES};
+use cases::SIZES;
+
+/// Elements that a case needs at most.
+pub const MEMORY: usize = cases::MEMORY;
 
 /// `hash operation arithmetic size`, one a line.
 const GOLDEN: &str = include_str!("../../tests/golden_hashes.txt");

@@ -1,4 +1,4 @@
-// The golden hashes of the project (tests/golden_hashes.txt, tests/support/golden.rs) through the package, in every module.
+// The golden hashes of the project (tests/golden_hashes.txt, tests/gates/support/golden.rs) through the package, in every module.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MODULES, Rng, hash, hostile, read, refused } from './support.js';

@@ -30,7 +30,7 @@ function matches(error, code, argument) {
   return true;
 }
 
-/** Seeded numbers: those of tests/support/data.rs. */
+/** Seeded numbers: those of tests/gates/support/data.rs. */
 export class Rng {
   #state;
 

@@ -1,0 +1,220 @@
+//! Gate 1 for training: optimizers, norms and in-place SGD give the bits of the specification on every backend.
+
+use crate::support;
+use crate::support::{Data, Layer, Rng, backends, first_difference, full, mat, mat_mut, report};
+use lowrank::train::{AdamW, Clock, InPlace, Optimizer, Sgd, State, Trained, clip};
+use lowrank::{Accum, AdapterMut, Backend, Backprop, Dropout, Error, Grads, Saved, Shape, forward, reference};
+
+/// Columns around the lane counts of every backend, and more than one vector of the widest.
+const COLUMNS: [usize; 14] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 50];
+
+#[derive(Copy, Clone, Debug)]
+enum Rule {
+    AdamW(AdamW),
+    Sgd(Sgd),
+}
+
+impl Rule {
+    fn all() -> Vec<Rule> {
+        let sgd = Sgd { lr: 0.1, b_rate: 4.0, ..Sgd::DEFAULT };
+        vec![
+            Rule::AdamW(AdamW { lr: 0.01, b_rate: 16.0, ..AdamW::DEFAULT }),
+            Rule::AdamW(AdamW { lr: 0.01, weight_decay: 0.0, eps: 1e-3, beta1: 0.0, ..AdamW::DEFAULT }),
+            Rule::Sgd(sgd),
+            Rule::Sgd(Sgd { weight_decay: 0.01, ..sgd }),
+            Rule::Sgd(Sgd { momentum: 0.9, dampening: 0.25, ..sgd }),
+            Rule::Sgd(Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.01, ..sgd }),
+        ]
+    }
+
+    fn optimizer(self) -> Optimizer {
+        match self {
+            Rule::AdamW(_) => Optimizer::AdamW,
+            Rule::Sgd(sgd) if sgd.momentum == 0.0 => Optimizer::Sgd,
+            Rule::Sgd(_) => Optimizer::Momentum,
+        }
+    }
+
+    fn step(
+        self,
+        backend: Backend,
+        adapter: &mut AdapterMut<'_>,
+        grads: &Grads<'_>,
+        state: &mut State<'_>,
+    ) -> Result<(), Error> {
+        match self {
+            Rule::AdamW(rule) => rule.step(backend, adapter, grads, state),
+            Rule::Sgd(rule) => rule.step(backend, adapter, grads, state),
+        }
+    }
+
+    /// One matrix, by the specification; `to_b`: with the learning rate of `B`.
+    fn specify(self, to_b: bool, clock: Clock, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) -> Clock {
+        match self {
+            Rule::AdamW(rule) => {
+                let lr = if to_b { rule.lr * rule.b_rate } else { rule.lr };
+                reference::adamw(&rule, lr, clock, p, g, (m, v))
+            }
+            Rule::Sgd(rule) => {
+                let lr = if to_b { rule.lr * rule.b_rate } else { rule.lr };
+                reference::sgd(&rule, lr, clock.steps == 0, p, g, m);
+                Clock { steps: clock.steps + 1, ..clock }
+            }
+        }
+    }
+}
+
+#[test]
+fn optimizers() {
+    let ranks = if full() { 0..=17 } else { 2..=4 };
+    for backend in backends() {
+        let mut count = 0;
+        for rule in Rule::all() {
+            for rank in ranks.clone() {
+                for (index, inputs) in COLUMNS.into_iter().enumerate() {
+                    let outputs = COLUMNS[COLUMNS.len() - 1 - index];
+                    for data in [Data::Finite, Data::Hostile] {
+                        count += three_steps(backend, rule, Shape::new(inputs, outputs, rank), data);
+                    }
+                }
+            }
+        }
+        let promised = if full() { 400_000 } else { 100_000 };
+        report(1, format!("{backend:?}").as_str(), count, "compared elements of optimizer steps", promised);
+    }
+}
+
+fn three_steps(backend: Backend, rule: Rule, shape: Shape, data: Data) -> u64 {
+    let rng = &mut Rng(shape.inputs as u64 + 1000 * shape.rank as u64);
+    let Shape { inputs, outputs, rank } = shape;
+    let sizes = [rank * inputs, outputs * rank, outputs];
+    let mut params = sizes.map(|len| data.fill(rng, len));
+    let mut expected = params.clone();
+    let mut moments = sizes.map(|len| (vec![f32::NAN; len], vec![f32::NAN; len]));
+    let trained = Trained { a: true, bias: true };
+    let mut memory = vec![f32::NAN; State::len(shape, rule.optimizer(), trained).unwrap()];
+    let mut state = State::new(&mut memory, shape, rule.optimizer(), trained).unwrap();
+    let mut clock = Clock::default();
+    let mut count = 0;
+    for step in 0..3 {
+        // Hostile gradients have to stay below the point where their squares overflow: infinities are gate 5.
+        let mut grads = sizes.map(|len| data.fill(rng, len));
+        grads.iter_mut().flatten().for_each(|g| *g = g.clamp(-1e15, 1e15));
+        let [pa, pb, pbias] = &mut params;
+        let mut adapter = AdapterMut {
+            a: mat_mut(pa, rank, inputs),
+            b: mat_mut(pb, outputs, rank),
+            bias: Some(mat_mut(pbias, 1, outputs)),
+            scale: 1.0,
+        };
+        let [ga, gb, gbias] = &mut grads;
+        let views = Grads {
+            a: Some(mat_mut(ga, rank, inputs)),
+            b: mat_mut(gb, outputs, rank),
+            bias: Some(mat_mut(gbias, 1, outputs)),
+            accum: Accum::Replace,
+        };
+        rule.step(backend, &mut adapter, &views, &mut state).unwrap();
+        let mut next = clock;
+        for (index, (p, (m, v))) in expected.iter_mut().zip(&mut moments).enumerate() {
+            next = rule.specify(index == 1, clock, p, &grads[index], m, v);
+        }
+        clock = next;
+        assert_eq!(state.clock, clock, "{rule:?}");
+        for (ours, theirs) in params.iter().zip(&expected) {
+            let difference = first_difference(ours, theirs);
+            assert_eq!(difference, None, "{backend:?} {rule:?} {shape:?} {data:?} step {step}");
+            count += ours.len() as u64;
+        }
+    }
+    count
+}
+
+#[test]
+fn norms() {
+    for backend in backends() {
+        let mut count = 0;
+        for rows in 0..5 {
+            for cols in 0..70 {
+                for data in [Data::Finite, Data::Hostile] {
+                    let mut matrix = data.fill(&mut Rng(cols as u64), rows * cols);
+                    let expected = reference::square_sum(backend.arithmetic(), mat(&matrix, rows, cols));
+                    let b = mat_mut(&mut matrix, rows, cols);
+                    let ours = clip::square_sum(backend, &Grads { a: None, b, bias: None, accum: Accum::Replace });
+                    assert!(support::same(ours, expected), "{backend:?} [{rows}, {cols}]: {ours}, not {expected}");
+                    count += 1;
+                }
+            }
+        }
+        report(1, format!("{backend:?}").as_str(), count, "compared sums of squares", 700);
+    }
+}
+
+/// In-place SGD without clipping is the specification's gradients with `-η·hs` and `-η·gs` in the place of `hs` and `gs`;
+/// with clipping it takes the norm that stored gradients would have.
+#[test]
+fn in_place() {
+    let tokens = if full() { vec![0, 1, 2, 5, 17, 33] } else { vec![0, 1, 5] };
+    for backend in backends() {
+        let mut count = 0;
+        for &n in &tokens {
+            for (inputs, outputs, rank) in [(1, 1, 1), (13, 7, 3), (33, 17, 4), (40, 50, 17), (5, 3, 0)] {
+                for max_norm in [None, Some(0.01)] {
+                    for dropout in [None, Some(Dropout { p: 0.5, seed: 1, step: 2, layer: 3, first_token: 4 })] {
+                        let mut layer = Layer::new(Shape::new(inputs, outputs, rank), n, Data::Finite, n as u64 + 1);
+                        layer.dropout = dropout;
+                        count += step_in_place(backend, &layer, InPlace { lr: 0.1, b_rate: 3.0, max_norm });
+                    }
+                }
+            }
+        }
+        report(1, format!("{backend:?}").as_str(), count, "compared elements of in-place SGD", 10_000);
+    }
+}
+
+fn step_in_place(backend: Backend, layer: &Layer, rule: InPlace) -> u64 {
+    let Shape { inputs, outputs, rank } = layer.shape;
+    let (n, arithmetic) = (layer.tokens, backend.arithmetic());
+    let x = mat(&layer.x, n, inputs);
+
+    // Stored gradients: their norm, and the factor that follows from it.
+    let mut stored = layer.old_outputs(Data::Finite, 1);
+    layer.run(backend, &layer.base(), Accum::Replace, &mut stored).unwrap();
+    let sum = reference::square_sum(arithmetic, mat(&stored.da, rank, inputs))
+        + reference::square_sum(arithmetic, mat(&stored.db, outputs, rank));
+    let factor = rule.max_norm.map_or(1.0, |max| clip::factor(sum, max).unwrap());
+
+    let (mut a, mut b, mut y, mut dx) = (layer.a.clone(), layer.b.clone(), stored.y.clone(), stored.dx.clone());
+    let mut memory = vec![0.0; Saved::training_len(layer.shape, n).unwrap()];
+    let mut saved = Saved::training(&mut memory, layer.shape, n).unwrap();
+    saved.set_dropout(layer.dropout).unwrap();
+    forward(backend, &layer.base(), &layer.adapter(), x, mat_mut(&mut y, n, outputs), &mut saved).unwrap();
+    let mut adapter = AdapterMut {
+        a: mat_mut(&mut a, rank, inputs),
+        b: mat_mut(&mut b, outputs, rank),
+        bias: None,
+        scale: layer.scale,
+    };
+    let flow = Backprop { x: Some(x), dy: mat(&layer.dy, n, outputs), dx: Some(mat_mut(&mut dx, n, inputs)) };
+    rule.step(backend, &layer.base(), &mut adapter, flow, &mut saved).unwrap();
+
+    let (eta_a, eta_b) = (-(rule.lr * factor), -(rule.lr * rule.b_rate * factor));
+    let gs = |t: usize, k: usize| {
+        let products = (0..outputs).map(|o| (layer.b[o * rank + k], layer.dy[t * outputs + o]));
+        layer.scale * reference::chain(arithmetic, 0.0, products)
+    };
+    for k in 0..rank {
+        for i in 0..inputs {
+            let products = (0..n).map(|t| (eta_a * gs(t, k), reference::dropped(layer.dropout, x, t, i)));
+            let expected = reference::chain(arithmetic, layer.a[k * inputs + i], products);
+            assert_eq!(a[k * inputs + i].to_bits(), expected.to_bits(), "A {backend:?} {rule:?} {:?}", layer.shape);
+        }
+        for o in 0..outputs {
+            let products = (0..n).map(|t| (layer.dy[t * outputs + o], eta_b * stored.hs[t * rank + k]));
+            let expected = reference::chain(arithmetic, layer.b[o * rank + k], products);
+            assert_eq!(b[o * rank + k].to_bits(), expected.to_bits(), "B {backend:?} {rule:?} {:?}", layer.shape);
+        }
+    }
+    assert_eq!(first_difference(&dx, &stored.dx), None, "dX {backend:?}");
+    (a.len() + b.len() + dx.len()) as u64
+}
