@@ -1,5 +1,17 @@
 import * as abi from './layout.js';
 
+/** What is counted where sizes disagree. @type {Record<string, string>} */
+const COUNTED = { Length: ' elements', Rows: ' rows', Cols: ' columns' };
+
+/** What is said where nothing else is. @type {Record<string, string>} */
+const MEANING = {
+  DeadAdapter: 'A and B are both zero: the adapter can never learn',
+  Freed: 'used after it was freed',
+  Missing: 'needed here, but not given',
+  Overflow: 'too large for the memory',
+  Unexpected: 'given, but this call cannot fill it',
+};
+
 /**
  * Why a call did not do its work. Nothing was changed then.
  *
@@ -15,8 +27,13 @@ export class LowrankError extends Error {
    * @param {{ expected?: number | string, got?: number | string, text?: string }} [details]
    */
   constructor(code, argument, { expected, got, text } = {}) {
-    const sizes = [expected !== undefined && `expected ${expected}`, got !== undefined && `got ${got}`];
-    super([`${argument}: ${text ?? code}`, ...sizes.filter(Boolean)].join(', '));
+    const counted = typeof expected === 'number' ? COUNTED[code] ?? '' : '';
+    const said = [
+      text ?? MEANING[code],
+      expected !== undefined && `expected ${expected}${counted}`,
+      got !== undefined && `got ${got}`,
+    ];
+    super(`${argument}: ${said.filter(Boolean).join(', ') || code}`);
     this.name = 'LowrankError';
     this.code = code;
     this.argument = argument;
@@ -78,11 +95,13 @@ export function failure(data, at, names, flaws = {}) {
   const code = abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other';
   const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
   const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED), u32(abi.ERROR_GOT)]];
-  const text = code === 'File' ? `File, ${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
+  const text = code === 'File' ? `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
   const [expected, got] = {
     Range: [`${f32(abi.ERROR_AT_LEAST)} to ${f32(abi.ERROR_AT_MOST)}`, f32(abi.ERROR_VALUE)],
     NonFinite: ['finite numbers', `another one at ${index}`],
-    Label: [`below ${sizes[0]}`, sizes[1]],
+    Label: [`classes below ${sizes[0]}`, sizes[1]],
+    TooMany: [`at most ${sizes[0]}`, sizes[1]],
+    Stride: [`at least ${sizes[0]} elements from row to row`, sizes[1]],
     // What a flaw does not say is 0.
     File: sizes.map((size) => size || undefined),
   }[code] ?? (sizes[0] || sizes[1] ? sizes : []);

@@ -87,7 +87,7 @@ test('backward', () => {
     [undefined, { accumulated: true }, 'Unknown', 'accumulated'], [undefined, { dy: new Float32Array(11) }, 'Length', 'dy'],
     [undefined, { dy: [1] }, 'Type', 'dy'], [undefined, null, 'Type', 'options'],
   ]) refused(() => layer.backward(tokens, more), code, argument);
-  assert.throws(() => layer.backward(0), { message: 'dy: Rows, expected 4, got 0' });
+  assert.throws(() => layer.backward(0), { message: 'dy: expected 4 rows, got 0' });
   same();
   refused(() => lowrank.layer(options).backward(), 'Missing', 'forward');
   refused(() => world({ optimizer: 'in-place' }).layer.backward(), 'Unexpected', 'optimizer');
@@ -190,6 +190,13 @@ test('create', async () => {
 
 test('an error says what was expected and what came', () => {
   const error = new LowrankError('Length', 'x', { expected: 4, got: 5 });
-  assert.equal(error.message, 'x: Length, expected 4, got 5');
+  assert.equal(error.message, 'x: expected 4 elements, got 5');
   assert.deepEqual([error.name, error.code, error.argument, error.expected, error.got], ['LowrankError', 'Length', 'x', 4, 5]);
+  const { layer } = world();
+  for (const [act, message] of [
+    [() => layer.forward(5), /^tokens: expected (at most 4|an integer from 0 to 4), got 5$/],
+    [() => lowrank.layer({ ...options, inputs: -1 }), /^inputs: expected an integer from \d to \d+, got -1$/],
+    [() => lowrank.layer(options).backward(), /^forward: needed here, but not given$/],
+    [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
+  ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });
