@@ -14,7 +14,7 @@ use crate::base::Base;
 use crate::blocks::Update;
 use crate::error::Failure;
 use crate::layers::{Naming, Place};
-use crate::report;
+use crate::report::{self, Output};
 use crate::source::Source;
 
 const HELP: &str = "\
@@ -53,9 +53,8 @@ pub(crate) struct Advise {
     storage: Vec<Storage>,
     #[command(flatten)]
     naming: Naming,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -98,7 +97,7 @@ impl Advise {
         if base.is_none() {
             text.push_str("The base is made up: give --base for the real one.\n");
         }
-        report::print(self.json, &Report { base: self.base.clone(), layers: advised }, &text)
+        self.output.print(&Report { base: self.base.clone(), layers: advised }, &text)
     }
 
     fn layer(&self, layer: &Layer<'_>, number: usize, place: Option<&Place<'_>>) -> Result<Advised, Failure> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::Verdict;
 use crate::error::Failure;
 use crate::number::elements;
-use crate::report;
+use crate::report::{self, Output};
 use crate::source::{Opened, Source};
 
 const HELP: &str = "\
@@ -36,9 +36,8 @@ failed, 2 the command line is wrong.";
 pub(crate) struct Inspect {
     /// Adapter file or PEFT directory
     adapter: PathBuf,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -101,7 +100,7 @@ impl Inspect {
         };
         let layers: Result<Vec<_>, _> = opened.layers().iter().map(LayerReport::of).collect();
         let report = Report { adapter: self.adapter.clone(), header, layers: layers.map_err(Failure::Core)? };
-        report::print(self.json, &report, &text(&report))?;
+        self.output.print(&report, &text(&report))?;
         let bad = |layer: &LayerReport| matches!(layer.state, State::Dead | State::Nonfinite);
         Ok(if report.layers.iter().any(bad) { Verdict::Found } else { Verdict::Good })
     }

@@ -16,7 +16,7 @@ use crate::blocks::Update;
 use crate::error::Failure;
 use crate::layers::{Naming, Place};
 use crate::number::{elements, encode, transpose};
-use crate::report;
+use crate::report::{self, Output};
 use crate::source::{Source, read};
 use crate::write::{Draft, DraftDirectory};
 
@@ -50,9 +50,8 @@ pub(crate) struct Merge {
     out: PathBuf,
     #[command(flatten)]
     naming: Naming,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -114,7 +113,7 @@ impl Merge {
             self.out.display()
         );
         let report = Report { out: self.out.clone(), backend: work.backend.name(), tensors, layers };
-        report::print(self.json, &report, &text)
+        self.output.print(&report, &text)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::emit_source::{self, check_symbol};
 use crate::error::Failure;
 use crate::layers::Naming;
 use crate::peft::{CONFIG_FILE, Config, Files};
-use crate::report;
+use crate::report::Output;
 use crate::source::read;
 use crate::state_file::StateFile;
 use crate::write::Draft;
@@ -73,9 +73,8 @@ pub(crate) struct Pack {
     /// Replace files that exist
     #[arg(long)]
     force: bool,
-    /// Print one JSON object instead of a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -111,7 +110,7 @@ impl Pack {
             optimizer_state: state.is_some(),
         };
         let text = format!("{}: {} layers, {} bytes", self.file.display(), report.layers, report.bytes);
-        report::print(self.json, &report, &text)
+        self.output.print(&report, &text)
     }
 
     /// 0 without a base.

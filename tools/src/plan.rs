@@ -7,7 +7,7 @@ use lowrank::{Dtype, Saved, Shape, packed_len};
 use serde::Serialize;
 
 use crate::error::Failure;
-use crate::report;
+use crate::report::{self, Output};
 
 const HELP: &str = "\
 The numbers are those of the library's constant functions: Plan, Saved,
@@ -53,9 +53,8 @@ pub(crate) struct PlanArgs {
     /// The bias is trained too
     #[arg(long)]
     train_bias: bool,
-    /// Print one JSON object instead of the table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -150,7 +149,7 @@ struct Report {
 impl PlanArgs {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let report = self.report()?;
-        report::print(self.json, &report, &text(&report))
+        self.output.print(&report, &text(&report))
     }
 
     fn shape(&self) -> Shape {
@@ -288,7 +287,7 @@ mod tests {
         base_dtype: DtypeName::F32,
         freeze_a: false,
         train_bias: false,
-        json: false,
+        output: Output { json: false },
     };
 
     #[test]

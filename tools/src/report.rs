@@ -3,20 +3,30 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::Failure;
 
-/// Prints a report.
-pub(crate) fn print(json: bool, report: &impl Serialize, text: &str) -> Result<(), Failure> {
-    let mut text = if json {
-        serde_json::to_string_pretty(report).map_err(|error| Failure::Output(error.into()))?
-    } else {
-        text.trim_end().to_owned()
-    };
-    text.push('\n');
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+/// How a command says what it found.
+#[derive(Args, Debug)]
+pub(crate) struct Output {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Output {
+    pub(crate) fn print(&self, report: &impl Serialize, text: &str) -> Result<(), Failure> {
+        let mut text = if self.json {
+            serde_json::to_string_pretty(report).map_err(|error| Failure::Output(error.into()))?
+        } else {
+            text.trim_end().to_owned()
+        };
+        text.push('\n');
+        std::io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    }
 }
 
 /// A bar over bytes on the error output, where that is a terminal.

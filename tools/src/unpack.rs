@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Failure;
 use crate::peft::{self, CONFIG_FILE, Config, TENSOR_FILE};
-use crate::report;
+use crate::report::Output;
 use crate::source::{parse, read};
 use crate::write::DraftDirectory;
 
@@ -36,9 +36,8 @@ pub(crate) struct Unpack {
     /// Make the configuration from the layers, whatever the metadata says
     #[arg(long)]
     from_table: bool,
-    /// Print one JSON object instead of a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -67,7 +66,7 @@ impl Unpack {
         let report = Report { directory: self.directory.clone(), layers: layers.len(), configuration };
         let text =
             format!("{}: {} layers, configuration from the {configuration}", self.directory.display(), report.layers);
-        report::print(self.json, &report, &text)
+        self.output.print(&report, &text)
     }
 }
 

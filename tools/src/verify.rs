@@ -9,7 +9,7 @@ use crate::args::Verdict;
 use crate::base::Base;
 use crate::error::Failure;
 use crate::layers::Naming;
-use crate::report;
+use crate::report::Output;
 use crate::source::{Opened, Source};
 
 const HELP: &str = "\
@@ -35,9 +35,8 @@ pub(crate) struct Verify {
     base: Option<PathBuf>,
     #[command(flatten)]
     naming: Naming,
-    /// Print JSON instead of lines
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Serialize)]
@@ -64,7 +63,7 @@ impl Verify {
             None => format!("{}: good, {} layers\n", report.adapter.display(), report.layers.unwrap_or(0)),
             Some(flaw) => format!("{}: NOT GOOD: {flaw}\n", report.adapter.display()),
         };
-        report::print(self.json, &reports, &reports.iter().map(line).collect::<String>())?;
+        self.output.print(&reports, &reports.iter().map(line).collect::<String>())?;
         Ok(if reports.iter().all(|report| report.good) { Verdict::Good } else { Verdict::Found })
     }
 
