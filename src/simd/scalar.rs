@@ -127,7 +127,20 @@ pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
         }
         lowrank_vfma_f32(acc, a, b)
     }
-    #[cfg(not(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64"))))]
+    #[cfg(lowrank_riscv_f)]
+    {
+        let sum;
+        // SAFETY: the build target guarantees the instruction, and it touches nothing but registers.
+        unsafe {
+            core::arch::asm!("fmadd.s {sum}, {a}, {b}, {acc}", sum = out(freg) sum, a = in(freg) a, b = in(freg) b,
+                acc = in(freg) acc, options(pure, nomem, nostack));
+        }
+        sum
+    }
+    #[cfg(not(any(
+        all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64")),
+        lowrank_riscv_f,
+    )))]
     {
         fused_emulated(acc, a, b)
     }
@@ -190,11 +203,21 @@ pub(crate) fn sqrt(x: f32) -> f32 {
         }
         lowrank_vsqrt_f32(x)
     }
+    #[cfg(lowrank_riscv_f)]
+    {
+        let root;
+        // SAFETY: the build target guarantees the instruction, and it touches nothing but registers.
+        unsafe {
+            core::arch::asm!("fsqrt.s {root}, {x}", root = out(freg) root, x = in(freg) x, options(pure, nomem, nostack));
+        }
+        root
+    }
     #[cfg(not(any(
         target_arch = "x86_64",
         all(target_arch = "aarch64", target_feature = "neon"),
         all(target_arch = "wasm32", target_feature = "simd128"),
         all(target_arch = "arm", target_abi = "eabihf"),
+        lowrank_riscv_f,
     )))]
     {
         sqrt_integer(x)
