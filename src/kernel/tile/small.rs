@@ -2,9 +2,11 @@
 
 #![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
 
+use core::mem::MaybeUninit;
+
 use super::Start;
 use super::one_lane::Side;
-use super::room::{PANEL, Room};
+use super::room::PANEL;
 use crate::kernel::product::Turn;
 use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
@@ -27,11 +29,15 @@ pub(crate) fn product<S: Simd>(
 ) {
     let (left, rows, left_depth) = Side::of(left, turn == Turn::Left);
     let (side, lanes, right_depth) = Side::of(right, turn != Turn::Right);
-    let (depth, lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
-    begin(out, rows, lanes, start);
-    let (tile, mut room) = (VECTORS * S::LANES, Room::<PANEL>::new());
+    let (depth, mut lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
+    if let Start::Bias(bias) = start {
+        lanes = lanes.min(bias.len());
+    }
+    let (at, stride) = (out.data_mut().as_mut_ptr(), out.stride());
+    // SAFETY: the output has so many rows and lanes, and a bias has as many lanes.
+    unsafe { begin(at, stride, rows, lanes, start) };
+    let (tile, mut room) = (VECTORS * S::LANES, [const { MaybeUninit::<f32>::uninit() }; PANEL]);
     let most = PANEL / tile;
-    let stride = out.stride();
     let mut lane = 0;
     while lane < lanes {
         let width = tile.min(lanes - lane);
@@ -40,16 +46,17 @@ pub(crate) fn product<S: Simd>(
             let count = most.min(depth - from);
             let mut panel = Side { at: side.at.wrapping_add(lane * side.next + from * side.deeper), ..side };
             if side.next != 1 || width < tile {
-                let copy = room.first(count * tile);
-                // SAFETY: the view has so many lanes from `lane` on, and so many depths from `from` on.
+                let copy = room.as_mut_ptr().cast();
+                // SAFETY: the view has so many lanes from `lane` on, and so many depths from `from` on; of these, as many as
+                // the room holds.
                 unsafe { panel.copy(simd, width, count, copy) };
-                panel = Side { at: copy.as_ptr(), next: 1, deeper: tile };
+                panel = Side { at: copy, next: 1, deeper: tile };
             }
             let mut block = Block {
                 left: Side { at: left.at.wrapping_add(from * left.deeper), ..left },
                 panel,
                 count,
-                out: out.data_mut().as_mut_ptr().wrapping_add(lane),
+                out: at.wrapping_add(lane),
                 stride,
                 width,
             };
@@ -62,14 +69,25 @@ pub(crate) fn product<S: Simd>(
 }
 
 /// Writes the start of the chains into the output, where they go on.
-fn begin(out: &mut MatMut<'_>, rows: usize, lanes: usize, start: &Start<'_>) {
-    for row in 0..rows {
-        let to = out.row_mut(row).iter_mut().take(lanes);
-        match *start {
-            Start::Zero => to.for_each(|to| *to = 0.0),
-            Start::Bias(bias) => to.zip(bias).for_each(|(to, &value)| *to = value),
-            Start::Existing => return,
+///
+/// # Safety
+/// The output has so many rows and lanes, and a bias has as many lanes.
+#[inline(always)]
+unsafe fn begin(mut row: *mut f32, stride: usize, rows: usize, lanes: usize, start: &Start<'_>) {
+    let zero = 0.0;
+    let (from, next) = match *start {
+        Start::Zero => (&raw const zero, 0),
+        Start::Bias(bias) => (bias.as_ptr(), 1),
+        Start::Existing => return,
+    };
+    for _ in 0..rows {
+        for lane in 0..lanes {
+            // SAFETY: a bias has this lane, and the zero is read again and again.
+            let value = unsafe { from.wrapping_add(lane * next).read() };
+            // SAFETY: this row of the output has this lane.
+            unsafe { row.wrapping_add(lane).write(value) };
         }
+        row = row.wrapping_add(stride);
     }
 }
 
@@ -77,17 +95,19 @@ impl Side {
     /// Copies `width` chains of `count` numbers into a panel of full vectors, zeros in the lanes behind them.
     ///
     /// # Safety
-    /// The side has as many.
+    /// The side has as many, and there is room for the panel.
     #[inline(always)]
-    unsafe fn copy<S: Simd>(self, _simd: S, width: usize, count: usize, to: &mut [f32]) {
-        for (d, to) in to.chunks_mut(VECTORS * S::LANES).enumerate().take(count) {
-            for (lane, to) in to.iter_mut().enumerate() {
-                *to = 0.0;
-                if lane < width {
-                    // SAFETY: the side has this chain, and it is this deep.
-                    *to = unsafe { self.at.wrapping_add(lane * self.next + d * self.deeper).read() };
-                }
+    unsafe fn copy<S: Simd>(self, _simd: S, width: usize, count: usize, to: *mut f32) {
+        let tile = VECTORS * S::LANES;
+        for at in 0..count * tile {
+            let (d, lane) = (at / tile, at % tile);
+            let mut value = 0.0;
+            if lane < width {
+                // SAFETY: the side has this chain, and it is this deep.
+                value = unsafe { self.at.wrapping_add(lane * self.next + d * self.deeper).read() };
             }
+            // SAFETY: there is room.
+            unsafe { to.wrapping_add(at).write(value) };
         }
     }
 }
