@@ -20,6 +20,7 @@ pub mod peft;
 mod plan;
 mod report;
 mod source;
+mod stack;
 mod state_file;
 mod tensor_file;
 mod unpack;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::report::{self, Output};
+use crate::stack::deepest;
 
 const HELP: &str = "\
 The numbers are those of the library's constant functions: Plan, Saved,
@@ -16,8 +17,10 @@ packed_len and format::encoded_len. They are of one layer; add up several.
 The core reads weights of 32 bits. A base that rests in fewer is widened into
 RAM before use, which is a line of its own.
 
-Copies of small blocks lie on the stack: up to 48 KiB on x86-64, 16 KiB with
-NEON and simd128, none on targets without vectors (Cortex-M, RISC-V).
+The stack of a microcontroller is the deepest call on any of the emulated
+Cortex-M and RISC-V cores, without dropout. With vectors, copies of small
+blocks lie on the stack, too: up to 48 KiB on x86-64, 16 KiB with NEON and
+simd128.
 
 Example:
   lowrank plan --inputs 64 --outputs 48 --rank 4 --tokens 1 --optimizer adamw
@@ -120,16 +123,42 @@ struct Work {
     updated_parameters: u64,
 }
 
-/// Bytes of copies on the stack.
+/// Bytes on the stack.
 #[derive(Copy, Clone, Debug, Serialize)]
 struct Stack {
+    /// Copies of small blocks, at most.
     x86_64: u64,
     neon: u64,
     simd128: u64,
-    one_lane: u64,
+    /// The deepest call.
+    microcontroller_inference: u64,
+    microcontroller_training: u64,
+    /// Reading an adapter file, and saving one to flash.
+    microcontroller_file: u64,
+    microcontroller_store: u64,
 }
 
-const STACK: Stack = Stack { x86_64: 48 << 10, neon: 16 << 10, simd128: 16 << 10, one_lane: 0 };
+impl Stack {
+    fn of(optimizer: OptimizerName) -> Self {
+        let forward = ["forward_rows", "forward_packed"];
+        let step: &[&str] = match optimizer {
+            OptimizerName::Inplace => &["in_place_step"],
+            OptimizerName::Adamw => &["backward_rows", "backward_packed", "global_norm", "adamw_step"],
+            OptimizerName::Sgd | OptimizerName::Momentum => {
+                &["backward_rows", "backward_packed", "global_norm", "sgd_step"]
+            }
+        };
+        Self {
+            x86_64: 48 << 10,
+            neon: 16 << 10,
+            simd128: 16 << 10,
+            microcontroller_inference: deepest(&forward),
+            microcontroller_training: deepest(&[&forward, step].concat()),
+            microcontroller_file: deepest(&["parse", "find"]),
+            microcontroller_store: deepest(&["store_save", "store_recover", "store_load"]),
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -170,7 +199,7 @@ impl PlanArgs {
             base_dtype: Dtype::from(self.base_dtype).name(),
             inference_bytes: self.bytes(None).ok_or(Failure::Plan("inference"))?,
             training_bytes: self.bytes(Some(self.optimizer.into())).ok_or(Failure::Plan("training"))?,
-            stack_bytes: STACK,
+            stack_bytes: Stack::of(self.optimizer),
             inference_work: self.work(false).ok_or(Failure::Plan("work"))?,
             training_work: self.work(true).ok_or(Failure::Plan("work"))?,
         })
@@ -238,7 +267,7 @@ impl PlanArgs {
 }
 
 fn text(report: &Report) -> String {
-    let (inference, training) = (&report.inference_bytes, &report.training_bytes);
+    let (inference, training, stack) = (&report.inference_bytes, &report.training_bytes, &report.stack_bytes);
     let row =
         |what: &str, of: fn(&Bytes) -> u64| [what.to_owned(), of(inference).to_string(), of(training).to_string()];
     let bytes = [
@@ -252,6 +281,11 @@ fn text(report: &Report) -> String {
         row("RAM: these four", |bytes| bytes.ram_arena),
         row("RAM: base in 32 bits", |bytes| bytes.ram_widened_base),
         row("RAM: X, Y and gradients", |bytes| bytes.ram_activations),
+        [
+            "stack: Cortex-M or RISC-V".to_owned(),
+            stack.microcontroller_inference.to_string(),
+            stack.microcontroller_training.to_string(),
+        ],
     ];
     let (inference, training) = (&report.inference_work, &report.training_work);
     let row = |what: &str, of: fn(&Work) -> u64| [what.to_owned(), of(inference).to_string(), of(training).to_string()];
@@ -265,12 +299,14 @@ fn text(report: &Report) -> String {
     format!(
         "{inputs} inputs, {outputs} outputs, rank {rank}, {tokens} tokens, {optimizer}, base in {base_dtype}\n\n\
          {}\n{}\n\
-         Copies of small blocks on the stack: up to {} bytes on x86-64, {} with NEON and simd128, {} elsewhere.\n",
+         Stack of a microcontroller besides: {} bytes to read an adapter file, {} to save one to flash.\n\
+         Copies of small blocks on the stack elsewhere: up to {} bytes on x86-64, {} with NEON and simd128.\n",
         report::table(["bytes", "inference", "training"], &bytes),
         report::table(["multiply-adds", "inference", "training"], &work),
-        report.stack_bytes.x86_64,
-        report.stack_bytes.neon,
-        report.stack_bytes.one_lane,
+        stack.microcontroller_file,
+        stack.microcontroller_store,
+        stack.x86_64,
+        stack.neon,
     )
 }
 
@@ -324,6 +360,17 @@ mod tests {
         assert_eq!(work.updated_parameters, 4 * (64 + 48));
         let frozen = PlanArgs { freeze_a: true, train_bias: true, ..ARGS }.work(true).unwrap();
         assert_eq!((frozen.parameter_gradients, frozen.updated_parameters), (3 * 2 * 48 * 4, 4 * 48 + 48));
+    }
+
+    #[test]
+    fn every_call_of_a_training_step_counts_for_the_stack() {
+        for (optimizer, call) in [(OptimizerName::Adamw, "adamw_step"), (OptimizerName::Inplace, "in_place_step")] {
+            let stack = Stack::of(optimizer);
+            assert!(stack.microcontroller_inference >= deepest(&["forward_packed"]));
+            assert!(stack.microcontroller_training >= stack.microcontroller_inference.max(deepest(&[call])));
+            assert!(stack.microcontroller_file > 0 && stack.microcontroller_store > 0);
+        }
+        assert!(Stack::of(OptimizerName::Momentum).microcontroller_training >= deepest(&["backward_rows"]));
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! Stack that calls take on microcontrollers: what `scripts/gate-24-cost` measured on emulated boards.
+
+/// A section per kind of figure; in it, a line per call with a number for each board and optimisation.
+const FIGURES: &str = include_str!("../../firmware/cost/figures.txt");
+
+/// Bytes of the deepest of these calls, on any board at any optimisation. Sizes of a layer do not matter there.
+pub(crate) fn deepest(calls: &[&str]) -> u64 {
+    let section = FIGURES.lines().skip_while(|line| !line.starts_with("stack ")).skip(1);
+    let lines = section.take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(' '));
+    let measured = lines.filter(|(call, _)| calls.contains(call));
+    measured
+        .flat_map(|(_, numbers)| numbers.split_whitespace())
+        .filter_map(|number| number.parse().ok())
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_of_calls_is_the_largest_number_of_their_lines() {
+        let all = ["forward_rows", "backward_packed", "sgd_step", "store_save"].map(|call| deepest(&[call]));
+        assert!(all.iter().all(|&bytes| (100..10_000).contains(&bytes)), "{all:?}");
+        assert_eq!(
+            deepest(&["forward_rows", "backward_packed", "sgd_step", "store_save"]),
+            all.into_iter().max().unwrap()
+        );
+        assert_eq!(deepest(&["store_save"]), deepest(&["deepest"]));
+        assert_eq!((deepest(&["no_such_call"]), deepest(&[])), (0, 0));
+    }
+}
