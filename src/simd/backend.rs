@@ -12,8 +12,9 @@ use super::{Kernel, Separate, Simd};
 pub enum Arithmetic {
     /// `acc = rn(acc + rn(a·b))`: product and sum rounded one after the other. Fast everywhere.
     Separate,
-    /// `acc = rn(acc + a·b)`: rounded once. Fast where the CPU has a fused instruction (x86-64 with FMA, AArch64);
-    /// elsewhere it is emulated exactly, and slower by one to two orders of magnitude.
+    /// `acc = rn(acc + a·b)`: rounded once. Fast where the CPU has a fused instruction (x86-64 with FMA, AArch64, RISC-V
+    /// with F; a Cortex-M with an FPU, but for a call at every step); elsewhere it is emulated exactly, and slower by one
+    /// to two orders of magnitude.
     #[cfg(not(lowrank_separate_only))]
     Fused,
 }
@@ -99,8 +100,8 @@ impl Backend {
         self.isa.name()
     }
 
-    /// Whether the instruction set has an instruction for [`Arithmetic::Fused`]; where it has none, the fused step is
-    /// emulated.
+    /// Whether [`Backend::BASELINE`] of this instruction set is [`Arithmetic::Fused`], as its vectors have the instruction. Where
+    /// they have not, the step is emulated, or one number at a time is left to the FPU of a Cortex-M or of RISC-V.
     pub const fn has_fused(self) -> bool {
         self.isa.has_fused()
     }

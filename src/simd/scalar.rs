@@ -129,11 +129,11 @@ pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
     }
     #[cfg(lowrank_riscv_f)]
     {
-        let sum;
+        let mut sum = acc;
         // SAFETY: the build target guarantees the instruction, and it touches nothing but registers.
         unsafe {
-            core::arch::asm!("fmadd.s {sum}, {a}, {b}, {acc}", sum = out(freg) sum, a = in(freg) a, b = in(freg) b,
-                acc = in(freg) acc, options(pure, nomem, nostack));
+            core::arch::asm!("fmadd.s {sum}, {a}, {b}, {sum}", sum = inout(freg) sum, a = in(freg) a, b = in(freg) b,
+                options(pure, nomem, nostack));
         }
         sum
     }
