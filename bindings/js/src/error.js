@@ -82,6 +82,9 @@ export function onlyKnown(argument, options, known) {
   }
 }
 
+/** In words; the largest number of 32 bits is no bound. @param {number} least @param {number} most */
+const range = (least, most) => (most > 3e38 ? (least < -3e38 ? 'a finite number' : `at least ${least}`) : `${least} to ${most}`);
+
 /**
  * What a struct of an error says.
  * @param {DataView} data
@@ -97,7 +100,7 @@ export function failure(data, at, names, flaws = {}) {
   const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED), u32(abi.ERROR_GOT)]];
   const text = code === 'File' ? `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
   const [expected, got] = {
-    Range: [`${f32(abi.ERROR_AT_LEAST)} to ${f32(abi.ERROR_AT_MOST)}`, f32(abi.ERROR_VALUE)],
+    Range: [range(f32(abi.ERROR_AT_LEAST), f32(abi.ERROR_AT_MOST)), f32(abi.ERROR_VALUE)],
     NonFinite: ['finite numbers', `another one at ${index}`],
     Label: [`classes below ${sizes[0]}`, sizes[1]],
     TooMany: [`at most ${sizes[0]}`, sizes[1]],

@@ -196,6 +196,8 @@ test('an error says what was expected and what came', () => {
   for (const [act, message] of [
     [() => layer.forward(5), /^tokens: expected (at most 4|an integer from 0 to 4), got 5$/],
     [() => lowrank.layer({ ...options, inputs: -1 }), /^inputs: expected an integer from \d to \d+, got -1$/],
+    [() => layer.step({ learningRate: -1 }), /^learningRate: expected at least 0, got -1$/],
+    [() => layer.step({ learningRate: 0.1, beta1: 1 }), /^beta1.*: expected 0 to 0\.99\d+, got 1$/],
     [() => lowrank.layer(options).backward(), /^forward: needed here, but not given$/],
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
