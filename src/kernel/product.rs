@@ -80,3 +80,39 @@ fn compact<S: Simd>(simd: S, Pair { left, right, turn }: Pair<'_>, out: &mut Mat
     }
     one_lane::product(simd, left, right, turn, out, &start);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Backend, Kernel};
+
+    /// Three rows of ones by ones, and a bias that is two lanes shorter than the output.
+    struct ShortBias<'a>(&'a mut [[f32; 11]; 3]);
+
+    impl Kernel for ShortBias<'_> {
+        type Output = bool;
+
+        fn run<S: Simd>(self, simd: S) -> bool {
+            if S::COMPACT {
+                let (left, right) = ([[1.0; 5]; 3], [[1.0; 11]; 5]);
+                let (left, right) = (MatRef::from_rows(&left), MatRef::from_rows(&right));
+                let pair = Pair::new(&left, &right, Turn::Neither);
+                compact(simd, pair, &mut MatMut::from_rows(self.0), Start::Bias(&[0.5; 9]));
+            }
+            S::COMPACT
+        }
+    }
+
+    #[test]
+    fn sizes_that_disagree_are_cut_to_the_smallest() {
+        let mut ran = 0;
+        for backend in Backend::available() {
+            let mut out = [[7.0; 11]; 3];
+            if backend.run(ShortBias(&mut out)) {
+                assert_eq!(out, [[5.5, 5.5, 5.5, 5.5, 5.5, 5.5, 5.5, 5.5, 5.5, 7.0, 7.0]; 3], "{backend:?}");
+                ran += 1;
+            }
+        }
+        assert!(ran > 0);
+    }
+}
