@@ -10,7 +10,7 @@ fn main() {
     }
 }
 
-/// `riscv32imafc-unknown-none-elf`: the letters behind the width are extensions, up to the first `z`, `s` or `x`; `g` is `imafd`.
+/// `riscv32imafc-unknown-none-elf`: the letters behind the width are extensions, up to the first `z`, `s`, `x` or `_`; `g` is `imafd`.
 pub(crate) fn has_single_precision(target: &str) -> bool {
     let architecture = target.split('-').next().unwrap_or_default();
     let extensions = architecture.strip_prefix("riscv32").or_else(|| architecture.strip_prefix("riscv64"));

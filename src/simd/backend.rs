@@ -100,8 +100,8 @@ impl Backend {
         self.isa.name()
     }
 
-    /// Whether [`Backend::BASELINE`] of this instruction set is [`Arithmetic::Fused`], as its vectors have the instruction. Where
-    /// they have not, the step is emulated, or one number at a time is left to the FPU of a Cortex-M or of RISC-V.
+    /// Whether the vectors have an instruction for [`Arithmetic::Fused`]. Where they have none, and on one lane, the step is
+    /// emulated, or left to the FPU of a Cortex-M or of RISC-V.
     pub const fn has_fused(self) -> bool {
         self.isa.has_fused()
     }

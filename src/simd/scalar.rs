@@ -110,14 +110,8 @@ pub(crate) fn step<R: Rounding>(acc: f32, a: f32, b: f32) -> f32 {
     if R::FUSED { fused(acc, a, b) } else { acc + a * b }
 }
 
-/// `rn(acc + a·b)`, exactly, without a fused instruction: S. Boldo and G. Melquiond, "Emulation of FMA and correctly
-/// rounded sums: proved algorithms using rounding to odd", IEEE Trans. Computers 57(4), 2008.
-///
-/// The product of two binary32 numbers is exact in binary64 (48 bits of 53, exponents far inside the range). Their sum
-/// with `acc` is rounded to odd there, which keeps the information that a second rounding to at most 51 bits needs.
-/// `libm::fmaf` 0.2.16 is no alternative: it rounds 97000800 × 1cfff001 + 00010002 to 00010002 instead of 00010001.
-///
-/// The FPU of a Cortex-M has the instruction, but it is a call for each step: Separate stays the faster arithmetic there.
+/// `rn(acc + a·b)`, exactly: by the FPU where it is known to have the instruction. That of a Cortex-M has it, but it is a call
+/// for each step: Separate stays the faster arithmetic there.
 #[inline]
 pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
     #[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", not(target_has_atomic = "64")))]
@@ -146,6 +140,12 @@ pub(crate) fn fused(acc: f32, a: f32, b: f32) -> f32 {
     }
 }
 
+/// [`fused`] without the instruction: S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums: proved
+/// algorithms using rounding to odd", IEEE Trans. Computers 57(4), 2008.
+///
+/// The product of two binary32 numbers is exact in binary64 (48 bits of 53, exponents far inside the range). Their sum
+/// with `acc` is rounded to odd there, which keeps the information that a second rounding to at most 51 bits needs.
+/// `libm::fmaf` 0.2.16 is no alternative: it rounds 97000800 × 1cfff001 + 00010002 to 00010002 instead of 00010001.
 #[allow(dead_code, reason = "where the hardware has the instruction, only tests use this one, and compare the two")]
 fn fused_emulated(acc: f32, a: f32, b: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);

@@ -1,4 +1,5 @@
-//! The gates: what the project promises, each in a module that is named after its number.
+//! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; `fingerprint`
+//! and `personalize` need the same support.
 //!
 //! ```text
 //! cargo test --test gates                        the part that takes a minute
