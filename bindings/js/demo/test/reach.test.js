@@ -188,11 +188,13 @@ pageTest('another version takes the place of the one that is stored', async ({ p
   await ready(page);
   await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update());
   await page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration()).waiting !== null);
-  // The old one stays in use until its last page is closed.
-  await page.goto('about:blank');
-  await page.waitForTimeout(500);
-  await page.goBack();
-  await ready(page);
+  // The old one stays in use until a while after its last page is closed.
+  for (let attempt = 1; attempt <= 10 && !(await textOf(page, 'h1')).startsWith('New: '); attempt++) {
+    await page.goto('about:blank');
+    await page.waitForTimeout(200 * attempt);
+    await page.goBack();
+    await ready(page);
+  }
   assert.match(await textOf(page, 'h1'), /^New: /);
   const after = await page.evaluate(() => caches.keys());
   assert.equal(before.length, 1);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { create } from '../../dist/index.js';
-import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, numberOf, pageTest, predicted, readings, ready, screenshot, textOf, train } from './support.js';
+import { barsOf, DIGEST, draw, finished, FUSED_DIGEST, mainThreadTasks, numberOf, pageTest, predicted, readings, ready, screenshot, textOf, train } from './support.js';
 
 const ELLIPSE = Array.from({ length: 25 }, (_, i) => [0.5 - 0.2 * Math.sin((i * Math.PI) / 12), 0.5 - 0.4 * Math.cos((i * Math.PI) / 12)]);
 const SEVEN = [[0.25, 0.15], [0.75, 0.15], [0.45, 0.85]];
@@ -39,16 +39,12 @@ for (const flavour of ['scalar', 'simd128']) {
 }
 
 pageTest('the main thread has no task above 50 ms while it trains', async ({ page, say }) => {
-  let longest = [];
-  // Once more where the machine was busy with something else: a task that waits for a core counts as long.
-  for (let attempt = 0; attempt < 3; attempt++) {
-    await page.evaluate(() => (window.longTasks.length = 0));
-    await train(page);
-    longest = await page.evaluate(() => window.longTasks);
-    say(`tasks above 50 ms in 440 steps: ${longest.length}`);
-    if (longest.length === 0) break;
-  }
-  assert.deepEqual(longest, []);
+  const tasks = await mainThreadTasks(page, () => train(page));
+  const longest = tasks.reduce((a, b) => (a.computed > b.computed ? a : b));
+  say(`${tasks.length} tasks in 440 steps, at most ${longest.computed.toFixed(1)} ms, for which ${longest.passed.toFixed(1)} ms passed`);
+  // As it is drawn anew after every few steps, fewer would be those of another thread.
+  assert.ok(tasks.length > 100);
+  assert.ok(longest.computed < 50);
 });
 
 pageTest('fused arithmetic loads the full module, and has its own digest', async ({ page, say }) => {
@@ -65,9 +61,12 @@ pageTest('fused arithmetic loads the full module, and has its own digest', async
 
 pageTest('stopped and continued is never interrupted; reset is as at first', async ({ page }) => {
   const before = await textOf(page, '#accuracy');
-  await page.locator('#train').click();
-  await page.locator('#status', { hasText: /^step/ }).waitFor();
-  await page.locator('#stop').click();
+  await page.evaluate(async () => {
+    const element = (id) => document.getElementById(id);
+    element('train').click();
+    while (!element('status').textContent.startsWith('step')) await new Promise(requestAnimationFrame);
+    element('stop').click();
+  });
   await finished(page);
   const [, stoppedAt] = (await textOf(page, '#status')).match(/^Stopped: (\d+) steps/);
   assert.equal(await textOf(page, '#train'), 'Continue');
