@@ -3,10 +3,10 @@
 use core::convert::Infallible;
 
 use super::crc::Crc;
-use super::extent::{ALIGN, Extent, Outline, PARTS, addressable, narrow};
+use super::extent::{ALIGN, ENTRY, Extent, Outline, PARTS, addressable, narrow};
 use super::header::{self, HEADER, Header};
 use super::layer::is_empty;
-use super::table::{self, ENTRY, Entry, Key, Place};
+use super::table::{self, Entry, Key, Place};
 use super::{Layer, flawed};
 use crate::error::{Argument, Error, Flaw};
 

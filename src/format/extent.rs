@@ -1,13 +1,15 @@
 //! How long everything is: the one computation of sizes, in checked 64-bit numbers, for reading, writing and planning.
 
 use super::header::HEADER;
-use super::table::ENTRY;
 use crate::dtype::Dtype;
 use crate::lora::Shape;
 use crate::train::{Optimizer, State, Trained};
 
 /// Every tensor starts at a multiple of this, from the start of the file.
 pub(super) const ALIGN: u64 = 16;
+
+/// Bytes of an entry of the table.
+pub(super) const ENTRY: usize = 96;
 
 /// The next multiple of [`ALIGN`].
 pub(super) const fn aligned(n: u64) -> Option<u64> {

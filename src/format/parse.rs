@@ -1,9 +1,9 @@
 //! From bytes to layers.
 
 use super::crc::Crc;
-use super::extent::{Extent, PARTS, Part, aligned};
+use super::extent::{ENTRY, Extent, PARTS, Part, aligned};
 use super::header::{self, HEADER, Header};
-use super::table::{self, ENTRY, Entry, Key, Meaning, Place};
+use super::table::{self, Entry, Key, Meaning, Place};
 use super::{Layer, Tensor, Training, all_zero, flawed, to_usize};
 use crate::error::{Error, Flaw};
 

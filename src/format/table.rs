@@ -2,16 +2,13 @@
 
 use core::cmp::Ordering;
 
-use super::extent::{Outline, narrow};
+use super::extent::{ENTRY, Outline, narrow};
 use super::fields::{Fields, Read, Write};
 use super::{Layer, RandomState, Training, flawed, to_usize};
 use crate::dtype::Dtype;
 use crate::error::{Error, Flaw};
 use crate::lora::{Scale, Shape};
 use crate::train::{Clock, Optimizer, Trained};
-
-/// Bytes of an entry.
-pub(super) const ENTRY: usize = 96;
 
 /// Where fields are that can be wrong, from the start of the entry.
 pub(super) mod at {

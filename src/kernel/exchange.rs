@@ -3,14 +3,13 @@
 //! For right operands without vectors. Instead of the right operand, the left one is copied, a panel of [`PANEL`] numbers at
 //! a time, and the right one is read in place, one broadcast after the other.
 
-use super::gemm::Product;
 use super::pack::{Operand, transpose};
 use super::tile::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
-/// As [`Product`], its right operand in pieces, each with the depth at which it starts.
+/// A product whose right operand is in pieces, each with the depth at which it starts, and the product that continues it.
 pub(crate) struct Exchanged<'a, P> {
     pub left: Operand<'a>,
     pub pieces: P,
@@ -24,27 +23,10 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Exchanged<
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let rows = self.out.rows();
-        if rows <= S::TILE_ROWS / 2 {
-            self.in_place(simd);
-        } else if rows <= S::Narrow::LANES && S::Narrow::LANES < S::LANES {
+        if self.out.rows() <= S::Narrow::LANES && S::Narrow::LANES < S::LANES {
             simd.narrow().call(Copied(self));
         } else {
             simd.call(Copied(self));
-        }
-    }
-}
-
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)>> Exchanged<'a, P> {
-    /// Few rows do not fill a vector: nothing is exchanged.
-    #[inline(always)]
-    fn in_place<S: Simd>(mut self, simd: S) {
-        let (rows, mut start) = (self.out.rows(), self.start);
-        let more = self.more.map(|(left, right)| (left, 0, right));
-        for (left, depth, right) in self.pieces.map(|(depth, right)| (self.left, depth, right)).chain(more) {
-            let left = left.block(0, rows, depth, right.rows());
-            simd.call(Product { left, right, more: None, out: self.out.reborrow(), start });
-            start = Start::Existing;
         }
     }
 }

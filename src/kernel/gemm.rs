@@ -61,6 +61,25 @@ impl Kernel for Product<'_> {
     }
 }
 
+/// As [`Product`], its right operand in pieces, or with rows that lie side by side: rows and lanes are exchanged, but for a few
+/// rows, which would not fill a vector.
+#[inline(always)]
+pub(crate) fn pieces_product<'a, S: Simd, P>(simd: S, mut product: Exchanged<'a, P>)
+where
+    P: Iterator<Item = (usize, Operand<'a>)> + Clone,
+{
+    let rows = product.out.rows();
+    if rows > S::TILE_ROWS / 2 {
+        return simd.call(product);
+    }
+    let more = product.more.map(|(left, right)| (left, 0, right));
+    for (left, depth, right) in product.pieces.map(|(depth, right)| (product.left, depth, right)).chain(more) {
+        let left = left.block(0, rows, depth, right.rows());
+        simd.call(Product { left, right, more: None, out: product.out.reborrow(), start: product.start });
+        product.start = Start::Existing;
+    }
+}
+
 /// Whether exchanging rows and lanes, which copies the left operand and the output twice, copies less than what copies the
 /// right operand.
 const fn copies_less(rows: usize, depth: usize, lanes: usize) -> bool {

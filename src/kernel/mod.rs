@@ -28,6 +28,7 @@
 //! |---|---|
 //! | `tile/` | the register tile, behind one check of all lengths; one row over several panels; one lane; room on the stack for copies |
 //! | `pack.rs` | operands, transposition, panels |
+//! | `pair.rs` | two matrices, and which of them is transposed |
 //! | `product.rs` | what the passes call; where size counts, one function for every product |
 //! | `gemm.rs` | the blocked product: picks the order of the loops |
 //! | `exchange.rs` | the same with rows and lanes exchanged, so that of a large `right` nothing is copied |
@@ -46,6 +47,7 @@ pub(crate) mod elementary;
 pub(crate) mod exchange;
 pub(crate) mod gemm;
 pub(crate) mod pack;
+pub(crate) mod pair;
 pub(crate) mod philox;
 pub(crate) mod product;
 pub(crate) mod thin;

@@ -2,7 +2,7 @@
 //! vectors full; the chains stay what they were.
 
 use super::exchange::{Exchanged, begin};
-use super::gemm::Product;
+use super::gemm::{Product, pieces_product};
 use super::pack::{Operand, transpose};
 use super::tile::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::tile::{Ahead, PanelProduct, Start, Strided, Term};
@@ -32,7 +32,7 @@ impl Kernel for ThinProduct<'_> {
         if exchange && left.is_transposed() {
             // Its rows lie side by side: they are lanes.
             let pieces = core::iter::once((0, right));
-            simd.call(Exchanged { left, pieces, more: None, out, start });
+            pieces_product(simd, Exchanged { left, pieces, more: None, out, start });
         } else if exchange && depth.is_multiple_of(4) {
             simd.narrow().call(Turned(ThinProduct { left, right, out, start }));
         } else if narrow < S::LANES && lanes <= narrow {

@@ -1,6 +1,7 @@
 //! Operations on rows, element by element.
 
-use super::product::{Pair, Turn, product};
+use super::pair::{Pair, Turn};
+use super::product::product;
 use super::tile::Start;
 use crate::simd::{COMPACT, Kernel, Simd};
 use crate::view::{MatMut, MatRef};

@@ -3,9 +3,10 @@
 use super::{Accum, Adapter, Batch, Cut, Grads, GradsPart, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
 use crate::kernel::exchange::Exchanged;
-use crate::kernel::gemm::Product;
+use crate::kernel::gemm::{Product, pieces_product};
 use crate::kernel::pack::Operand;
-use crate::kernel::product::{Pair, Turn, product, thin_product};
+use crate::kernel::pair::{Pair, Turn};
+use crate::kernel::product::{product, thin_product};
 use crate::kernel::tile::Start;
 use crate::kernel::vector::{scale_rows, sum_rows};
 use crate::simd::{Backend, Kernel, Simd};
@@ -329,12 +330,9 @@ fn base_input_grad<S: Simd>(simd: S, w: &Weights<'_>, dy: &MatRef<'_>, more: Opt
             }
         }
         // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
-        Weights::Packed(w) => simd.call(Exchanged {
-            left,
-            pieces: w.panels().map(|(first, panel)| (first, Operand::transposed(panel))),
-            more,
-            out: dx.reborrow(),
-            start: Start::Zero,
-        }),
+        Weights::Packed(w) => {
+            let pieces = w.panels().map(|(first, panel)| (first, Operand::transposed(panel)));
+            pieces_product(simd, Exchanged { left, pieces, more, out: dx.reborrow(), start: Start::Zero });
+        }
     }
 }

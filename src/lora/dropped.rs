@@ -2,7 +2,8 @@
 //! does not call it does not link it.
 
 use super::{Adapter, Cut, Dropout, Grads, Saved};
-use crate::kernel::product::{Pair, Turn, product, thin_product};
+use crate::kernel::pair::{Pair, Turn};
+use crate::kernel::product::{product, thin_product};
 use crate::kernel::tile::Start;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef};

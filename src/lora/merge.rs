@@ -3,7 +3,8 @@
 use super::dropped::{BLOCK, BLOCK_LEN};
 use super::{Adapter, finite};
 use crate::error::{Argument, Error};
-use crate::kernel::product::{Pair, Turn, product};
+use crate::kernel::pair::{Pair, Turn};
+use crate::kernel::product::product;
 use crate::kernel::tile::Start;
 use crate::kernel::vector::first_non_finite;
 use crate::simd::{Backend, Kernel, Simd};

@@ -10,6 +10,7 @@ use crate::inspect::Inspect;
 use crate::merge::Merge;
 use crate::pack::Pack;
 use crate::plan::PlanArgs;
+use crate::report::Outcome;
 use crate::unpack::Unpack;
 use crate::verify::Verify;
 
@@ -41,18 +42,11 @@ enum Command {
     Plan(PlanArgs),
 }
 
-/// What a command has found where it did its work.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Good,
-    Found,
-}
-
 /// Runs the command line of the process.
 pub fn run() -> ExitCode {
     match dispatch(&Arguments::parse().command) {
-        Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::Found) => ExitCode::FAILURE,
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
@@ -60,7 +54,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(command: &Command) -> Result<Verdict, Failure> {
+fn dispatch(command: &Command) -> Result<Outcome, Failure> {
     match command {
         Command::Pack(command) => command.run()?,
         Command::Unpack(command) => command.run()?,
@@ -70,5 +64,5 @@ fn dispatch(command: &Command) -> Result<Verdict, Failure> {
         Command::Advise(command) => command.run()?,
         Command::Plan(command) => command.run()?,
     }
-    Ok(Verdict::Good)
+    Ok(Outcome::Good)
 }

@@ -8,10 +8,9 @@ use lowrank::format::{AdapterFile, Layer, Training};
 use lowrank::train::Optimizer;
 use serde::Serialize;
 
-use crate::args::Verdict;
 use crate::error::Failure;
 use crate::number::elements;
-use crate::report::{self, Output};
+use crate::report::{self, Outcome, Output};
 use crate::source::{Opened, Source};
 
 const HELP: &str = "\
@@ -91,7 +90,7 @@ enum State {
 }
 
 impl Inspect {
-    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         let source = Source::load(&self.adapter)?;
         let opened = source.open()?;
         let header = match (&opened, &source) {
@@ -102,7 +101,7 @@ impl Inspect {
         let report = Report { adapter: self.adapter.clone(), header, layers: layers.map_err(Failure::Core)? };
         self.output.print(&report, &text(&report))?;
         let bad = |layer: &LayerReport| matches!(layer.state, State::Dead | State::Nonfinite);
-        Ok(if report.layers.iter().any(bad) { Verdict::Found } else { Verdict::Good })
+        Ok(if report.layers.iter().any(bad) { Outcome::Found } else { Outcome::Good })
     }
 }
 

@@ -29,6 +29,13 @@ impl Output {
     }
 }
 
+/// What a command has found where it did its work.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Good,
+    Found,
+}
+
 /// A bar over bytes on the error output, where that is a terminal.
 pub(crate) fn progress(bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");

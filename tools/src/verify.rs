@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::Verdict;
 use crate::base::Base;
 use crate::error::Failure;
 use crate::layers::Naming;
-use crate::report::Output;
+use crate::report::{Outcome, Output};
 use crate::source::{Opened, Source};
 
 const HELP: &str = "\
@@ -48,7 +47,7 @@ struct Report {
 }
 
 impl Verify {
-    pub(crate) fn run(&self) -> Result<Verdict, Failure> {
+    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         let base = self.base.as_deref().map(Base::open).transpose()?;
         let report = |path: &PathBuf| {
             let checked = self.check(path, base.as_ref());
@@ -64,7 +63,7 @@ impl Verify {
             Some(flaw) => format!("{}: NOT GOOD: {flaw}\n", report.adapter.display()),
         };
         self.output.print(&reports, &reports.iter().map(line).collect::<String>())?;
-        Ok(if reports.iter().all(|report| report.good) { Verdict::Good } else { Verdict::Found })
+        Ok(if reports.iter().all(|report| report.good) { Outcome::Good } else { Outcome::Found })
     }
 
     /// The number of layers of an adapter that is good.

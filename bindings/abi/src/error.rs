@@ -31,8 +31,6 @@ pub struct lowrank_error {
     pub value: f32,
 }
 
-crate::memory::structures!(lowrank_error);
-
 /// Why a call did not do its work.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Fault {

@@ -78,6 +78,8 @@ macro_rules! structures {
 }
 pub(crate) use structures;
 
+structures!(lowrank_error);
+
 /// Spans of the call with the most arguments: a step of an optimizer, or a save of many layers, which counts its layers
 /// as one.
 const MOST: usize = 20;

@@ -3,11 +3,11 @@
 #![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
 
 use super::Start;
-use crate::kernel::product::Turn;
+use crate::kernel::pair::Turn;
 use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
 
-/// The product of a [`Pair`](crate::kernel::product::Pair), one number at a time.
+/// The product of a [`Pair`](crate::kernel::pair::Pair), one number at a time.
 // A function of its own for all calls, and everything by reference: a call is as small as can be.
 #[inline(never)]
 pub(crate) fn product<S: Simd>(

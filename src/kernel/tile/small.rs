@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use super::Start;
 use super::one_lane::Side;
 use super::room::PANEL;
-use crate::kernel::product::Turn;
+use crate::kernel::pair::Turn;
 use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
 
@@ -16,7 +16,7 @@ const VECTORS: usize = 2;
 /// Rows of the tile.
 const ROWS: usize = 4;
 
-/// The product of a [`Pair`](crate::kernel::product::Pair).
+/// The product of a [`Pair`](crate::kernel::pair::Pair).
 // A function of its own for all calls.
 #[inline(never)]
 pub(crate) fn product<S: Simd>(
