@@ -40,7 +40,7 @@ impl Contents<'_> {
     /// [`Error::File`] with the place that the flaw would have in the file; [`Error::Overflow`] when the file does not fit
     /// into the address space.
     pub fn encoded_len(&self) -> Result<usize, Error> {
-        let end = self.check()?.place.payload;
+        let end = self.check()?.payload;
         addressable(end).ok_or(Error::Overflow { argument: Argument::File })
     }
 
@@ -75,16 +75,22 @@ impl Contents<'_> {
     /// [`StreamError::Contents`] as [`encoded_len`](Self::encoded_len), before the sink gets anything;
     /// [`StreamError::Sink`] as soon as it fails.
     pub fn stream<E>(&self, sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<[u8; HEADER], StreamError<E>> {
-        let length = self.encoded_len().map_err(StreamError::Contents)? as u64;
-        let (mut header, entries) = self.start().map_err(StreamError::Contents)?;
+        let length = self.encoded_len().map_err(StreamError::Contents)?;
         let mut out = Out { piece: [0; PIECE], filled: 0, crc: Crc::NEW, sink };
-        for entry in entries {
-            let entry = entry.map_err(StreamError::Contents)?;
-            out.put(&entry.write()).map_err(StreamError::Sink)?;
-        }
+        self.table(&mut out)?;
         self.texts_and_payload(&mut out).map_err(StreamError::Sink)?;
-        (header.length, header.payload_crc) = (length, out.crc.finish());
-        Ok(header.emit())
+        self.header(length, out.crc.finish()).map_err(StreamError::Contents)
+    }
+
+    /// Puts all entries.
+    // A frame of its own: an entry is gone before the payload is written.
+    #[inline(never)]
+    fn table<E>(&self, out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>) -> Result<(), StreamError<E>> {
+        let mut entries = Entries::new(self.layers, self.place().map_err(StreamError::Contents)?);
+        while entries.next().map_err(StreamError::Contents)? {
+            out.put_entry(&entries.entry).map_err(StreamError::Sink)?;
+        }
+        Ok(())
     }
 
     fn texts_and_payload<E>(&self, out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>) -> Result<(), E> {
@@ -100,27 +106,43 @@ impl Contents<'_> {
         out.flush()
     }
 
-    /// The entries when all of them have been made, and found right.
-    fn check(&self) -> Result<Entries<'_>, Error> {
-        let (_, mut entries) = self.start()?;
-        entries.by_ref().try_for_each(|entry| entry.map(drop))?;
-        Ok(entries)
+    /// Makes all entries and checks them. What is left is where those of another layer would go.
+    fn check(&self) -> Result<Place, Error> {
+        let mut entries = Entries::new(self.layers, self.place()?);
+        while entries.next()? {}
+        Ok(entries.place)
     }
 
-    /// The header, but for length and checksums, and the entries.
-    fn start(&self) -> Result<(Header, Entries<'_>), Error> {
+    /// Where the first name and the first payload go.
+    fn place(&self) -> Result<Place, Error> {
+        let [layers, names, metadata] = self.counts()?;
+        match Extent::new(layers, names, metadata) {
+            Some(Extent { names: name, payload, .. }) => Ok(Place { name, payload }),
+            None => Err(flawed(header::at::NAMES, Flaw::TooLarge)),
+        }
+    }
+
+    /// The header of a file that has been written.
+    // A frame of its own, as above.
+    #[inline(never)]
+    fn header(&self, length: usize, payload_crc: u32) -> Result<[u8; HEADER], Error> {
+        let mut header = Header::EMPTY;
+        [header.layers, header.names, header.metadata] = self.counts()?;
+        (header.fingerprint, header.generation) = (self.fingerprint, self.generation);
+        (header.length, header.payload_crc) = (length as u64, payload_crc);
+        Ok(header.emit())
+    }
+
+    /// Layers, bytes of their names, bytes of the metadata.
+    #[inline(never)]
+    fn counts(&self) -> Result<[u32; 3], Error> {
         let field = |at, size: u64| narrow(size).ok_or(flawed(at, Flaw::TooLarge));
         let names = self.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.name.len() as u64));
-        let mut header = Header::EMPTY;
-        header.layers = field(header::at::LAYERS, self.layers.len() as u64)?;
-        header.names = field(header::at::NAMES, names)?;
-        header.metadata = field(header::at::METADATA, self.metadata.len() as u64)?;
-        (header.fingerprint, header.generation) = (self.fingerprint, self.generation);
-        let extent = Extent::new(header.layers, header.names, header.metadata);
-        let Some(Extent { names: name, payload, .. }) = extent else {
-            return Err(flawed(header::at::NAMES, Flaw::TooLarge));
-        };
-        Ok((header, Entries { layers: self.layers, start: HEADER, place: Place { name, payload }, previous: None }))
+        Ok([
+            field(header::at::LAYERS, self.layers.len() as u64)?,
+            field(header::at::NAMES, names)?,
+            field(header::at::METADATA, self.metadata.len() as u64)?,
+        ])
     }
 }
 
@@ -131,32 +153,31 @@ struct Entries<'a> {
     start: usize,
     place: Place,
     previous: Option<Key<'a>>,
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry, Error>;
-
-    fn next(&mut self) -> Option<Result<Entry, Error>> {
-        let (layer, rest) = self.layers.split_first()?;
-        let entry = self.entry(layer);
-        self.layers = rest;
-        self.start = self.start.saturating_add(ENTRY);
-        Some(entry)
-    }
+    /// The one made last: there is room for one only, wherever they go.
+    entry: Entry,
 }
 
 impl<'a> Entries<'a> {
-    fn entry(&mut self, layer: &Layer<'a>) -> Result<Entry, Error> {
-        let mut entry = Entry::of(layer, self.start)?;
-        entry.name_at = narrow(self.place.name).ok_or(flawed(self.start + table::at::NAME, Flaw::TooLarge))?;
+    #[inline(always)]
+    fn new(layers: &'a [Layer<'a>], place: Place) -> Self {
+        Self { layers, start: HEADER, place, previous: None, entry: Entry::default() }
+    }
+
+    /// Makes the next entry, if there is one.
+    fn next(&mut self) -> Result<bool, Error> {
+        let Some((layer, rest)) = self.layers.split_first() else { return Ok(false) };
+        let (entry, start) = (&mut self.entry, self.start);
+        entry.describe(layer, start)?;
+        entry.name_at = narrow(self.place.name).ok_or(flawed(start + table::at::NAME, Flaw::TooLarge))?;
         entry.payload_at = self.place.payload;
-        let outline = entry.meaning(self.start)?.outline;
-        check_tensors(layer, &outline, self.start)?;
+        let outline = entry.meaning(start)?.outline;
+        check_tensors(layer, &outline, start)?;
         let key = Key { name: layer.name.as_bytes(), id: layer.id };
-        key.check_after(self.previous, self.start)?;
+        key.check_after(self.previous, start)?;
         self.previous = Some(key);
-        self.place = self.place.after(&entry, &outline, self.start)?;
-        Ok(entry)
+        self.place = self.place.after(entry, &outline, start)?;
+        (self.layers, self.start) = (rest, start.saturating_add(ENTRY));
+        Ok(true)
     }
 }
 
@@ -199,6 +220,12 @@ struct Out<F> {
 impl<E, F: FnMut(&[u8]) -> Result<(), E>> Out<F> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
         bytes.iter().try_for_each(|&byte| self.put_byte(byte))
+    }
+
+    // A frame of its own: the bytes are gone before the next entry is made.
+    #[inline(never)]
+    fn put_entry(&mut self, entry: &Entry) -> Result<(), E> {
+        self.put(&entry.write())
     }
 
     fn put_byte(&mut self, byte: u8) -> Result<(), E> {

@@ -161,39 +161,35 @@ impl Entry {
         bytes
     }
 
-    /// The entry of a layer, wherever its name and its payload will lie. `start` is that of the entry, for errors.
-    pub(super) fn of(layer: &Layer<'_>, start: usize) -> Result<Self, Error> {
+    /// Becomes the entry of a layer, wherever its name and its payload will lie. `start` is that of the entry, for errors.
+    pub(super) fn describe(&mut self, layer: &Layer<'_>, start: usize) -> Result<(), Error> {
         let field = |at: usize, size: usize| narrow(size as u64).ok_or(flawed(start + at, Flaw::TooLarge));
         let Shape { inputs, outputs, rank } = layer.shape();
         let (mode, alpha) = scale_fields(layer.scale);
         let RandomState { seed, step, stream, dropout } = layer.random;
-        let mut entry = Self {
-            name_len: field(at::NAME_LEN, layer.name.len())?,
-            id: layer.id,
-            inputs: field(at::INPUTS, inputs)?,
-            outputs: field(at::OUTPUTS, outputs)?,
-            rank: field(at::RANK, rank)?,
-            mode,
-            a: dtype_code(Some(layer.a.dtype())),
-            b: dtype_code(Some(layer.b.dtype())),
-            bias: dtype_code(layer.bias.map(|bias| bias.dtype())),
-            b_bias: dtype_code(layer.b_bias.map(|bias| bias.dtype())),
-            flags: if layer.fan_in_fan_out { FAN_IN_FAN_OUT } else { 0 },
-            alpha: alpha.to_bits(),
-            scale: layer.scale.factor(rank).to_bits(),
-            seed,
-            step,
-            stream,
-            dropout: dropout.to_bits(),
-            ..Self::default()
-        };
+        *self = Self::default();
+        self.name_len = field(at::NAME_LEN, layer.name.len())?;
+        self.id = layer.id;
+        self.inputs = field(at::INPUTS, inputs)?;
+        self.outputs = field(at::OUTPUTS, outputs)?;
+        self.rank = field(at::RANK, rank)?;
+        self.mode = mode;
+        self.a = dtype_code(Some(layer.a.dtype()));
+        self.b = dtype_code(Some(layer.b.dtype()));
+        self.bias = dtype_code(layer.bias.map(|bias| bias.dtype()));
+        self.b_bias = dtype_code(layer.b_bias.map(|bias| bias.dtype()));
+        self.flags = if layer.fan_in_fan_out { FAN_IN_FAN_OUT } else { 0 };
+        self.alpha = alpha.to_bits();
+        self.scale = layer.scale.factor(rank).to_bits();
+        (self.seed, self.step, self.stream) = (seed, step, stream);
+        self.dropout = dropout.to_bits();
         if let Some(Training { optimizer, trained, clock, .. }) = layer.training {
-            entry.optimizer = optimizer_code(optimizer);
-            entry.flags |= if trained.a { TRAINS_A } else { 0 } | if trained.bias { TRAINS_BIAS } else { 0 };
-            entry.steps = clock.steps;
-            entry.weights = [clock.weight1.to_bits(), clock.weight2.to_bits()];
+            self.optimizer = optimizer_code(optimizer);
+            self.flags |= if trained.a { TRAINS_A } else { 0 } | if trained.bias { TRAINS_BIAS } else { 0 };
+            self.steps = clock.steps;
+            self.weights = [clock.weight1.to_bits(), clock.weight2.to_bits()];
         }
-        Ok(entry)
+        Ok(())
     }
 
     /// Checks every field but those that say where things are. `start` is that of the entry, for errors.
