@@ -22,12 +22,11 @@ mod tests {
     #[test]
     fn the_deepest_of_calls_is_the_largest_number_of_their_lines() {
         let all = ["forward_rows", "backward_packed", "sgd_step", "store_save"].map(|call| deepest(&[call]));
-        assert!(all.iter().all(|&bytes| (100..10_000).contains(&bytes)), "{all:?}");
+        assert!(all.iter().all(|&bytes| (100..=deepest(&["deepest"])).contains(&bytes)), "{all:?}");
         assert_eq!(
             deepest(&["forward_rows", "backward_packed", "sgd_step", "store_save"]),
             all.into_iter().max().unwrap()
         );
-        assert_eq!(deepest(&["store_save"]), deepest(&["deepest"]));
         assert_eq!((deepest(&["no_such_call"]), deepest(&[])), (0, 0));
     }
 }
