@@ -1,10 +1,12 @@
-// node wasi-run.mjs PROGRAM.wasm [ARG...]: runs a wasm32-wasip1 program, which sees the working directory and these variables.
-import { WASI } from 'node:wasi';
+// node wasi-run.mjs RETURNED PROGRAM.wasm [ARG...]: runs a wasm32-wasip1 program, which sees the working directory and these
+// variables, and writes what it returned into the file RETURNED.
+import { writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { WASI } from 'node:wasi';
 
 const PASSED_ON = /^(LOWRANK_|RUST_|PROPTEST_)/;
 
-const [, , file, ...args] = process.argv;
+const [, , returned, file, ...args] = process.argv;
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED_ON.test(name)));
 const here = process.cwd();
 const preopens = { '.': here, [here]: here };
@@ -12,3 +14,4 @@ const wasi = new WASI({ version: 'preview1', args: [file, ...args], env, preopen
 const module = await WebAssembly.compile(await readFile(file));
 const instance = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: wasi.wasiImport });
 process.exitCode = wasi.start(instance);
+writeFileSync(returned, `${process.exitCode}`);
