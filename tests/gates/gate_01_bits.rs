@@ -122,7 +122,7 @@ fn cube(backend: Backend, counts: &mut Counts) {
             for &outputs in &sides {
                 for data in DATA {
                     let shape = Shape::new(inputs, outputs, RANKS[rng.below(RANKS.len())]);
-                    let layer = layer(shape, tokens, data, rng.below(2) == 0, rng.next());
+                    let layer = layer(shape, tokens, data, rng.below(4) == 0, rng.next());
                     check(backend, &layer, data, !full(), counts);
                 }
             }
