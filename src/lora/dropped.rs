@@ -11,7 +11,6 @@ use crate::view::{MatMut, MatRef};
 /// Tokens and inputs of a block of `X̃` on the stack: half a kibibyte where there are vectors, 64 bytes elsewhere.
 pub(super) const BLOCK: (usize, usize) =
     if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")) { (4, 32) } else { (2, 8) };
-pub(super) const BLOCK_LEN: usize = BLOCK.0 * BLOCK.1;
 
 /// Dropout, as [`Saved`] keeps it.
 #[derive(Copy, Clone, Debug)]
@@ -78,6 +77,13 @@ fn gradient_a(backend: Backend, saved: &Saved<'_>, x: &MatRef<'_>, to: FromColum
     }
 }
 
+/// `len` in parts of `most`: where each starts, and how long it is. Of nothing, one part without length, so that a product writes
+/// what it starts at.
+#[inline(always)]
+fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len.max(1)).step_by(most).map(move |at| (at, most.min(len - at)))
+}
+
 struct InnerActivations<'a> {
     dropout: &'a Dropout,
     a: MatRef<'a>,
@@ -90,24 +96,18 @@ impl Kernel for InnerActivations<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (tokens, inputs, rank) = (self.x.rows(), self.x.cols(), self.a.rows());
-        for token in (0..tokens).step_by(BLOCK.0) {
-            let rows = BLOCK.0.min(tokens - token);
+        let rank = self.a.rows();
+        for (token, rows) in parts(self.x.rows(), BLOCK.0) {
             let mut start = Start::Zero;
-            let mut i = 0;
-            loop {
-                let cols = BLOCK.1.min(inputs - i);
-                let mut memory = [0.0; BLOCK_LEN];
-                let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
-                self.dropout.apply(self.x, token, i, &mut block);
-                let (left, right) = (block.as_ref(), self.a.block(0, rank, i, cols));
+            for (i, cols) in parts(self.x.cols(), BLOCK.1) {
+                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+                let mut memory = MatMut::from_rows(&mut memory);
+                let mut kept = memory.block(0, rows, 0, cols);
+                self.dropout.apply(self.x, token, i, &mut kept);
+                let (left, right) = (kept.as_ref(), self.a.block(0, rank, i, cols));
                 let h = &mut self.h.block(token, rows, 0, rank);
                 thin_product(simd, Pair::new(&left, &right, Turn::Right), h, start);
                 start = Start::Existing;
-                i += cols;
-                if i >= inputs {
-                    break;
-                }
             }
         }
     }
@@ -127,23 +127,18 @@ impl Kernel for GradientA<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (tokens, rank, width) = (self.x.rows(), self.da.rows(), self.da.cols());
-        for i in (0..width).step_by(BLOCK.1) {
-            let cols = BLOCK.1.min(width - i);
-            let (mut start, mut token) = (self.start, 0);
-            loop {
-                let rows = BLOCK.0.min(tokens - token);
-                let mut memory = [0.0; BLOCK_LEN];
-                let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
-                self.dropout.apply(self.x, token, self.first + i, &mut block);
-                let (left, right) = (self.gs.block(token, rows, 0, rank), block.as_ref());
+        let rank = self.da.rows();
+        for (i, cols) in parts(self.da.cols(), BLOCK.1) {
+            let mut start = self.start;
+            for (token, rows) in parts(self.x.rows(), BLOCK.0) {
+                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+                let mut memory = MatMut::from_rows(&mut memory);
+                let mut kept = memory.block(0, rows, 0, cols);
+                self.dropout.apply(self.x, token, self.first + i, &mut kept);
+                let (left, right) = (self.gs.block(token, rows, 0, rank), kept.as_ref());
                 let da = &mut self.da.block(0, rank, i, cols);
                 product(simd, Pair::new(&left, &right, Turn::Left), da, start);
                 start = Start::Existing;
-                token += rows;
-                if token >= tokens {
-                    break;
-                }
             }
         }
     }
@@ -161,13 +156,13 @@ impl Kernel for InputGrad<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (tokens, inputs, rank) = (self.dx.rows(), self.dx.cols(), self.a.rows());
+        let (inputs, rank) = (self.dx.cols(), self.a.rows());
         let factor = self.dropout.keep_factor();
-        for token in (0..tokens).step_by(BLOCK.0) {
-            for i in (0..inputs).step_by(BLOCK.1) {
-                let (rows, cols) = (BLOCK.0.min(tokens - token), BLOCK.1.min(inputs - i));
-                let mut memory = [0.0; BLOCK_LEN];
-                let Ok(mut block) = MatMut::with_stride(&mut memory, rows, cols, BLOCK.1) else { return };
+        for (token, rows) in parts(self.dx.rows(), BLOCK.0) {
+            for (i, cols) in parts(inputs, BLOCK.1) {
+                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+                let mut memory = MatMut::from_rows(&mut memory);
+                let mut block = memory.block(0, rows, 0, cols);
                 let (left, right) = (self.gs.block(token, rows, 0, rank), self.a.block(0, rank, i, cols));
                 product(simd, Pair::new(&left, &right, Turn::Neither), &mut block, Start::Zero);
                 for t in 0..rows {

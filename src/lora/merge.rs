@@ -1,6 +1,6 @@
 //! `W' = W + s·B·A`, into another buffer: the base stays what it was.
 
-use super::dropped::{BLOCK, BLOCK_LEN};
+use super::dropped::BLOCK;
 use super::{Adapter, finite};
 use crate::error::{Argument, Error};
 use crate::kernel::pair::{Pair, Turn};
@@ -10,6 +10,9 @@ use crate::kernel::vector::first_non_finite;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
 use crate::weight::{Base, Weights};
+
+/// Elements of a row that are computed and searched before anything is written.
+const WIDTH: usize = BLOCK.0 * BLOCK.1;
 
 /// Merge: `W'[o,i] = W[o,i]` continued by `chain_k rn(s·B[o,k])·A[k,i]`.
 ///
@@ -46,10 +49,10 @@ pub fn merge_finite(
     let (outputs, inputs) = (merged.rows(), merged.cols());
     let argument = Argument::Merged;
     for o in 0..outputs {
-        for i in (0..inputs).step_by(BLOCK_LEN) {
-            let width = BLOCK_LEN.min(inputs - i);
-            let mut memory = [0.0; BLOCK_LEN];
-            let mut block = MatMut::with_stride(&mut memory, 1, width, BLOCK_LEN)?;
+        for i in (0..inputs).step_by(WIDTH) {
+            let width = WIDTH.min(inputs - i);
+            let mut memory = [0.0; WIDTH];
+            let mut block = MatMut::with_stride(&mut memory, 1, width, WIDTH)?;
             backend.run(Merge { weights: &base.weights, adapter, at: (o, i), merged: &mut block });
             if let Some(index) = first_non_finite(&block.as_ref()) {
                 return Err(Error::NonFinite { argument, index: o * inputs + i + index });
