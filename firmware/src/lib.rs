@@ -6,6 +6,7 @@
 /// Written by `lowrank pack`: an adapter as a static.
 #[rustfmt::skip]
 pub mod adapter;
+mod fault;
 pub mod flash;
 pub mod golden;
 pub mod stack;
