@@ -1,6 +1,7 @@
 //! The house rules, read off the sources: imports go down only, `std`, `alloc` and `unsafe` stay in their rooms, every file
 //! says what it is and stays short.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The floors, low to high. A module may import what is on its own floor and below.
@@ -132,29 +133,33 @@ fn identifiers(code: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// What follows `::`: one name, or the first names of the parts of a group.
-fn names_after(path: &str) -> Vec<String> {
-    let Some(path) = path.trim_start().strip_prefix("::") else { return vec![] };
+/// The paths that follow: of `::a::b` the names `a`, `b`; of `::{a::b, c}` both paths.
+fn paths(rest: &str) -> Vec<Vec<String>> {
+    let Some(path) = rest.trim_start().strip_prefix("::") else { return vec![vec![]] };
     let path = path.trim_start();
-    let Some(group) = path.strip_prefix('{') else {
-        let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
-        return vec![if end == 0 { "*".to_owned() } else { path[..end].to_owned() }];
-    };
-    let (mut depth, mut names, mut name) = (1, vec![], String::new());
-    for c in group.chars() {
+    if let Some(group) = path.strip_prefix('{') {
+        return parts(group).iter().flat_map(|part| paths(&format!("::{part}"))).collect();
+    }
+    let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
+    let name = if end == 0 { "*" } else { &path[..end] };
+    paths(&path[end..]).into_iter().map(|rest| [vec![name.to_owned()], rest].concat()).collect()
+}
+
+/// What stands between the commas of a group, up to its end.
+fn parts(group: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (1, 0, vec![]);
+    for (at, c) in group.char_indices() {
         depth += i32::from(c == '{') - i32::from(c == '}');
         if depth == 0 || (depth == 1 && c == ',') {
-            let first = name.trim().split("::").next().unwrap_or("").trim().to_owned();
-            names.extend((!first.is_empty()).then_some(first));
-            name.clear();
-        } else {
-            name.push(c);
+            parts.push(group[from..at].trim());
+            from = at + 1;
         }
         if depth == 0 {
             break;
         }
     }
-    names
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// What follows `::super`.
@@ -162,8 +167,8 @@ fn after_super(path: &str) -> Option<&str> {
     path.trim_start().strip_prefix("::")?.trim_start().strip_prefix("super")
 }
 
-/// The floors that a file imports from, by `crate::…` and by `super::…`.
-fn imports(source: &Source) -> Vec<String> {
+/// What a file imports, by `crate::…` and by `super::…`: the names from the outermost module on.
+fn imports(source: &Source) -> Vec<Vec<String>> {
     let (code, mut found) = (&source.code, Vec::new());
     for (at, word) in identifiers(code) {
         let (mut module, mut rest) = (source.module(), &code[at + word.len()..]);
@@ -179,10 +184,8 @@ fn imports(source: &Source) -> Vec<String> {
             }
             _ => continue,
         }
-        match module.first() {
-            Some(&floor) => found.push(floor.to_owned()),
-            None => found.extend(names_after(rest)),
-        }
+        let module: Vec<String> = module.into_iter().map(str::to_owned).collect();
+        found.extend(paths(rest).into_iter().map(|path| [module.clone(), path].concat()));
     }
     found
 }
@@ -190,12 +193,33 @@ fn imports(source: &Source) -> Vec<String> {
 fn upward_imports(source: &Source) -> Vec<String> {
     let height = |floor: &str| FLOORS.iter().position(|&f| f == floor);
     let Some(own) = height(source.floor()) else { return vec![format!("{}: on no floor", source.path)] };
-    let wrong = |name: &String| height(name).is_none_or(|floor| floor > own || floor == FLOORS.len() - 1);
-    imports(source)
-        .into_iter()
-        .filter(wrong)
-        .map(|name| format!("{}: imports `{name}`, which is not below `{}`", source.path, source.floor()))
-        .collect()
+    let wrong = |name: &&String| height(name).is_none_or(|floor| floor > own || floor == FLOORS.len() - 1);
+    let imports = imports(source);
+    let named: BTreeSet<_> = imports.iter().filter_map(|path| path.first()).filter(wrong).collect();
+    let complaint = |name| format!("{}: imports `{name}`, which is not below `{}`", source.path, source.floor());
+    named.into_iter().map(complaint).collect()
+}
+
+/// The files, but for `mod.rs`, that a file imports from.
+fn neighbours<'a>(source: &Source, all: &'a [Source]) -> Vec<&'a Source> {
+    let file = |path: &[String]| all.iter().find(|other| other.path.trim_end_matches(".rs") == path.join("/"));
+    let longest = |path: Vec<String>| (1..=path.len()).rev().find_map(|len| file(&path[..len]));
+    imports(source).into_iter().filter_map(longest).filter(|other| other.path != source.path).collect()
+}
+
+/// Files from which imports lead back to themselves.
+fn circles(all: &[Source]) -> Vec<String> {
+    let leads_back = |source: &&Source| {
+        let (mut seen, mut open) = (vec![], neighbours(source, all));
+        while let Some(next) = open.pop() {
+            if !seen.contains(&&next.path) {
+                seen.push(&next.path);
+                open.extend(neighbours(next, all));
+            }
+        }
+        seen.contains(&&source.path)
+    };
+    all.iter().filter(leads_back).map(|source| format!("{}: its imports lead back to it", source.path)).collect()
 }
 
 fn standard_library(source: &Source) -> Vec<String> {
@@ -253,9 +277,10 @@ fn the_house_is_in_order() {
     let root = if cfg!(target_family = "wasm") { "src" } else { concat!(env!("CARGO_MANIFEST_DIR"), "/src") };
     let mut all = Vec::new();
     sources(Path::new(root), "", &mut all);
-    let complaints: Vec<_> = RULES.iter().flat_map(|(_, rule)| all.iter().flat_map(rule)).collect();
+    let complaints = RULES.iter().flat_map(|(_, rule)| all.iter().flat_map(rule));
+    let complaints: Vec<_> = complaints.chain(circles(&all)).collect();
     let imports: usize = all.iter().map(|source| imports(source).len()).sum();
-    println!("floors: {} files, {imports} imports, {} rules", all.len(), RULES.len());
+    println!("floors: {} files, {imports} imports, {} rules", all.len(), RULES.len() + 1);
     assert!(complaints.is_empty(), "{complaints:#?}");
     // Nothing checked is nothing proved.
     assert!(all.len() >= 30 && imports >= 100, "only {} files and {imports} imports", all.len());
@@ -314,4 +339,20 @@ fn every_rule_can_fail() {
     for (path, text) in good {
         assert_eq!(complaints(path, text), [""; 0], "{path}: {text}");
     }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let circles = |files: &[(&str, &str)]| -> Vec<String> {
+        circles(&files.iter().map(|(path, text)| Source::new(path, text)).collect::<Vec<_>>())
+    };
+    let back = |path: &str| format!("{path}: its imports lead back to it");
+    let (gemm, pack) =
+        (("kernel/gemm.rs", "use super::pack::Operand;"), ("kernel/pack.rs", "use crate::view::{MatRef};"));
+    let view = ("view.rs", "use super::error;");
+    assert_eq!(circles(&[gemm, pack, view]), [""; 0]);
+    let two = ("kernel/pack.rs", "fn f() { super::gemm::g::<u8>() }");
+    assert_eq!(circles(&[gemm, two, view]), [back("kernel/gemm.rs"), back("kernel/pack.rs")]);
+    let three = ("view.rs", "use crate::{error, kernel::{self, gemm::{Product, More}}};");
+    assert_eq!(circles(&[gemm, pack, three]), [back("kernel/gemm.rs"), back("kernel/pack.rs"), back("view.rs")]);
 }
