@@ -64,7 +64,7 @@ pageTest('stopped and continued is never interrupted; reset is as at first', asy
   await page.evaluate(async () => {
     const element = (id) => document.getElementById(id);
     element('train').click();
-    while (!element('status').textContent.startsWith('step')) await new Promise(requestAnimationFrame);
+    while (!/^(step|Done)/.test(element('status').textContent)) await new Promise(requestAnimationFrame);
     element('stop').click();
   });
   await finished(page);
