@@ -1,4 +1,4 @@
-//! The house rules, read off the sources: imports go down only, `std`, `alloc` and `unsafe` stay in their rooms, every file
+//! The house rules, read off the sources: imports go down only and lead nowhere back, `std`, `alloc` and `unsafe` stay in their rooms, every file
 //! says what it is and stays short.
 
 use std::collections::BTreeSet;

@@ -8,6 +8,7 @@ unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
     end(frame.pc())
 }
 
+// SAFETY: `riscv-rt` calls what has this name with this signature, and nothing else in the image has it.
 #[cfg(target_arch = "riscv32")]
 #[unsafe(export_name = "ExceptionHandler")]
 extern "C" fn exception(_: &riscv_rt::TrapFrame) -> ! {

@@ -153,7 +153,7 @@ struct Entries<'a> {
     start: usize,
     place: Place,
     previous: Option<Key<'a>>,
-    /// The one made last: there is room for one only, wherever they go.
+    /// The one made last. It is made where it stays: returned by value, several of them would lie on the stack at once.
     entry: Entry,
 }
 

@@ -61,8 +61,7 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// As [`Product`], its right operand in pieces, or with rows that lie side by side: rows and lanes are exchanged, but for a few
-/// rows, which would not fill a vector.
+/// [`Exchanged`], but for a few rows, which would not fill a vector: for those, one piece after the other as it lies.
 #[inline(always)]
 pub(crate) fn pieces_product<'a, S: Simd, P>(simd: S, mut product: Exchanged<'a, P>)
 where

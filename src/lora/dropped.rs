@@ -97,11 +97,11 @@ impl Kernel for InnerActivations<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let rank = self.a.rows();
+        let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+        let mut memory = MatMut::from_rows(&mut memory);
         for (token, rows) in parts(self.x.rows(), BLOCK.0) {
             let mut start = Start::Zero;
             for (i, cols) in parts(self.x.cols(), BLOCK.1) {
-                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
-                let mut memory = MatMut::from_rows(&mut memory);
                 let mut kept = memory.block(0, rows, 0, cols);
                 self.dropout.apply(self.x, token, i, &mut kept);
                 let (left, right) = (kept.as_ref(), self.a.block(0, rank, i, cols));
@@ -128,11 +128,11 @@ impl Kernel for GradientA<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let rank = self.da.rows();
+        let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+        let mut memory = MatMut::from_rows(&mut memory);
         for (i, cols) in parts(self.da.cols(), BLOCK.1) {
             let mut start = self.start;
             for (token, rows) in parts(self.x.rows(), BLOCK.0) {
-                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
-                let mut memory = MatMut::from_rows(&mut memory);
                 let mut kept = memory.block(0, rows, 0, cols);
                 self.dropout.apply(self.x, token, self.first + i, &mut kept);
                 let (left, right) = (self.gs.block(token, rows, 0, rank), kept.as_ref());
@@ -158,10 +158,10 @@ impl Kernel for InputGrad<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let (inputs, rank) = (self.dx.cols(), self.a.rows());
         let factor = self.dropout.keep_factor();
+        let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+        let mut memory = MatMut::from_rows(&mut memory);
         for (token, rows) in parts(self.dx.rows(), BLOCK.0) {
             for (i, cols) in parts(inputs, BLOCK.1) {
-                let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
-                let mut memory = MatMut::from_rows(&mut memory);
                 let mut block = memory.block(0, rows, 0, cols);
                 let (left, right) = (self.gs.block(token, rows, 0, rank), self.a.block(0, rank, i, cols));
                 product(simd, Pair::new(&left, &right, Turn::Neither), &mut block, Start::Zero);

@@ -27,6 +27,10 @@ mod tests {
             deepest(&["forward_rows", "backward_packed", "sgd_step", "store_save"]),
             all.into_iter().max().unwrap()
         );
+        // The other sections have the same names, and larger numbers.
+        let names = FIGURES.lines().filter_map(|line| line.split_once(' ')).map(|(name, _)| name);
+        let every: Vec<&str> = names.filter(|&name| name != "deepest").collect();
+        assert_eq!(deepest(&every), deepest(&["deepest"]));
         assert_eq!((deepest(&["no_such_call"]), deepest(&[])), (0, 0));
     }
 }
