@@ -9,6 +9,8 @@ pub use flaw::Flaw;
 
 use core::fmt;
 
+use crate::optimizer::Optimizer;
+
 /// The argument that an [`Error`] is about, by the name it has in the equation or at the call.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -77,6 +79,8 @@ pub enum Argument {
     File,
     /// The bias of `B`, as with `lora_bias` in PEFT.
     BBias,
+    /// The number of a layer, which chooses its random numbers.
+    Layer,
 }
 
 /// The largest number below 1: a bound for what has to be smaller than 1.
@@ -175,6 +179,32 @@ pub enum Error {
         /// What is too much.
         argument: Argument,
     },
+    /// A range whose end lies before its start.
+    Reversed {
+        /// What the range is of.
+        argument: Argument,
+        /// Where it starts.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
+    /// No forward pass of this batch came before.
+    NoForward,
+    /// [`parameter_grads`](crate::parameter_grads) came before [`input_grads`](crate::input_grads).
+    NoInputGrads,
+    /// A backward pass with a [`Saved`](crate::Saved) that was made for inference: it has no room for `gs`.
+    ForInference,
+    /// An earlier pass of this batch ran without an adapter (its scale was 0), so `hs` was not written; this one has an adapter.
+    AbsentAdapter,
+    /// Pieces of a batch that had another dropout than the whole.
+    OtherDropout,
+    /// The memory was planned for one optimizer, and a step of another one needs more than that.
+    OtherOptimizer {
+        /// The optimizer that the memory was planned for.
+        planned: Optimizer,
+        /// The optimizer of the step.
+        used: Optimizer,
+    },
     /// An adapter file does not keep to the [format](crate::format), or would not.
     File {
         /// Where, in bytes from the start of the file: the start of a field, or the byte itself where it is about one.
@@ -211,6 +241,19 @@ impl fmt::Display for Error {
             Error::DeadAdapter => f.write_str("A and B are both zero: the adapter can never learn"),
             Error::Missing { argument } => write!(f, "{argument:?}: needed here, but not given"),
             Error::Unexpected { argument } => write!(f, "{argument:?}: given, but this call cannot fill it"),
+            Error::Reversed { argument, start, end } => {
+                write!(f, "{argument:?}: the range starts at {start} and ends before that, at {end}")
+            }
+            Error::NoForward => f.write_str("no forward pass of this batch came before"),
+            Error::NoInputGrads => f.write_str("input_grads has to come before parameter_grads"),
+            Error::ForInference => {
+                f.write_str("Saved: made for inference, a backward pass needs one made for training")
+            }
+            Error::AbsentAdapter => {
+                f.write_str("an earlier pass of this batch ran with a scale of 0 and left no hs: run forward again")
+            }
+            Error::OtherDropout => f.write_str("Dropout: a piece of the batch had another one than the whole"),
+            Error::OtherOptimizer { planned, used } => write!(f, "State: planned for {planned:?}, used with {used:?}"),
             Error::File { at, flaw } => flaw.describe(at, f),
         }
     }

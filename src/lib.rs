@@ -31,7 +31,7 @@
 //! | weights | [`weight`] | how the frozen `W` rests in memory: rows or panels |
 //! | kernels | `kernel` | the register tile, panels, blocked products, vector operations; each written once |
 //! | machine | `simd` | one table of operations per instruction set; [`Backend`], [`Arithmetic`], [`selftest`] |
-//! | words | `error`, `dtype`, `view`, `scratch` | [`Error`], [`Dtype`], [`MatRef`], [`MatMut`], lengths and how buffers are cut |
+//! | words | `optimizer`, `error`, `dtype`, `view`, `scratch` | [`Error`], [`Dtype`], [`MatRef`], [`MatMut`], lengths and how buffers are cut |
 //!
 //! # The arithmetic contract, version 1
 //! 1. IEEE 754 binary32, round to nearest even, subnormals kept. [`selftest`] detects builds and threads that break this.
@@ -65,6 +65,7 @@ extern crate std;
 
 mod dtype;
 mod error;
+mod optimizer;
 mod scratch;
 mod view;
 

@@ -407,10 +407,10 @@ pub(crate) const fn expect_cols(argument: Argument, got: usize, expected: usize)
 
 /// Checks that a range lies within a length and does not run backwards.
 pub(crate) const fn expect_range(argument: Argument, range: &Range<usize>, len: usize) -> Result<(), Error> {
-    if range.end > len {
+    if range.start > range.end {
+        Err(Error::Reversed { argument, start: range.start, end: range.end })
+    } else if range.end > len {
         Err(Error::TooMany { argument, at_most: len, got: range.end })
-    } else if range.start > range.end {
-        Err(Error::TooMany { argument, at_most: range.end, got: range.start })
     } else {
         Ok(())
     }

@@ -118,7 +118,7 @@
 // hs and gs, after a backward pass.
 #define LOWRANK_PROGRESS_BACKWARD 2
 
-// Neither is needed: the backward pass has found rank 0 or a scale of 0.
+// Neither: a pass has found rank 0 or a scale of 0. A backward pass that finds that, too, needs neither.
 #define LOWRANK_PROGRESS_ABSENT 3
 
 // The least bytes of a store's page.
@@ -228,6 +228,9 @@
 
 // The bias of B.
 #define LOWRANK_ARGUMENT_B_BIAS 32
+
+// The number of a layer, which chooses its random numbers.
+#define LOWRANK_ARGUMENT_LAYER_NUMBER 33
 
 // The struct of the base.
 #define LOWRANK_ARGUMENT_BASE 100
@@ -968,6 +971,24 @@ typedef struct {
 // Not an adapter file, or contents that cannot be one: `flaw` at byte `index`.
 #define LOWRANK_FILE -13
 
+// No forward pass of this batch came before.
+#define LOWRANK_NO_FORWARD -14
+
+// `lowrank_parameter_grads` came before `lowrank_input_grads`.
+#define LOWRANK_NO_INPUT_GRADS -15
+
+// A backward pass with saved activations that were made for inference: there is no room for gs.
+#define LOWRANK_FOR_INFERENCE -16
+
+// An earlier pass of this batch ran without an adapter (its scale was 0), and this one has one: run forward again.
+#define LOWRANK_ABSENT_ADAPTER -17
+
+// The memory was planned for the optimizer `expected`, and the step is one of `got`, which needs more.
+#define LOWRANK_OTHER_OPTIMIZER -18
+
+// A range that starts at `expected` ends before that, at `got`.
+#define LOWRANK_REVERSED -19
+
 // The flash failed at address `index`; its driver said `got`.
 #define LOWRANK_FLASH -20
 
@@ -1266,8 +1287,9 @@ lowrank_in_place lowrank_in_place_default(void);
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_RANGE for a setting; LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when there is a gradient for a bias that the
-// adapter does not have; LOWRANK_NON_FINITE when a gradient is infinite or NaN; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+// LOWRANK_RANGE for a setting; LOWRANK_OTHER_OPTIMIZER when the memory was planned for one that needs less; LOWRANK_ROWS,
+// LOWRANK_COLS; LOWRANK_MISSING when there is a gradient for a bias that the adapter does not have; LOWRANK_NON_FINITE when a
+// gradient is infinite or NaN; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_adamw_step(const lowrank_adamw *adamw,
                                   uint32_t backend,
                                   const lowrank_adapter_mut *adapter,
@@ -1387,8 +1409,9 @@ lowrank_status lowrank_forward(uint32_t backend,
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_ROWS, LOWRANK_COLS, LOWRANK_TOO_MANY, LOWRANK_RANGE; LOWRANK_MISSING when no forward pass came before, when `saved`
-// was made for inference, or when dA is wanted without X; LOWRANK_DEAD_ADAPTER; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+// LOWRANK_ROWS, LOWRANK_COLS, LOWRANK_TOO_MANY, LOWRANK_RANGE; LOWRANK_NO_FORWARD; LOWRANK_FOR_INFERENCE;
+// LOWRANK_ABSENT_ADAPTER when the pass before ran with a scale of 0, and this one does not; LOWRANK_MISSING when dA is wanted
+// without X; LOWRANK_DEAD_ADAPTER; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_backward(uint32_t backend,
                                 const lowrank_base *base,
                                 const lowrank_adapter *adapter,
@@ -1419,8 +1442,8 @@ lowrank_status lowrank_input_grads(uint32_t backend,
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when no `lowrank_input_grads` came before, or when dA is wanted without X;
-// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_NO_FORWARD; LOWRANK_NO_INPUT_GRADS; LOWRANK_FOR_INFERENCE; LOWRANK_MISSING when dA is
+// wanted without X; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_parameter_grads(uint32_t backend,
                                        lowrank_matrix x,
                                        lowrank_matrix dy,

@@ -28,9 +28,9 @@ pub struct Backprop<'a> {
 ///
 /// # Errors
 /// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::TooMany`]; [`Error::Range`] for a
-/// scale that is not finite; [`Error::Missing`] when no forward pass came before, when
-/// `saved` was made for inference, or when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B` are zero.
-/// Nothing is written then.
+/// scale that is not finite; [`Error::NoForward`]; [`Error::ForInference`]; [`Error::AbsentAdapter`] when there is an adapter, and
+/// the pass before ran without one; [`Error::Missing`] when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B`
+/// are zero. Nothing is written then.
 pub fn backward(
     backend: Backend,
     base: &Base<'_>,
@@ -122,8 +122,9 @@ pub fn input_grads(
 /// `x` and `dy` are those of all tokens; `x` is not needed where `A` is frozen.
 ///
 /// # Errors
-/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when no [`input_grads`] came before on
-/// all tokens, or when `dA` is wanted without `X`. Nothing is written then.
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::NoForward`]; [`Error::NoInputGrads`] when no
+/// [`input_grads`] came before on all tokens; [`Error::ForInference`] when none can; [`Error::Missing`] when `dA` is wanted
+/// without `X`. Nothing is written then.
 pub fn parameter_grads(
     backend: Backend,
     x: Option<MatRef<'_>>,
@@ -131,9 +132,10 @@ pub fn parameter_grads(
     saved: &Saved<'_>,
     part: &mut GradsPart<'_>,
 ) -> Result<(), Error> {
-    let Some(Batch { tokens, progress: Progress::Backward | Progress::Absent }) = saved.batch else {
-        return Err(Error::Missing { argument: Argument::Saved });
-    };
+    let Batch { tokens, progress } = saved.batch.ok_or(Error::NoForward)?;
+    if progress == Progress::Forward {
+        return Err(if saved.gs.rows() < tokens { Error::ForInference } else { Error::NoInputGrads });
+    }
     let shape = saved.shape();
     expect_shape(Argument::DY, (dy.rows(), dy.cols()), (tokens, shape.outputs))?;
     part.check(shape)?;
@@ -165,12 +167,15 @@ pub(crate) fn prepare(
     let (shape, tokens) = (adapter.shape(), flow.dy.rows());
     expect_cols(Argument::DY, flow.dy.cols(), shape.outputs)?;
     saved.check(shape, tokens)?;
-    match saved.batch {
-        Some(Batch { tokens: expected, .. }) if expected != tokens => {
-            return Err(Error::Rows { argument: Argument::DY, expected, got: tokens });
-        }
-        Some(_) if saved.gs.rows() >= tokens => {}
-        _ => return Err(Error::Missing { argument: Argument::Saved }),
+    let Batch { tokens: expected, progress } = saved.batch.ok_or(Error::NoForward)?;
+    if expected != tokens {
+        return Err(Error::Rows { argument: Argument::DY, expected, got: tokens });
+    }
+    if saved.gs.rows() < tokens {
+        return Err(Error::ForInference);
+    }
+    if progress == Progress::Absent && !adapter.is_absent() {
+        return Err(Error::AbsentAdapter);
     }
     if let Some(x) = &flow.x {
         expect_shape(Argument::X, (x.rows(), x.cols()), (tokens, shape.inputs))?;

@@ -53,8 +53,10 @@ pub fn forward(
     let mut y = y;
     let checked = check(base, adapter, &x, &y, saved);
     if checked.is_ok() {
-        saved.batch = Some(Batch { tokens: x.rows(), progress: Progress::Forward });
         let present = !adapter.is_absent();
+        // Without an adapter `hs` is not written: a backward pass that has one must not read it.
+        let progress = if present { Progress::Forward } else { Progress::Absent };
+        saved.batch = Some(Batch { tokens: x.rows(), progress });
         if let (Some(code), true) = (saved.dropout_code(), present) {
             (code.inner_activations)(backend, adapter, &x, saved);
         }

@@ -290,7 +290,7 @@ pub enum Progress {
     Forward,
     /// `hs` and `gs`, after [`input_grads`].
     Backward,
-    /// Neither, and neither is needed: [`input_grads`] has found the adapter absent.
+    /// Neither: a pass has found the adapter absent. A backward pass that finds it absent, too, needs neither.
     Absent,
 }
 
@@ -358,8 +358,8 @@ impl<'m> Saved<'m> {
     /// be set before.
     ///
     /// # Errors
-    /// [`Error::TooMany`] when there is no room for so many tokens; [`Error::Missing`] when `gs` is said to be there, and this
-    /// is made for inference. Nothing has changed then.
+    /// [`Error::TooMany`] when there is no room for so many tokens; [`Error::ForInference`] when `gs` is said to be there, and
+    /// this is made for inference. Nothing has changed then.
     ///
     /// ```
     /// use lowrank::{Batch, Progress, Saved, Shape};
@@ -377,7 +377,7 @@ impl<'m> Saved<'m> {
                 return Err(Error::TooMany { argument: Argument::Tokens, at_most, got });
             }
             if progress == Progress::Backward && got > self.gs.rows() {
-                return Err(Error::Missing { argument: Argument::Saved });
+                return Err(Error::ForInference);
             }
         }
         self.batch = batch;
@@ -395,16 +395,19 @@ impl<'m> Saved<'m> {
         Some(Dropout { first_token: dropout.first_token.wrapping_add(self.first as u64), ..dropout })
     }
 
-    /// `hs [n, r]` of the last forward pass: the scaled inner activations `s·X̃·Aᵀ`.
+    /// `hs [n, r]` of the last forward pass: the scaled inner activations `s·X̃·Aᵀ`. Without rows where there was no forward
+    /// pass, or the adapter was absent.
     pub fn hs(&self) -> MatRef<'_> {
-        self.hs.as_ref().block(0, self.batch.map_or(0, |batch| batch.tokens), 0, self.shape.rank)
+        let tokens =
+            self.batch.map_or(0, |Batch { tokens, progress }| if progress == Progress::Absent { 0 } else { tokens });
+        self.hs.as_ref().block(0, tokens, 0, self.shape.rank)
     }
 
     pub(crate) const fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// Whether the backward pass has found the adapter absent.
+    /// Whether a pass has found the adapter absent.
     pub(crate) fn is_absent(&self) -> bool {
         self.batch.is_some_and(|batch| batch.progress == Progress::Absent)
     }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::dropped::Dropping;
-use super::{Adapter, AdapterMut, Batch, Grads, Saved, Shape};
+use super::{Adapter, AdapterMut, Batch, Grads, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
 use crate::view::{MatMut, expect_range, expect_shape};
 
@@ -29,8 +29,8 @@ impl<'a> Adapter<'a> {
     /// `hs` is the same for every range, and each piece computes it: give each a [`Saved`] of its own.
     ///
     /// # Errors
-    /// [`Error::TooMany`] when the range ends behind the last output or starts behind its end; [`Error::Rows`] and
-    /// [`Error::Cols`] when there are not as many biases as outputs.
+    /// [`Error::TooMany`] when the range ends behind the last output; [`Error::Reversed`]; [`Error::Rows`] and [`Error::Cols`]
+    /// when there are not as many biases as outputs.
     ///
     /// ```
     /// use lowrank::{Adapter, Backend, Base, MatMut, MatRef, Saved, forward};
@@ -237,20 +237,21 @@ impl<'m> Saved<'m> {
     /// pieces together. Pieces come in the order of their tokens.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is no piece, when one has not run, or not as far as the others, and when the dropout of
-    /// one was set to another than that of the whole; [`Error::Rows`] when the tokens of one do not follow those before;
-    /// [`Error::TooMany`] when they do not fit. Nothing has changed then.
+    /// [`Error::NoForward`] when there is no piece, or one has not run; [`Error::NoInputGrads`] when one has not run as far as
+    /// the others; [`Error::AbsentAdapter`] when one ran without an adapter, and others with one; [`Error::OtherDropout`] when
+    /// the dropout of one was set to another than that of the whole; [`Error::Rows`] when the tokens of one do not follow those
+    /// before; [`Error::TooMany`] when they do not fit. Nothing has changed then.
     pub fn join_tokens(&mut self, pieces: impl IntoIterator<Item = Done>) -> Result<(), Error> {
-        let missing = |argument| Error::Missing { argument };
         let mut whole: Option<Batch> = None;
         for Done { first, batch, dropping } in pieces {
-            let batch = batch.ok_or(missing(Argument::Saved))?;
+            let batch = batch.ok_or(Error::NoForward)?;
             let Batch { tokens, progress } = *whole.get_or_insert(Batch { tokens: 0, ..batch });
             if progress != batch.progress {
-                return Err(missing(Argument::Saved));
+                let one_is_absent = [progress, batch.progress].contains(&Progress::Absent);
+                return Err(if one_is_absent { Error::AbsentAdapter } else { Error::NoInputGrads });
             }
             if dropping.map(|it| it.dropout) != self.dropping.map(|it| it.dropout) {
-                return Err(missing(Argument::Dropout));
+                return Err(Error::OtherDropout);
             }
             let expected = first.wrapping_sub(self.first);
             if batch.tokens > 0 && tokens != expected {
@@ -258,7 +259,7 @@ impl<'m> Saved<'m> {
             }
             whole = Some(Batch { tokens: tokens.saturating_add(batch.tokens), progress });
         }
-        let whole = whole.ok_or(missing(Argument::Saved))?;
+        let whole = whole.ok_or(Error::NoForward)?;
         if whole.tokens > self.hs.rows() {
             return Err(Error::TooMany { argument: Argument::Tokens, at_most: self.hs.rows(), got: whole.tokens });
         }

@@ -5,6 +5,7 @@ use super::state::{Clock, State};
 use super::update::{Rule, step};
 use crate::error::{Argument, BELOW_ONE, Error};
 use crate::lora::{AdapterMut, Grads};
+use crate::optimizer::Optimizer;
 use crate::simd::{Backend, Simd, sqrt};
 
 /// AdamW with decoupled weight decay.
@@ -44,9 +45,9 @@ impl AdamW {
     /// [`AdapterMut::split`].
     ///
     /// # Errors
-    /// [`Error::Range`] for a hyper-parameter; [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when there is a gradient
-    /// for a bias that the adapter does not have; [`Error::NonFinite`] when a gradient is infinite or NaN. Nothing is
-    /// written then.
+    /// [`Error::Range`] for a hyper-parameter; [`Error::OtherOptimizer`] when the memory was planned for one that needs less;
+    /// [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when there is a gradient for a bias that the adapter does not have;
+    /// [`Error::NonFinite`] when a gradient is infinite or NaN. Nothing is written then.
     pub fn step(
         &self,
         backend: Backend,
@@ -120,7 +121,7 @@ struct AdamWRule {
 }
 
 impl Rule for AdamWRule {
-    const MOMENTS: usize = 2;
+    const OPTIMIZER: Optimizer = Optimizer::AdamW;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {

@@ -49,7 +49,9 @@ pub use plan::{Plan, Work};
 pub use rng::Rng;
 pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;
-pub use state::{Clock, Moments, Optimizer, State, Trained};
+pub use state::{Clock, Moments, State, Trained};
+
+pub use crate::optimizer::Optimizer;
 
 use crate::error::{Argument, Error};
 

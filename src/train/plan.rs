@@ -1,8 +1,9 @@
 //! How much memory the training of a layer takes, and who gets which part of it.
 
-use super::state::{Optimizer, State, Trained};
+use super::state::{State, Trained};
 use crate::error::{Argument, Error};
 use crate::lora::{Accum, AdapterMut, Grads, Saved, Shape};
+use crate::optimizer::Optimizer;
 use crate::scratch::{Piece, Scratch, total};
 
 /// The memory that training one layer takes: a constant where shape and tokens are.

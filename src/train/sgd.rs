@@ -5,6 +5,7 @@ use super::state::State;
 use super::update::{Rule, step};
 use crate::error::{Argument, Error};
 use crate::lora::{AdapterMut, Grads};
+use crate::optimizer::Optimizer;
 use crate::simd::{Backend, Simd};
 
 /// SGD, with momentum, dampening, Nesterov's variant and weight decay if wanted.
@@ -99,7 +100,7 @@ impl PlainRule {
 }
 
 impl Rule for PlainRule {
-    const MOMENTS: usize = 0;
+    const OPTIMIZER: Optimizer = Optimizer::Sgd;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -114,7 +115,7 @@ struct MomentumRule {
 }
 
 impl Rule for MomentumRule {
-    const MOMENTS: usize = 1;
+    const OPTIMIZER: Optimizer = Optimizer::Momentum;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, [buffer, rest]: [S::V; 2]) -> (S::V, [S::V; 2]) {

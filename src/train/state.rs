@@ -2,32 +2,9 @@
 
 use crate::error::{Argument, Error};
 use crate::lora::{Cut, Shape};
+use crate::optimizer::Optimizer;
 use crate::scratch::{Piece, Scratch, total};
 use crate::view::{MatMut, expect_shape};
-
-/// The optimizers, as far as memory is concerned.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Optimizer {
-    /// [`InPlace`](super::InPlace): neither gradients nor state.
-    InPlace,
-    /// [`Sgd`](super::Sgd) without momentum: gradients, no state.
-    Sgd,
-    /// [`Sgd`](super::Sgd) with momentum: gradients and one number per parameter.
-    Momentum,
-    /// [`AdamW`](super::AdamW): gradients and two numbers per parameter.
-    AdamW,
-}
-
-impl Optimizer {
-    /// Numbers that the optimizer remembers per parameter.
-    pub const fn moments(self) -> usize {
-        match self {
-            Optimizer::InPlace | Optimizer::Sgd => 0,
-            Optimizer::Momentum => 1,
-            Optimizer::AdamW => 2,
-        }
-    }
-}
 
 /// Which parameters of a layer are trained beside `B`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +91,18 @@ impl<'m> State<'m> {
         let [a1, a2, b1, b2, bias1, bias2] = pieces;
         let mut moments = |first, second| Moments { first: scratch.take(first), second: scratch.take(second) };
         Self { a: moments(a1, a2), b: moments(b1, b2), bias: moments(bias1, bias2), clock: Clock::default() }
+    }
+
+    /// The optimizer that it has memory for.
+    pub(super) fn planned(&self) -> Optimizer {
+        let any = |rows: fn(&Moments<'_>) -> usize| [&self.a, &self.b, &self.bias].into_iter().any(|it| rows(it) > 0);
+        if any(|it| it.second.rows()) {
+            Optimizer::AdamW
+        } else if any(|it| it.first.rows()) {
+            Optimizer::Momentum
+        } else {
+            Optimizer::Sgd
+        }
     }
 
     /// All of it as one piece, to be [split](Self::split).

@@ -4,13 +4,17 @@ use super::state::{Moments, State};
 use crate::error::{Argument, Error};
 use crate::kernel::tile::elements::Elements;
 use crate::lora::{AdapterMut, Grads};
+use crate::optimizer::Optimizer;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
 
 /// The sequence of rounded operations that an optimizer applies to every parameter.
 pub(super) trait Rule: Copy {
+    /// Whose rule it is.
+    const OPTIMIZER: Optimizer;
+
     /// Moments that the rule reads and writes.
-    const MOMENTS: usize;
+    const MOMENTS: usize = Self::OPTIMIZER.moments();
 
     /// New parameter and moments from parameter, gradient and old moments.
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]);
@@ -29,6 +33,11 @@ pub(super) fn step<R: Rule>(
     state: &mut State<'_>,
 ) -> Result<(), Error> {
     let outputs = adapter.b.rows();
+    let planned = planned(outputs, grads, state);
+    let other = Error::OtherOptimizer { planned, used: R::OPTIMIZER };
+    if planned == Optimizer::InPlace {
+        return Err(other);
+    }
     if grads.bias.is_some() {
         let Some(bias) = &adapter.bias else { return Err(Error::Missing { argument: Argument::Bias }) };
         expect_shape(Argument::Bias, (bias.rows(), bias.cols()), (1, outputs))?;
@@ -42,7 +51,9 @@ pub(super) fn step<R: Rule>(
         if let (Some(param), Some(grad)) = (param, grad) {
             let shape = (param.rows(), param.cols());
             expect_shape(*argument, (grad.rows(), grad.cols()), shape)?;
-            moments.check(R::MOMENTS, shape)?;
+            moments
+                .check(R::MOMENTS, shape)
+                .map_err(|error| if planned.moments() < R::MOMENTS { other } else { error })?;
         }
     }
     grads.check_finite()?;
@@ -56,6 +67,15 @@ pub(super) fn step<R: Rule>(
         }
     }
     Ok(())
+}
+
+/// The optimizer that gradients and state were made for. In place there are no gradients of the outputs.
+fn planned(outputs: usize, grads: &Grads<'_>, state: &State<'_>) -> Optimizer {
+    if outputs > 0 && grads.b.rows() == 0 && grads.a.is_none() && grads.bias.is_none() {
+        Optimizer::InPlace
+    } else {
+        state.planned()
+    }
 }
 
 // Not inlined: a loop over three matrices may be unrolled.

@@ -148,8 +148,8 @@ impl<'a> Base<'a> {
     /// columns of `Y`, with the same bits: two threads can compute one token.
     ///
     /// # Errors
-    /// [`Error::TooMany`] when the range ends behind the last output or starts behind its end; [`Error::Length`] when there
-    /// are not as many biases as outputs.
+    /// [`Error::TooMany`] when the range ends behind the last output; [`Error::Reversed`]; [`Error::Length`] when there are not
+    /// as many biases as outputs.
     ///
     /// ```
     /// use lowrank::{Base, MatRef};

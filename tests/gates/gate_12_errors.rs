@@ -2,9 +2,10 @@
 //! training functions have a table of their own.
 
 use crate::support::errors::{
-    Call, Case, Cut, Function, Outcome, base_and_adapter, case, cols, judge, length, rows, saved_cases, succeeds,
-    too_many,
+    BACKWARD_ERRORS, Call, Case, Cut, Function, Outcome, base_and_adapter, case, cols, judge, length, progress_cases,
+    rows, saved_cases, succeeds, too_many,
 };
+use lowrank::train::Optimizer;
 use lowrank::{
     Argument, Backend, Dropout, Error, MatMut, MatRef, Packed, Saved, Shape, backward, forward, merge, merge_finite,
     pack,
@@ -87,11 +88,7 @@ fn forward_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     (result, format!("{saved:?}"))
 }
 
-static BACKWARD: Function = Function {
-    name: "backward",
-    run: backward_call,
-    documented: &["Rows", "Cols", "Length", "TooMany", "Range", "Missing", "DeadAdapter"],
-};
+static BACKWARD: Function = Function { name: "backward", run: backward_call, documented: &BACKWARD_ERRORS };
 
 fn backward_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -206,10 +203,11 @@ fn forward_cases() -> Vec<Case> {
 }
 
 fn backward_cases() -> Vec<Case> {
-    use Argument::{A, B, DA, DB, DBias, DX, DY, Saved, X};
+    use Argument::{A, B, DA, DB, DBias, DX, DY, X};
     let missing = |argument| Error::Missing { argument };
     let dead = |a: f32, b: f32| move |c: &mut Call| c.zero = vec![(A, a), (B, b)];
-    vec![
+    let mut table = progress_cases(&BACKWARD);
+    table.extend([
         case(&BACKWARD, cols(DY, 4, 5), |c| c.dy = (2, 5)),
         case(&BACKWARD, rows(DY, 2, 1), |c| c.dy = (1, 4)),
         case(&BACKWARD, rows(X, 2, 3), |c| c.x = Some((3, 5))),
@@ -222,9 +220,8 @@ fn backward_cases() -> Vec<Case> {
         case(&BACKWARD, cols(DB, 3, 4), |c| c.db = (4, 4)),
         case(&BACKWARD, rows(DBias, 1, 2), |c| c.dbias = Some((2, 4))),
         case(&BACKWARD, cols(DBias, 4, 5), |c| c.dbias = Some((1, 5))),
-        case(&BACKWARD, missing(Saved), |c| c.forward = None),
-        case(&BACKWARD, missing(Saved), |c| c.inference = true),
         case(&BACKWARD, missing(X), |c| c.x = None),
+        case(&BACKWARD, missing(X), |c| (c.x, c.bias) = (None, None)),
         case(&BACKWARD, missing(X), |c| (c.x, c.dx) = (None, None)),
         case(&BACKWARD, Error::DeadAdapter, dead(0.0, 0.0)),
         case(&BACKWARD, Error::DeadAdapter, dead(-0.0, 0.0)),
@@ -232,7 +229,8 @@ fn backward_cases() -> Vec<Case> {
         case(&CHECK_ALIVE, Error::DeadAdapter, dead(0.0, 0.0)),
         case(&CHECK_ALIVE, Error::DeadAdapter, dead(-0.0, -0.0)),
         case(&CHECK_ALIVE, Error::DeadAdapter, |c| (c.a, c.zero) = ((3, 0), vec![(B, 0.0)])),
-    ]
+    ]);
+    table
 }
 
 fn merge_cases() -> Vec<Case> {
@@ -310,6 +308,19 @@ fn texts() {
         (Error::NonFinite { argument: Argument::A, index: 14 }, "A: element 14 is not a finite number"),
         (Error::DeadAdapter, "A and B are both zero: the adapter can never learn"),
         (Error::Missing { argument: Argument::X }, "X: needed here, but not given"),
+        (
+            Error::Reversed { argument: Argument::W, start: 3, end: 1 },
+            "W: the range starts at 3 and ends before that, at 1",
+        ),
+        (Error::NoForward, "no forward pass of this batch came before"),
+        (Error::NoInputGrads, "input_grads has to come before parameter_grads"),
+        (Error::ForInference, "Saved: made for inference, a backward pass needs one made for training"),
+        (Error::AbsentAdapter, "an earlier pass of this batch ran with a scale of 0 and left no hs: run forward again"),
+        (Error::OtherDropout, "Dropout: a piece of the batch had another one than the whole"),
+        (
+            Error::OtherOptimizer { planned: Optimizer::Sgd, used: Optimizer::AdamW },
+            "State: planned for Sgd, used with AdamW",
+        ),
     ];
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);

@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use crate::support::errors::{
-    Call, Case, Function, Outcome, SHAPE, base_and_adapter, case, cols, judge, length, rows, saved_cases, succeeds,
-    too_many,
+    Call, Case, Function, Outcome, SHAPE, base_and_adapter, case, cols, judge, length, progress_cases, rows,
+    saved_cases, succeeds, too_many,
 };
 use crate::support::{Data, Layer, errors, mat, mat_mut};
 use lowrank::{
-    Accum, Argument, Backend, Cut, Done, Dropout, Error, Grads, Saved, forward, input_grads, parameter_grads,
+    Accum, Adapter, Argument, Backend, Cut, Done, Dropout, Error, Grads, Saved, forward, input_grads, parameter_grads,
 };
 
 const BACKEND: Backend = Backend::BASELINE;
@@ -30,14 +30,14 @@ fn split_cols(call: &Call, arena: &mut [f32], _: bool) -> Outcome {
 }
 
 static BASE_OUTPUTS: Function =
-    Function { name: "Base::outputs", run: base_outputs, documented: &["TooMany", "Length"] };
+    Function { name: "Base::outputs", run: base_outputs, documented: &["TooMany", "Reversed", "Length"] };
 
 fn base_outputs(call: &Call, arena: &mut [f32], _: bool) -> Outcome {
     stateless(errors::Cut::new(arena, call).base().outputs(range(call)).map(drop))
 }
 
 static ADAPTER_OUTPUTS: Function =
-    Function { name: "Adapter::outputs", run: adapter_outputs, documented: &["TooMany", "Rows", "Cols"] };
+    Function { name: "Adapter::outputs", run: adapter_outputs, documented: &["TooMany", "Reversed", "Rows", "Cols"] };
 
 fn adapter_outputs(call: &Call, arena: &mut [f32], _: bool) -> Outcome {
     stateless(errors::Cut::new(arena, call).adapter().outputs(range(call)).map(drop))
@@ -46,7 +46,17 @@ fn adapter_outputs(call: &Call, arena: &mut [f32], _: bool) -> Outcome {
 static INPUT_GRADS: Function = Function {
     name: "input_grads",
     run: input_grads_call,
-    documented: &["Rows", "Cols", "Length", "TooMany", "Range", "Missing", "DeadAdapter"],
+    documented: &[
+        "Rows",
+        "Cols",
+        "Length",
+        "TooMany",
+        "Range",
+        "NoForward",
+        "ForInference",
+        "AbsentAdapter",
+        "DeadAdapter",
+    ],
 };
 
 fn input_grads_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
@@ -56,8 +66,11 @@ fn input_grads_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     (result, format!("{saved:?}"))
 }
 
-static PARAMETER_GRADS: Function =
-    Function { name: "parameter_grads", run: parameter_grads_call, documented: &["Rows", "Cols", "Missing"] };
+static PARAMETER_GRADS: Function = Function {
+    name: "parameter_grads",
+    run: parameter_grads_call,
+    documented: &["Rows", "Cols", "NoForward", "NoInputGrads", "ForInference", "Missing"],
+};
 
 /// On the second of two pieces, cut at `sizes`.
 fn parameter_grads_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
@@ -68,8 +81,11 @@ fn parameter_grads_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     (result, format!("{saved:?}"))
 }
 
-static JOIN_TOKENS: Function =
-    Function { name: "Saved::join_tokens", run: join_tokens, documented: &["Missing", "Rows", "TooMany"] };
+static JOIN_TOKENS: Function = Function {
+    name: "Saved::join_tokens",
+    run: join_tokens,
+    documented: &["NoForward", "NoInputGrads", "AbsentAdapter", "OtherDropout", "Rows", "TooMany"],
+};
 
 const DROPOUT: Dropout = Dropout { p: 0.5, seed: 1, step: 2, layer: 3, first_token: 4 };
 
@@ -79,6 +95,7 @@ const SECOND_RAN_FURTHER: usize = 102;
 const SECOND_HAS_DROPOUT: usize = 103;
 const REVERSED: usize = 104;
 const NONE: usize = 105;
+const SECOND_IS_ABSENT: usize = 106;
 
 /// Two pieces, the first of 2 tokens, run forward on the first two `sizes` of tokens ([`MAX`]: not at all), tell a whole that
 /// has room for as many as the last one says.
@@ -97,7 +114,8 @@ fn join_tokens(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
             piece.set_dropout(Some(Dropout { seed: 2, ..DROPOUT })).unwrap();
         }
         if tokens[at] != MAX {
-            run(&mut piece, tokens[at], [FIRST_RAN_FURTHER, SECOND_RAN_FURTHER][at] == wrong);
+            let scale = if wrong == SECOND_IS_ABSENT && at == 1 { 0.0 } else { 0.5 };
+            run(&mut piece, tokens[at], scale, [FIRST_RAN_FURTHER, SECOND_RAN_FURTHER][at] == wrong);
         }
         at += 1;
         piece.done()
@@ -111,14 +129,15 @@ fn join_tokens(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
 }
 
 /// A forward pass and, if wanted, the first half of a backward pass.
-fn run(saved: &mut Saved<'_>, tokens: usize, further: bool) {
+fn run(saved: &mut Saved<'_>, tokens: usize, scale: f32, further: bool) {
     let layer = Layer::new(SHAPE, tokens, Data::Finite, 1);
+    let adapter = Adapter { scale, ..layer.adapter() };
     let (mut y, mut x) = (vec![0.0; tokens * SHAPE.outputs], layer.x.clone());
     let y = mat_mut(&mut y, tokens, SHAPE.outputs);
-    forward(BACKEND, &layer.base(), &layer.adapter(), mat(&layer.x, tokens, SHAPE.inputs), y, saved).unwrap();
+    forward(BACKEND, &layer.base(), &adapter, mat(&layer.x, tokens, SHAPE.inputs), y, saved).unwrap();
     if further {
         let (dy, dx) = (mat(&layer.dy, tokens, SHAPE.outputs), mat_mut(&mut x, tokens, SHAPE.inputs));
-        input_grads(BACKEND, &layer.base(), &layer.adapter(), dy, Some(dx), saved).unwrap();
+        input_grads(BACKEND, &layer.base(), &adapter, dy, Some(dx), saved).unwrap();
     }
 }
 
@@ -132,11 +151,13 @@ fn cutting() -> Vec<Case> {
         table.push(case(&SPLIT_COLS, rows(Matrix, 1, y.0), move |c| c.y = y));
     }
     for (function, argument) in [(&BASE_OUTPUTS, W), (&ADAPTER_OUTPUTS, B)] {
-        for (start, end) in [(0, 5), (5, 5), (3, MAX), (5, 0), (MAX, MAX)] {
-            let error = if end > 4 { too_many(argument, 4, end) } else { too_many(argument, end, start) };
-            table.push(case(function, error, move |c| c.sizes = [start, end, 0, 0]));
+        for (start, end) in [(0, 5), (5, 5), (3, MAX), (MAX, MAX)] {
+            table.push(case(function, too_many(argument, 4, end), move |c| c.sizes = [start, end, 0, 0]));
         }
-        table.push(case(function, too_many(argument, 1, 2), |c| c.sizes = [2, 1, 0, 0]));
+        for (start, end) in [(2, 1), (4, 3), (5, 0), (9, 7), (MAX, 4)] {
+            let reversed = Error::Reversed { argument, start, end };
+            table.push(case(function, reversed, move |c| c.sizes = [start, end, 0, 0]));
+        }
     }
     for (bias, range) in [(3, [0, 2]), (5, [0, 4]), (0, [0, 0])] {
         let spoil = move |c: &mut Call| (c.bias, c.sizes) = (Some(bias), [range[0], range[1], 0, 0]);
@@ -156,19 +177,16 @@ fn cutting() -> Vec<Case> {
 }
 
 fn input_grads_cases() -> Vec<Case> {
-    use Argument::{A, B, DX, DY, Saved};
-    let missing = Error::Missing { argument: Saved };
+    use Argument::{A, B, DX, DY};
     let dead = |a: f32, b: f32| move |c: &mut Call| c.zero = vec![(A, a), (B, b)];
     let mut table = base_and_adapter(&INPUT_GRADS);
     table.extend(saved_cases(&INPUT_GRADS));
+    table.extend(progress_cases(&INPUT_GRADS));
     table.extend([
         case(&INPUT_GRADS, cols(DY, 4, 5), |c| c.dy = (2, 5)),
         case(&INPUT_GRADS, rows(DY, 2, 1), |c| c.dy = (1, 4)),
         case(&INPUT_GRADS, rows(DX, 2, 5), |c| c.dx = Some((5, 2))),
         case(&INPUT_GRADS, cols(DX, 5, 6), |c| c.dx = Some((2, 6))),
-        case(&INPUT_GRADS, missing, |c| c.forward = None),
-        case(&INPUT_GRADS, missing, |c| c.inference = true),
-        case(&INPUT_GRADS, missing, |c| (c.forward, c.dx) = (None, None)),
         case(&INPUT_GRADS, Error::DeadAdapter, dead(0.0, 0.0)),
         case(&INPUT_GRADS, Error::DeadAdapter, dead(-0.0, 0.0)),
         case(&INPUT_GRADS, Error::DeadAdapter, dead(0.0, -0.0)),
@@ -177,8 +195,7 @@ fn input_grads_cases() -> Vec<Case> {
 }
 
 fn parameter_grads_cases() -> Vec<Case> {
-    use Argument::{DA, DB, DBias, DY, Saved, X};
-    let missing = |argument| Error::Missing { argument };
+    use Argument::{DA, DB, DBias, DY, X};
     let mut table = Vec::new();
     // Whatever the piece: all, some, or nothing.
     for at in [[0, 0], [1, 2], [3, 0], [9, 9]] {
@@ -198,10 +215,10 @@ fn parameter_grads_cases() -> Vec<Case> {
         add(rows(DB, 4, 3), |c| c.db = (3, 3));
         add(rows(DB, 4, 5), |c| c.db = (5, 3));
         add(cols(DB, 3, 4), |c| c.db = (4, 4));
-        add(missing(X), |c| c.x = None);
-        add(missing(Saved), |c| c.forward = None);
-        add(missing(Saved), |c| c.input_grads = false);
-        add(missing(Saved), |c| (c.input_grads, c.inference) = (false, true));
+        add(Error::Missing { argument: X }, |c| c.x = None);
+        add(Error::NoForward, |c| c.forward = None);
+        add(Error::NoInputGrads, |c| c.input_grads = false);
+        add(Error::ForInference, |c| (c.input_grads, c.inference) = (false, true));
     }
     // The second piece of a bias whose length is wrong, and of one that is no row: the first piece has all of that.
     for (at, dbias, error) in [
@@ -219,23 +236,27 @@ fn parameter_grads_cases() -> Vec<Case> {
 }
 
 fn join_tokens_cases() -> Vec<Case> {
-    use Argument::{Dropout, Saved, Tokens};
-    let missing = |argument| Error::Missing { argument };
+    use Argument::Tokens;
     let mut table = Vec::new();
     let mut add = |error, sizes: [usize; 4]| table.push(case(&JOIN_TOKENS, error, move |c| c.sizes = sizes));
     for sizes in [[MAX, 3, 0, 5], [2, MAX, 0, 5], [MAX, MAX, 0, 5], [2, 3, NONE, 5], [0, MAX, 0, 5]] {
-        add(missing(Saved), sizes);
+        add(Error::NoForward, sizes);
     }
-    add(missing(Saved), [2, 3, FIRST_RAN_FURTHER, 5]);
-    add(missing(Saved), [2, 3, SECOND_RAN_FURTHER, 5]);
-    add(missing(Dropout), [2, 3, SECOND_HAS_DROPOUT, 5]);
+    add(Error::NoInputGrads, [2, 3, FIRST_RAN_FURTHER, 5]);
+    add(Error::NoInputGrads, [2, 3, SECOND_RAN_FURTHER, 5]);
+    add(Error::NoInputGrads, [1, 0, FIRST_RAN_FURTHER, 5]);
+    for sizes in [[2, 3, SECOND_IS_ABSENT, 5], [2, 1, SECOND_IS_ABSENT, 5], [0, 3, SECOND_IS_ABSENT, 5]] {
+        add(Error::AbsentAdapter, sizes);
+    }
+    add(Error::OtherDropout, [1, 3, SECOND_HAS_DROPOUT, 1]);
+    add(Error::OtherDropout, [2, 3, SECOND_HAS_DROPOUT, 5]);
     add(rows(Tokens, 2, 1), [1, 3, 0, 5]);
     add(rows(Tokens, 2, 0), [0, 1, 0, 5]);
     add(rows(Tokens, 2, 0), [2, 3, REVERSED, 5]);
     add(too_many(Tokens, 5, 6), [2, 4, 0, 5]);
     add(too_many(Tokens, 0, 1), [1, 0, 0, 0]);
     add(too_many(Tokens, 8, 9), [2, 7, 0, 8]);
-    table.push(case(&JOIN_TOKENS, missing(Dropout), |c| {
+    table.push(case(&JOIN_TOKENS, Error::OtherDropout, |c| {
         (c.inference, c.sizes) = (true, [2, 3, SECOND_HAS_DROPOUT, 5]);
     }));
     table
@@ -252,24 +273,23 @@ fn the_whole_knows_what_it_is_told() {
         let mut grads = Grads { a: None, b: mat_mut(&mut db, 4, 3), bias: None, accum: Accum::Replace };
         parameter_grads(BACKEND, None, dy, saved, &mut grads.whole())
     };
-    let missing = Err(Error::Missing { argument: Argument::Saved });
     for (at, tokens) in (0..=6).flat_map(|at| (1..=5).map(move |tokens| (at, tokens))) {
-        run(&mut saved, tokens, true);
+        run(&mut saved, tokens, 0.5, true);
         assert_eq!(tell(&saved, tokens), Ok(()));
         // Pieces know what the whole has done, and tell it.
         let (first, second) = saved.whole().split_tokens(at);
         assert_eq!((first.hs().rows(), second.hs().rows()), (tokens.min(at), tokens.saturating_sub(at)));
         let done = [first.done(), second.done()];
-        assert_eq!((tell(&saved, tokens), saved.hs().rows()), (missing, 0));
+        assert_eq!((tell(&saved, tokens), saved.hs().rows()), (Err(Error::NoForward), 0));
         saved.join_tokens(done).unwrap();
         assert_eq!((tell(&saved, tokens), saved.hs().rows()), (Ok(()), tokens));
         // A second forward pass is all that is known then.
         let (mut first, mut second) = saved.whole().split_tokens(at);
-        run(&mut first, tokens.min(at), false);
-        run(&mut second, tokens.saturating_sub(at), false);
+        run(&mut first, tokens.min(at), 0.5, false);
+        run(&mut second, tokens.saturating_sub(at), 0.5, false);
         let done = [first.done(), second.done()];
         saved.join_tokens(done).unwrap();
-        assert_eq!((tell(&saved, tokens), saved.hs().rows()), (missing, tokens));
+        assert_eq!((tell(&saved, tokens), saved.hs().rows()), (Err(Error::NoInputGrads), tokens));
     }
 }
 

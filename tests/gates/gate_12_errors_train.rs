@@ -1,8 +1,8 @@
 //! Gate 12, continued: the training functions leave every output untouched when they return an error.
 
 use crate::support::errors::{
-    Call, Case, Cut, Function, Outcome, SHAPE, TOKENS, base_and_adapter, case, cols, judge, length, rows, saved_cases,
-    succeeds, too_many,
+    Call, Case, Cut, Function, Outcome, SHAPE, TOKENS, base_and_adapter, case, cols, judge, length, progress_cases,
+    rows, saved_cases, succeeds, too_many,
 };
 use lowrank::train::{MeanLoss, Moments, Optimizer, State, Trained, clip};
 use lowrank::{Argument, Backend, Error, MatMut, MatRef, Plan, Shape};
@@ -17,8 +17,11 @@ fn state<'m>(cut: &mut Cut<'m, '_>, call: &Call) -> State<'m> {
     State { a, b, bias, clock: Default::default() }
 }
 
-static ADAMW: Function =
-    Function { name: "AdamW::step", run: adamw, documented: &["Range", "Rows", "Cols", "Missing", "NonFinite"] };
+static ADAMW: Function = Function {
+    name: "AdamW::step",
+    run: adamw,
+    documented: &["Range", "OtherOptimizer", "Rows", "Cols", "Missing", "NonFinite"],
+};
 
 fn adamw(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -27,8 +30,11 @@ fn adamw(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     (result, format!("{:?}", state.clock))
 }
 
-static SGD: Function =
-    Function { name: "Sgd::step", run: sgd, documented: &["Range", "Rows", "Cols", "Missing", "NonFinite"] };
+static SGD: Function = Function {
+    name: "Sgd::step",
+    run: sgd,
+    documented: &["Range", "OtherOptimizer", "Rows", "Cols", "Missing", "NonFinite"],
+};
 
 fn sgd(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -40,7 +46,19 @@ fn sgd(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
 static IN_PLACE: Function = Function {
     name: "InPlace::step",
     run: in_place,
-    documented: &["Range", "Rows", "Cols", "Length", "TooMany", "Missing", "Unexpected", "DeadAdapter", "NonFinite"],
+    documented: &[
+        "Range",
+        "Rows",
+        "Cols",
+        "Length",
+        "TooMany",
+        "NoForward",
+        "ForInference",
+        "AbsentAdapter",
+        "Unexpected",
+        "DeadAdapter",
+        "NonFinite",
+    ],
 };
 
 /// `saved` lies outside of the arena: `gs` in it may be written, as is documented.
@@ -209,6 +227,35 @@ fn hyper_parameters() -> Vec<Case> {
     table
 }
 
+/// Memory that was planned for an optimizer that needs less, or for one in place, which has no gradients.
+fn other_optimizers() -> Vec<Case> {
+    use Optimizer::{AdamW, InPlace, Momentum, Sgd};
+    let mut table = Vec::new();
+    for (used, planned) in
+        [(AdamW, Momentum), (AdamW, Sgd), (AdamW, InPlace), (Momentum, Sgd), (Momentum, InPlace), (Sgd, InPlace)]
+    {
+        let function = if used == AdamW { &ADAMW } else { &SGD };
+        for frozen in [false, true] {
+            table.push(case(function, Error::OtherOptimizer { planned, used }, move |c| {
+                for moments in &mut c.moments {
+                    moments[planned.moments()..].iter_mut().for_each(|moment| moment.0 = 0);
+                }
+                if used == Sgd {
+                    c.sgd.momentum = 0.0;
+                }
+                if planned == InPlace {
+                    (c.da, c.db.0, c.dbias) = (None, 0, None);
+                }
+                if frozen {
+                    (c.da, c.dbias) = (None, None);
+                    (c.moments[0], c.moments[2]) = ([(0, 5); 2], [(0, 4); 2]);
+                }
+            }));
+        }
+    }
+    table
+}
+
 /// A trained bias is what `InPlace` does not have.
 fn in_place_case(error: Error, spoil: impl Fn(&mut Call) + 'static) -> Case {
     case(&IN_PLACE, error, move |c| {
@@ -218,10 +265,10 @@ fn in_place_case(error: Error, spoil: impl Fn(&mut Call) + 'static) -> Case {
 }
 
 fn in_place_cases() -> Vec<Case> {
-    use Argument::{A, B, Bias, DX, DY, GradNorm, Saved, X};
+    use Argument::{A, B, Bias, DX, DY, GradNorm, X};
     let unexpected = Error::Unexpected { argument: Bias };
-    let missing = Error::Missing { argument: Saved };
-    let mut table = vec![
+    let mut table = progress_cases(&IN_PLACE);
+    table.extend([
         case(&IN_PLACE, unexpected, |_| ()),
         case(&IN_PLACE, unexpected, |c| c.trained_bias = Some((2, 3))),
         case(&IN_PLACE, unexpected, |c| c.x = None),
@@ -231,14 +278,11 @@ fn in_place_cases() -> Vec<Case> {
         in_place_case(cols(X, 5, 4), |c| c.x = Some((2, 4))),
         in_place_case(rows(DX, 2, 5), |c| c.dx = Some((5, 2))),
         in_place_case(cols(DX, 5, 6), |c| c.dx = Some((2, 6))),
-        in_place_case(missing, |c| c.forward = None),
-        in_place_case(missing, |c| c.inference = true),
-        in_place_case(missing, |c| (c.forward, c.dx) = (None, None)),
         in_place_case(non_finite(DY, 7), |c| c.put = vec![(DY, 7, f32::NAN)]),
         in_place_case(non_finite(DY, 0), |c| c.put = vec![(DY, 0, f32::INFINITY)]),
         in_place_case(non_finite(GradNorm, 0), |c| c.put = vec![(DY, 3, 1e30)]),
         in_place_case(non_finite(GradNorm, 0), |c| c.put = vec![(X, 3, f32::NAN)]),
-    ];
+    ]);
     for zero in [0.0, -0.0] {
         table.push(in_place_case(Error::DeadAdapter, move |c| c.zero = vec![(A, zero), (B, 0.0)]));
     }
@@ -327,6 +371,7 @@ fn errors_leave_everything_as_it_was() {
     let mut table = step_cases(&ADAMW);
     table.extend(step_cases(&SGD));
     table.extend(hyper_parameters());
+    table.extend(other_optimizers());
     table.extend(in_place_cases());
     table.extend(loss_cases());
     table.extend(clip_cases());

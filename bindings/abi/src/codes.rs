@@ -33,6 +33,18 @@ pub const LOWRANK_MISSING: lowrank_status = -11;
 pub const LOWRANK_UNEXPECTED: lowrank_status = -12;
 /// Not an adapter file, or contents that cannot be one: `flaw` at byte `index`.
 pub const LOWRANK_FILE: lowrank_status = -13;
+/// No forward pass of this batch came before.
+pub const LOWRANK_NO_FORWARD: lowrank_status = -14;
+/// `lowrank_parameter_grads` came before `lowrank_input_grads`.
+pub const LOWRANK_NO_INPUT_GRADS: lowrank_status = -15;
+/// A backward pass with saved activations that were made for inference: there is no room for gs.
+pub const LOWRANK_FOR_INFERENCE: lowrank_status = -16;
+/// An earlier pass of this batch ran without an adapter (its scale was 0), and this one has one: run forward again.
+pub const LOWRANK_ABSENT_ADAPTER: lowrank_status = -17;
+/// The memory was planned for the optimizer `expected`, and the step is one of `got`, which needs more.
+pub const LOWRANK_OTHER_OPTIMIZER: lowrank_status = -18;
+/// A range that starts at `expected` ends before that, at `got`.
+pub const LOWRANK_REVERSED: lowrank_status = -19;
 /// The flash failed at address `index`; its driver said `got`.
 pub const LOWRANK_FLASH: lowrank_status = -20;
 /// The flash does not hold at address `index` what was erased or programmed there.
@@ -147,7 +159,7 @@ pub const LOWRANK_PROGRESS_NONE: u32 = 0;
 pub const LOWRANK_PROGRESS_FORWARD: u32 = 1;
 /// hs and gs, after a backward pass.
 pub const LOWRANK_PROGRESS_BACKWARD: u32 = 2;
-/// Neither is needed: the backward pass has found rank 0 or a scale of 0.
+/// Neither: a pass has found rank 0 or a scale of 0. A backward pass that finds that, too, needs neither.
 pub const LOWRANK_PROGRESS_ABSENT: u32 = 3;
 
 // Sizes
@@ -225,6 +237,8 @@ pub const LOWRANK_ARGUMENT_LOSS_GRAD: u32 = 30;
 pub const LOWRANK_ARGUMENT_FILE: u32 = 31;
 /// The bias of B.
 pub const LOWRANK_ARGUMENT_B_BIAS: u32 = 32;
+/// The number of a layer, which chooses its random numbers.
+pub const LOWRANK_ARGUMENT_LAYER_NUMBER: u32 = 33;
 /// The struct of the base.
 pub const LOWRANK_ARGUMENT_BASE: u32 = 100;
 /// The struct of the adapter.

@@ -3,6 +3,7 @@
 use lowrank::{Argument, Deviation, Error, Flaw, StoreError};
 
 use crate::codes::*;
+use crate::plan::optimizer_code;
 
 /// What went wrong with an argument. Nothing but working memory was written then, unless a call says otherwise. Fields that
 /// the status does not speak of are 0.
@@ -138,6 +139,15 @@ impl lowrank_error {
             Error::Label { index, classes, got } => (LOWRANK_LABEL, Argument::Labels, classes, got as usize, index),
             Error::Missing { argument } => (LOWRANK_MISSING, argument, 0, 0, 0),
             Error::Unexpected { argument } => (LOWRANK_UNEXPECTED, argument, 0, 0, 0),
+            Error::Reversed { argument, start, end } => (LOWRANK_REVERSED, argument, start, end, 0),
+            Error::NoForward => (LOWRANK_NO_FORWARD, Argument::Saved, 0, 0, 0),
+            Error::NoInputGrads => (LOWRANK_NO_INPUT_GRADS, Argument::Saved, 0, 0, 0),
+            Error::ForInference => (LOWRANK_FOR_INFERENCE, Argument::Saved, 0, 0, 0),
+            Error::AbsentAdapter => (LOWRANK_ABSENT_ADAPTER, Argument::Saved, 0, 0, 0),
+            Error::OtherOptimizer { planned, used } => {
+                let (planned, used) = (optimizer_code(planned) as usize, optimizer_code(used) as usize);
+                (LOWRANK_OTHER_OPTIMIZER, Argument::State, planned, used, 0)
+            }
             Error::DeadAdapter => return Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
             _ => return Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
         };
@@ -285,6 +295,7 @@ pub(crate) const fn argument_code(argument: Argument) -> u32 {
         Argument::LossGrad => LOWRANK_ARGUMENT_LOSS_GRAD,
         Argument::File => LOWRANK_ARGUMENT_FILE,
         Argument::BBias => LOWRANK_ARGUMENT_B_BIAS,
+        Argument::Layer => LOWRANK_ARGUMENT_LAYER_NUMBER,
         _ => LOWRANK_ARGUMENT_NONE,
     }
 }
@@ -306,6 +317,12 @@ pub extern "C" fn lowrank_status_text(status: lowrank_status) -> *const core::ff
         LOWRANK_DEAD_ADAPTER => c"A and B are both zero: the adapter can never learn",
         LOWRANK_MISSING => c"an argument that is needed was left out",
         LOWRANK_UNEXPECTED => c"an argument was given that cannot be filled",
+        LOWRANK_NO_FORWARD => c"no forward pass of this batch came before",
+        LOWRANK_NO_INPUT_GRADS => c"lowrank_input_grads has to come before lowrank_parameter_grads",
+        LOWRANK_FOR_INFERENCE => c"made for inference, a backward pass needs memory for training",
+        LOWRANK_ABSENT_ADAPTER => c"an earlier pass of this batch ran with a scale of 0: run forward again",
+        LOWRANK_OTHER_OPTIMIZER => c"the memory was planned for another optimizer, which needs less",
+        LOWRANK_REVERSED => c"a range ends before it starts",
         LOWRANK_FILE => c"not an adapter file, or contents that cannot be one",
         LOWRANK_FLASH => c"the flash failed",
         LOWRANK_VERIFY => c"the flash does not hold what was written",

@@ -118,8 +118,9 @@ pub extern "C" fn lowrank_in_place_default() -> lowrank_in_place {
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_RANGE for a setting; LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when there is a gradient for a bias that the
-/// adapter does not have; LOWRANK_NON_FINITE when a gradient is infinite or NaN; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+/// LOWRANK_RANGE for a setting; LOWRANK_OTHER_OPTIMIZER when the memory was planned for one that needs less; LOWRANK_ROWS,
+/// LOWRANK_COLS; LOWRANK_MISSING when there is a gradient for a bias that the adapter does not have; LOWRANK_NON_FINITE when a
+/// gradient is infinite or NaN; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_adamw_step(
     adamw: *const lowrank_adamw,

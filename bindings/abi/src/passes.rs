@@ -105,8 +105,9 @@ pub unsafe extern "C" fn lowrank_forward(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_ROWS, LOWRANK_COLS, LOWRANK_TOO_MANY, LOWRANK_RANGE; LOWRANK_MISSING when no forward pass came before, when `saved`
-/// was made for inference, or when dA is wanted without X; LOWRANK_DEAD_ADAPTER; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+/// LOWRANK_ROWS, LOWRANK_COLS, LOWRANK_TOO_MANY, LOWRANK_RANGE; LOWRANK_NO_FORWARD; LOWRANK_FOR_INFERENCE;
+/// LOWRANK_ABSENT_ADAPTER when the pass before ran with a scale of 0, and this one does not; LOWRANK_MISSING when dA is wanted
+/// without X; LOWRANK_DEAD_ADAPTER; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_backward(
     backend: u32,
@@ -156,8 +157,8 @@ pub unsafe extern "C" fn lowrank_input_grads(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when no `lowrank_input_grads` came before, or when dA is wanted without X;
-/// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+/// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_NO_FORWARD; LOWRANK_NO_INPUT_GRADS; LOWRANK_FOR_INFERENCE; LOWRANK_MISSING when dA is
+/// wanted without X; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_parameter_grads(
     backend: u32,

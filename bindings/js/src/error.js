@@ -7,8 +7,14 @@ const COUNTED = { Length: ' elements', Rows: ' rows', Cols: ' columns' };
 const MEANING = {
   DeadAdapter: 'A and B are both zero: the adapter can never learn',
   Freed: 'used after it was freed',
+  AbsentAdapter: 'an earlier pass of this batch ran with a scale of 0: run forward again',
+  ForInference: 'made for inference, a backward pass needs memory for training',
   Missing: 'needed here, but not given',
+  NoForward: 'no forward pass of this batch came before',
+  NoInputGrads: 'the gradient of the input has to come first',
+  OtherOptimizer: 'planned for another optimizer, which needs less memory',
   Overflow: 'too large for the memory',
+  Reversed: 'the range ends before it starts',
   Unexpected: 'given, but this call cannot fill it',
 };
 

@@ -89,7 +89,7 @@ test('backward', () => {
   ]) refused(() => layer.backward(tokens, more), code, argument);
   assert.throws(() => layer.backward(0), { message: 'dy: expected 4 rows, got 0' });
   same();
-  refused(() => lowrank.layer(options).backward(), 'Missing', 'forward');
+  refused(() => lowrank.layer(options).backward(), 'NoForward', 'forward');
   refused(() => world({ optimizer: 'in-place' }).layer.backward(), 'Unexpected', 'optimizer');
 });
 

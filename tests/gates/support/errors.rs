@@ -40,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) inference: bool,
     /// Tokens of the forward pass before the call.
     pub(crate) forward: Option<usize>,
+    /// With this scale.
+    pub(crate) forward_scale: f32,
     /// Whether `input_grads` came after it.
     pub(crate) input_grads: bool,
     /// Matrices that are all zero, or minus zero.
@@ -98,6 +100,7 @@ impl Default for Call {
             saved: (SHAPE, TOKENS),
             inference: false,
             forward: Some(TOKENS),
+            forward_scale: 1.0,
             input_grads: false,
             zero: Vec::new(),
             put: Vec::new(),
@@ -199,7 +202,8 @@ impl<'m, 'c> Cut<'m, 'c> {
         let fill = |len| Data::Finite.fill(&mut Rng(1), len);
         let (w, a, b, x) = (fill(outputs * inputs), fill(rank * inputs), fill(outputs * rank), fill(n * inputs));
         let base = Base { weights: mat(&w, outputs, inputs).into(), bias: None };
-        let adapter = Adapter { a: mat(&a, rank, inputs), b: mat(&b, outputs, rank), bias: None, scale: 1.0 };
+        let adapter =
+            Adapter { a: mat(&a, rank, inputs), b: mat(&b, outputs, rank), bias: None, scale: self.call.forward_scale };
         let mut y = vec![0.0; n * outputs];
         let y = mat_mut(&mut y, n, outputs);
         forward(Backend::BASELINE, &base, &adapter, mat(&x, n, inputs), y, &mut saved).unwrap();
@@ -213,6 +217,20 @@ impl<'m, 'c> Cut<'m, 'c> {
 
 /// What a function returned, and what it left outside of the arena, as a text.
 pub(crate) type Outcome = (Result<(), Error>, String);
+
+/// The kinds of error of a backward pass.
+pub(crate) const BACKWARD_ERRORS: [&str; 10] = [
+    "Rows",
+    "Cols",
+    "Length",
+    "TooMany",
+    "Range",
+    "NoForward",
+    "ForInference",
+    "AbsentAdapter",
+    "Missing",
+    "DeadAdapter",
+];
 
 /// A public function. `run` takes its arguments from the arena and, if told to `act`, calls it.
 pub(crate) struct Function {
@@ -287,6 +305,26 @@ pub(crate) fn saved_cases(function: &'static Function) -> Vec<Case> {
         case(function, too_many(Tokens, 0, 2), |c| (c.saved, c.forward) = ((SHAPE, 0), Some(0))),
         case(function, too_many(Tokens, 1, 2), |c| (c.saved, c.forward) = ((SHAPE, 1), None)),
     ]
+}
+
+/// What every backward pass says of what came before it.
+pub(crate) fn progress_cases(function: &'static Function) -> Vec<Case> {
+    let mut table = Vec::new();
+    for dx in [Some((TOKENS, INPUTS)), None] {
+        let mut add = |error, spoil: fn(&mut Call)| {
+            table.push(case(function, error, move |c| {
+                (c.dx, c.trained_bias) = (dx, None);
+                spoil(c);
+            }));
+        };
+        add(Error::NoForward, |c| c.forward = None);
+        add(Error::NoForward, |c| (c.forward, c.inference) = (None, true));
+        add(Error::ForInference, |c| c.inference = true);
+        add(Error::ForInference, |c| (c.inference, c.forward_scale) = (true, 0.0));
+        add(Error::AbsentAdapter, |c| c.forward_scale = 0.0);
+        add(Error::AbsentAdapter, |c| (c.forward_scale, c.input_grads) = (-0.0, true));
+    }
+    table
 }
 
 fn arena() -> Vec<f32> {

@@ -141,7 +141,9 @@ static void misuses(void)
     REFUSED((void)0, ON(backward(it, N, 2, &error)), LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_ACCUM);
     REFUSED(it->dy = NULL, ON(backward(it, N, LOWRANK_REPLACE, &error)), LOWRANK_NULL, LOWRANK_ARGUMENT_DY);
     REFUSED(it->x = NULL, ON(backward(it, N, LOWRANK_REPLACE, &error)), LOWRANK_MISSING, LOWRANK_ARGUMENT_X);
-    REFUSED(it->progress = 0, ON(backward(it, N, LOWRANK_REPLACE, &error)), LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(it->progress = 0, ON(backward(it, N, LOWRANK_REPLACE, &error)), LOWRANK_NO_FORWARD, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(it->progress = LOWRANK_PROGRESS_ABSENT, ON(backward(it, N, LOWRANK_REPLACE, &error)), LOWRANK_ABSENT_ADAPTER,
+            LOWRANK_ARGUMENT_SAVED);
     REFUSED(it->optimizer = LOWRANK_SGD, ON(adamw(it, &w.adamw, &error)), LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA);
     WRONG_STRUCT(lowrank_adamw, w.adamw, lowrank_training_adamw(&w.training, it, &error), LOWRANK_ARGUMENT_OPTIMIZER);
     WRONG_STRUCT(lowrank_sgd, w.sgd, lowrank_training_sgd(&w.training, it, &error), LOWRANK_ARGUMENT_OPTIMIZER);

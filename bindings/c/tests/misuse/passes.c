@@ -68,8 +68,9 @@ void passes(void)
     OVERLAPS((w.work.grads.a.data = w.work.grads.b.data, w.work.grads.a.rows = 1), BACKWARD, LOWRANK_ARGUMENT_DA);
     OVERLAPS(w.work.grads.b.data = w.dy, BACKWARD, LOWRANK_ARGUMENT_DB);
     REFUSED(w.flow.x.data = NULL, BACKWARD, LOWRANK_MISSING, LOWRANK_ARGUMENT_X);
-    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, BACKWARD, LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
-    REFUSED(w.work.saved.training = 0, BACKWARD, LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, BACKWARD, LOWRANK_NO_FORWARD, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.training = 0, BACKWARD, LOWRANK_FOR_INFERENCE, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_ABSENT, BACKWARD, LOWRANK_ABSENT_ADAPTER, LOWRANK_ARGUMENT_SAVED);
     REFUSED(w.flow.dy.rows = N - 1, BACKWARD, LOWRANK_ROWS, LOWRANK_ARGUMENT_DY);
     REFUSED(w.flow.dx.cols = IN - 1, BACKWARD, LOWRANK_COLS, LOWRANK_ARGUMENT_DX);
     REFUSED((memset(w.work.adapter.a.data, 0, 4 * RANK * IN), memset(w.work.adapter.b.data, 0, 4 * RANK * OUT)),
@@ -87,12 +88,14 @@ void passes(void)
     WRONG_MATRIX(dy, INPUT_GRADS, LOWRANK_ARGUMENT_DY);
     WRONG_OPTION(dx, INPUT_GRADS, LOWRANK_ARGUMENT_DX);
     OVERLAPS(dx.data = w.dy, INPUT_GRADS, LOWRANK_ARGUMENT_DX);
-    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, INPUT_GRADS, LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, INPUT_GRADS, LOWRANK_NO_FORWARD, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_ABSENT, INPUT_GRADS, LOWRANK_ABSENT_ADAPTER, LOWRANK_ARGUMENT_SAVED);
 
 #define PARAMETER_GRADS lowrank_parameter_grads(backend, x, dy, &w.work.saved, &w.work.grads, &error)
     REFUSED((w.work.saved.progress = LOWRANK_PROGRESS_BACKWARD, backend = 99), PARAMETER_GRADS, LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_BACKEND);
-    REFUSED((void)0, PARAMETER_GRADS, LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
+    REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, PARAMETER_GRADS, LOWRANK_NO_FORWARD, LOWRANK_ARGUMENT_SAVED);
+    REFUSED((void)0, PARAMETER_GRADS, LOWRANK_NO_INPUT_GRADS, LOWRANK_ARGUMENT_SAVED);
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_parameter_grads(backend, x, dy, it, &w.work.grads, &error),
                  LOWRANK_ARGUMENT_SAVED);
     WRONG_STRUCT(lowrank_grads, w.work.grads, lowrank_parameter_grads(backend, x, dy, &w.work.saved, it, &error),
@@ -102,7 +105,7 @@ void passes(void)
     REFUSED((w.work.saved.progress = LOWRANK_PROGRESS_BACKWARD, x.data = NULL), PARAMETER_GRADS, LOWRANK_MISSING,
             LOWRANK_ARGUMENT_X);
     REFUSED((w.work.saved.progress = LOWRANK_PROGRESS_BACKWARD, w.work.saved.training = 0), PARAMETER_GRADS,
-            LOWRANK_MISSING, LOWRANK_ARGUMENT_SAVED);
+            LOWRANK_FOR_INFERENCE, LOWRANK_ARGUMENT_SAVED);
     OVERLAPS(w.work.grads.a.data = w.x, PARAMETER_GRADS, LOWRANK_ARGUMENT_DA);
 
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_set_dropout(it, &w.dropout, &error), LOWRANK_ARGUMENT_SAVED);

@@ -59,6 +59,8 @@ void training(void)
     REFUSED(w.sgd.nesterov = 2, SGD, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_OPTIMIZER);
     REFUSED(w.work.grads.a.rows = 1, ADAMW, LOWRANK_ROWS, LOWRANK_ARGUMENT_DA);
     REFUSED(w.work.state.moments[2].data = NULL, ADAMW, LOWRANK_ROWS, LOWRANK_ARGUMENT_STATE);
+    REFUSED((w.work.state.moments[1].data = NULL, w.work.state.moments[3].data = NULL), ADAMW, LOWRANK_OTHER_OPTIMIZER,
+            LOWRANK_ARGUMENT_STATE);
     REFUSED(w.work.grads.bias = lowrank_rows_mut(w.targets, 1, OUT), ADAMW, LOWRANK_MISSING, LOWRANK_ARGUMENT_BIAS);
     REFUSED(memset(w.work.grads.b.data + 1, 0xff, 4), ADAMW, LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_DB);
     REFUSED(memset(w.work.grads.a.data + 1, 0xff, 4), SGD, LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_DA);
