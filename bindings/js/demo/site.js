@@ -18,8 +18,8 @@ const PARTS = [
   [join(ROOT, 'demo', 'data', 'digits.bin'), join('data', 'digits.bin')],
   [join(ROOT, 'demo', 'data', 'base.bin'), join('data', 'base.bin')],
 ];
-/** The small modules are inline in the package. */
-const NOT_SERVED = /\.(d\.ts|map)$|small-\w+\.wasm$/;
+/** The small modules and that of files are inline in the package. */
+const NOT_SERVED = /\.(d\.ts|map)$|(small-\w+|files)\.wasm$/;
 
 /** Builds the package when it is not there yet. */
 export function buildPackage() {

@@ -64,10 +64,11 @@ function build({ name, level, flags, names }) {
 async function inline(file, names) {
   const parts = names.map((name) => modules[name]);
   const deflated = await zopfli.zlibAsync(Buffer.concat(parts), {});
-  const text = Buffer.from(deflated).toString('base64');
+  // Short lines: an engine prints the line where an error was thrown. `atob` skips what ends them.
+  const lines = Buffer.from(deflated).toString('base64').match(/.{1,120}/g) ?? [];
   const source = [
     '// Made by scripts/wasm.mjs.', `/** Bytes of ${names.join(', ')}. */`, `export const lengths = [${parts.map(({ length }) => length)}];`,
-    '/** All of them, deflated, in base64. @type {string} */', `export const deflated =\n  '${text}';`, '',
+    '/** All of them, deflated, in base64. @type {string} */', 'export const deflated = `', ...lines, '`;', '',
   ];
   writeFileSync(new URL(`src/inline/${file}.js`, here), source.join('\n'));
 }

@@ -1,10 +1,13 @@
 import * as abi from './layout.js';
+import { register } from './codec.js';
 import { LowrankError, failure, integer, shown } from './error.js';
 import { FLAW } from './flaws.js';
 import { Heap } from './heap.js';
 import { inflate } from './inflate.js';
 import * as inline from './inline/files.js';
+import { compile } from './module.js';
 import { widen } from './numbers.js';
+import { isBytes } from './realm.js';
 
 /** @typedef {import('./layer.js').Adapter} Adapter */
 /** @typedef {import('./layer.js').Layer} Layer */
@@ -87,7 +90,7 @@ export async function emit(layers, { metadata = '', fingerprint = 0n, generation
  * @returns {Promise<Contents>}
  */
 export async function parse(file) {
-  if (!(file instanceof Uint8Array)) throw new LowrankError('Type', 'file', { expected: 'a Uint8Array', got: shown(file) });
+  if (!isBytes(file)) throw new LowrankError('Type', 'file', { expected: 'a Uint8Array', got: shown(file) });
   const room = await Room.make();
   const at = room.put(file);
   const head = room.take(abi.FILE_BYTES);
@@ -106,10 +109,19 @@ export async function parse(file) {
 /** @type {Promise<WebAssembly.Module> | undefined} */
 let compiled;
 
+/**
+ * Gives the module for files, where none can be compiled from the bytes that come along: `lowrank/files.wasm`, compiled.
+ * @param {import('./module.js').ModuleSource | Promise<import('./module.js').ModuleSource>} module
+ */
+export async function setModule(module) {
+  const [given] = await compile(await module, 'lowrank_emit');
+  compiled = Promise.resolve(given);
+}
+
 /** The module of files with memory of its own, for one call. */
 class Room {
   static async make() {
-    compiled ??= inflate(inline, 0).then((bytes) => WebAssembly.compile(bytes));
+    compiled ??= inflate(inline, 0).then((bytes) => compile(bytes, 'lowrank_emit')).then(([module]) => module);
     return new Room(await WebAssembly.instantiate(await compiled));
   }
 
@@ -288,3 +300,5 @@ function compare(a, b) {
   const i = a.findIndex((byte, i) => byte !== b[i]);
   return i < 0 ? a.length - b.length : a[i] - (b[i] ?? -1);
 }
+
+register({ emit, parse });

@@ -1,13 +1,26 @@
 import { LowrankError, shown } from './error.js';
 import { inflate } from './inflate.js';
-import { Lowrank } from './lowrank.js';
 import * as inline from './inline/small.js';
+import { Lowrank } from './lowrank.js';
+import { compile } from './module.js';
 
 export { LowrankError } from './error.js';
 export { Layer } from './layer.js';
 export { Lowrank, MeanLoss, Vector } from './lowrank.js';
 
-/** @typedef {BufferSource | WebAssembly.Module | Response} ModuleSource */
+/** @typedef {import('./layer.js').Adapter} Adapter */
+/** @typedef {import('./layer.js').LayerOptions} LayerOptions */
+/** @typedef {import('./layer.js').Scale} Scale */
+/** @typedef {import('./layer.js').StepOptions} StepOptions */
+/** @typedef {import('./lowrank.js').Shufflable} Shufflable */
+/** @typedef {import('./module.js').ModuleSource} ModuleSource */
+/** @typedef {import('./options.js').Optimizer} Optimizer */
+
+/**
+ * @typedef {object} CreateOptions
+ * @property {'auto' | boolean} [simd] default: auto, as the engine can; both give the same bits
+ * @property {ModuleSource | Promise<ModuleSource>} [module] another module of `lowrank/wasm`, or a compiled one
+ */
 
 /** A module with one vector instruction. */
 const SIMD = Uint8Array.of(
@@ -20,9 +33,7 @@ export const hasSimd = () => WebAssembly.validate(SIMD);
 /**
  * Compiles a module and makes its memory. Without `module` that is one of the two that come along, for training with separate
  * arithmetic: nothing is loaded.
- * @param {object} [options]
- * @param {'auto' | boolean} [options.simd] default: auto, as the engine can; both give the same bits
- * @param {ModuleSource | Promise<ModuleSource>} [options.module] another module of `lowrank/wasm`
+ * @param {CreateOptions} [options]
  * @returns {Promise<Lowrank>}
  */
 export async function create({ simd = 'auto', module } = {}) {
@@ -30,12 +41,7 @@ export async function create({ simd = 'auto', module } = {}) {
     throw new LowrankError('Unknown', 'simd', { expected: "'auto', true or false", got: shown(simd) });
   }
   const source = module === undefined ? await inflate(inline, pick(simd)) : await module;
-  const [compiled, bytes] = await compile(source);
-  const imports = WebAssembly.Module.imports(compiled).length;
-  const names = WebAssembly.Module.exports(compiled).map(({ name }) => name);
-  if (imports > 0 || !names.includes('lowrank_training_open')) {
-    throw new LowrankError('Format', 'module', { expected: 'a module of lowrank', got: 'another one' });
-  }
+  const [compiled, bytes] = await compile(source, 'lowrank_training_open');
   return new Lowrank(await WebAssembly.instantiate(compiled), bytes);
 }
 
@@ -44,24 +50,4 @@ function pick(simd) {
   const able = hasSimd();
   if (simd === true && !able) throw new LowrankError('Unsupported', 'simd', { text: 'this engine has no vectors' });
   return simd === false || !able ? 1 : 0;
-}
-
-/**
- * @param {ModuleSource} source
- * @returns {Promise<[WebAssembly.Module, bytes: number]>}
- */
-async function compile(source) {
-  if (source instanceof WebAssembly.Module) return [source, 0];
-  let bytes = source;
-  if (typeof Response === 'function' && source instanceof Response) {
-    if (!source.ok) throw new LowrankError('Format', 'module', { expected: 'a module', got: `status ${source.status}` });
-    bytes = await source.arrayBuffer();
-  }
-  if (!(bytes instanceof ArrayBuffer || ArrayBuffer.isView(bytes))) {
-    throw new LowrankError('Type', 'module', { expected: 'bytes, a WebAssembly.Module or a Response', got: shown(bytes) });
-  }
-  if (!WebAssembly.validate(/** @type {BufferSource} */ (bytes))) {
-    throw new LowrankError('Format', 'module', { expected: 'WebAssembly that this engine has', got: `${bytes.byteLength} other bytes` });
-  }
-  return [await WebAssembly.compile(/** @type {BufferSource} */ (bytes)), bytes.byteLength];
 }

@@ -1,6 +1,8 @@
 import * as abi from './layout.js';
+import { codec } from './codec.js';
 import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
 import { OPTIMIZERS, OPTIONS, describe, factorOf, floatsOf, lasting, sizesOf } from './options.js';
+import { isFloats } from './realm.js';
 import { seedOf } from './seed.js';
 import { STEPS } from './steps.js';
 
@@ -65,7 +67,7 @@ export class Layer {
     const shared = ['x', 'dx'].flatMap((name) => {
       const given = /** @type {any} */ (options)[name];
       if (given === undefined) return [];
-      const view = given instanceof Float32Array ? given : given?.view;
+      const view = isFloats(given) ? given : given?.view;
       const block = heap.owner(name, view);
       if (view.length !== tokens * inputs) throw new LowrankError('Length', name, { expected: tokens * inputs, got: view.length });
       return [/** @type {const} */ ([name, view.byteOffset, block])];
@@ -426,7 +428,7 @@ export class Layer {
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
    */
   async save(name = 'adapter') {
-    const { emit } = await import('./files.js');
+    const { emit } = await codec();
     return emit([this.toAdapter(name)]);
   }
 
@@ -435,7 +437,7 @@ export class Layer {
    * @param {Uint8Array} file
    */
   async load(file) {
-    const { parse } = await import('./files.js');
+    const { parse } = await codec();
     const { layers } = await parse(file);
     if (layers.length !== 1) throw new LowrankError('Length', 'file', { expected: '1 layer', got: `${layers.length}` });
     this.fromAdapter(layers[0]);
@@ -456,7 +458,7 @@ export class Layer {
    */
   #count(tokens, rows, cols, name) {
     this.#alive();
-    if (rows !== undefined && !(rows instanceof Float32Array)) {
+    if (rows !== undefined && !isFloats(rows)) {
       throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(rows) });
     }
     if (rows && tokens === undefined && rows.length % cols !== 0) {

@@ -2,6 +2,7 @@ import * as abi from './layout.js';
 import { LowrankError, failure, integer, number, onlyKnown, shown } from './error.js';
 import { Heap } from './heap.js';
 import { Layer } from './layer.js';
+import { arrayKind, isFloats } from './realm.js';
 import { seedOf } from './seed.js';
 
 /** Bytes for labels, orders and the like, which do not lie in the module's memory. It grows where they are more. */
@@ -173,7 +174,7 @@ export class Lowrank {
   meanSquaredError(prediction, targets, dprediction, { tokens = 1, mean = new MeanLoss(tokens) } = {}) {
     integer('tokens', tokens);
     const goal = targets instanceof Vector ? targets.view : targets;
-    if (!(goal instanceof Float32Array)) {
+    if (!isFloats(goal)) {
       throw new LowrankError('Type', 'targets', { expected: 'a Float32Array', got: shown(goal) });
     }
     const call = (/** @type {number[]} */ [layer, at, loss]) =>
@@ -246,7 +247,7 @@ export class Lowrank {
   shuffle(items, position = {}) {
     onlyKnown('position', position, ['seed', 'stream', 'step']);
     const { seed = 0, stream = 0, step = 0 } = position;
-    if (!ArrayBuffer.isView(items) || items instanceof DataView) {
+    if (!arrayKind(items)) {
       throw new LowrankError('Type', 'items', { expected: 'a typed array', got: shown(items) });
     }
     const { buffer, byteOffset, length } = items;

@@ -1,6 +1,7 @@
 // What a layer is made of: its options, checked, and as a struct.
 import * as abi from './layout.js';
 import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
+import { isFloats } from './realm.js';
 import { seedOf } from './seed.js';
 
 /** @typedef {import('./heap.js').Heap} Heap */
@@ -67,7 +68,7 @@ export function lasting({ memory }, array = new Float32Array()) {
  * @param {number} length
  */
 export function floatsOf(name, array, length) {
-  if (!(array instanceof Float32Array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
+  if (!isFloats(array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
   if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
 }
 

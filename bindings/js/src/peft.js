@@ -2,6 +2,7 @@ import { LowrankError, shown } from './error.js';
 import { BYTES, widen } from './numbers.js';
 import { escape, exactly } from './pattern.js';
 import { Config } from './peft-config.js';
+import { isBuffer, isBytes } from './realm.js';
 import { readTensors, writeTensors } from './safetensors.js';
 
 export { LowrankError } from './error.js';
@@ -66,15 +67,15 @@ export function writePeft(layers, config) {
 
 /** @param {string} argument @param {unknown} source */
 function bytesOf(argument, source) {
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (isBytes(source)) return source;
+  if (isBuffer(source)) return new Uint8Array(source);
   throw new LowrankError('Type', argument, { expected: 'a Uint8Array or an ArrayBuffer', got: shown(source) });
 }
 
 /** @param {unknown} source @returns {Record<string, any>} */
 function fieldsOf(source) {
   let fields = source;
-  if (typeof source === 'string' || source instanceof Uint8Array || source instanceof ArrayBuffer) {
+  if (typeof source === 'string' || isBytes(source) || isBuffer(source)) {
     const text = typeof source === 'string' ? source : decode(bytesOf(CONFIG_FILE, source));
     if (text.length > LONGEST_CONFIG) throw new LowrankError('Format', CONFIG_FILE, { expected: `at most ${LONGEST_CONFIG} bytes`, got: text.length });
     try {

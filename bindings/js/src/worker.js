@@ -1,6 +1,7 @@
 // Calls from a page to a worker and back, with progress, stopping, errors as LowrankError, and buffers that move instead of being
 // copied. Nothing is shared, so no page has to be cross-origin isolated.
 import { LowrankError } from './error.js';
+import { arrayKind } from './realm.js';
 
 export { LowrankError } from './error.js';
 
@@ -36,7 +37,7 @@ function listen(port, listener, failed) {
  * @returns {any}
  */
 function movable(value, transfer) {
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
+  if (arrayKind(value)) {
     const array = /** @type {any} */ (value);
     const whole = array.byteLength === array.buffer.byteLength ? array : array.slice();
     if (whole.byteLength > 0) transfer.add(whole.buffer);
