@@ -1,13 +1,16 @@
 import * as abi from './layout.js';
 import { register } from './codec.js';
-import { LowrankError, failure, integer, shown } from './error.js';
+import { checkEntry, checkFinite, dead, isDead, unsigned } from './entry.js';
+import { LowrankError, failure, integer, onlyKnown, shown } from './error.js';
 import { FLAW } from './flaws.js';
 import { Heap } from './heap.js';
 import { inflate } from './inflate.js';
 import * as inline from './inline/files.js';
 import { compile } from './module.js';
 import { widen } from './numbers.js';
-import { isBytes } from './realm.js';
+import { tagged } from './realm.js';
+import { inSingle } from './scale.js';
+import { byBytes, bytesOf, decode, textOf } from './text.js';
 
 /** @typedef {import('./layer.js').Adapter} Adapter */
 /** @typedef {import('./layer.js').Layer} Layer */
@@ -19,60 +22,106 @@ import { isBytes } from './realm.js';
  * @property {string} metadata
  * @property {bigint} fingerprint of the base; 0 when it is not known
  * @property {number} generation number of the save
+ * @property {LowrankError[]} warnings errors that were not thrown: `DeadAdapter` for a layer whose A and B are zero
  */
+
+/**
+ * What goes into a file beside its layers. `parse` gives these, too: its `layers` and `warnings` are left aside here.
+ * @typedef {object} SaveOptions
+ * @property {string} [metadata]
+ * @property {bigint} [fingerprint] of the base, 64 bits without a sign
+ * @property {number} [generation]
+ * @property {unknown} [layers]
+ * @property {unknown} [warnings]
+ */
+
+/** @typedef {Uint8Array | ArrayBuffer | DataView} Bytes */
+/** @typedef {Record<string, Layer> | Map<string, Layer>} Layers by name */
 
 const TYPES = /** @type {const} */ ({ [abi.F32]: 'F32', [abi.F16]: 'F16', [abi.BF16]: 'BF16' });
 const MODES = /** @type {const} */ (['direct', 'alpha', 'rslora']);
 
 /**
  * Saves several layers in one adapter file, the format that devices have in flash.
- * @param {Record<string, Layer>} layers by name
- * @param {{ metadata?: string, fingerprint?: bigint, generation?: number }} [options]
+ * @param {Layers} layers
+ * @param {SaveOptions} [options]
  */
-export function saveAll(layers, options) {
-  return emit(Object.entries(layers).map(([name, layer]) => layer.toAdapter(name)), options);
+export async function saveAll(layers, options) {
+  return emit(named(layers).map(([name, layer]) => layer.toAdapter(name)), options);
 }
 
 /**
  * Loads layers from an adapter file: all of those that are given, or none.
- * @param {Uint8Array} file
- * @param {Record<string, Layer>} layers by name
+ * @param {Bytes} file
+ * @param {Layers} layers
  */
 export async function loadAll(file, layers) {
+  const wanted = named(layers);
   const contents = await parse(file);
-  const pairs = Object.entries(layers).map(([name, layer]) => {
-    const adapter = contents.layers.find((each) => each.name === name);
-    if (!adapter) {
+  const pairs = wanted.map(([name, layer]) => {
+    const found = contents.layers.filter((each) => each.name === name);
+    if (found.length === 0) {
       const names = contents.layers.map((each) => each.name).join(', ');
       throw new LowrankError('NotFound', name, { text: 'no such layer in the file', expected: `one of ${names}` });
     }
-    layer.checkAdapter(adapter);
-    return /** @type {const} */ ([layer, adapter]);
+    if (found.length > 1) {
+      const text = `the file has ${found.length} layers of this name, with the ids ${found.map(({ id }) => id).join(', ')}: parse tells them apart`;
+      throw new LowrankError('Unsupported', name, { text });
+    }
+    layer.checkAdapter(found[0]);
+    return /** @type {const} */ ([layer, found[0]]);
   });
   for (const [layer, adapter] of pairs) layer.fromAdapter(adapter);
   return contents;
 }
 
 /**
- * The bytes of an adapter file.
- * @param {Adapter[]} layers
- * @param {{ metadata?: string, fingerprint?: bigint, generation?: number }} [options]
+ * Layers by name, in an object or a Map.
+ * @param {Layers} layers
+ * @returns {[string, Layer][]}
  */
-export async function emit(layers, { metadata = '', fingerprint = 0n, generation = 0 } = {}) {
+function named(layers) {
+  const refusal = (/** @type {string} */ argument, /** @type {string} */ expected, /** @type {unknown} */ value) =>
+    new LowrankError('Type', argument, { expected, got: shown(value) });
+  // A layer alone, or as the prototype: `{ __proto__: layer }` names nothing.
+  if (typeof layers !== 'object' || layers === null || Array.isArray(layers) || 'toAdapter' in layers) {
+    throw refusal('layers', 'layers by name, in an object or a Map', layers);
+  }
+  const entries = tagged(layers, 'Map') ? [.../** @type {Map<string, Layer>} */ (layers)] : Object.entries(layers);
+  for (const [name, layer] of entries) {
+    if (typeof layer?.toAdapter !== 'function') throw refusal(textOf('name', name), 'a Layer', layer);
+  }
+  return entries;
+}
+
+/**
+ * The bytes of an adapter file. Refused is what it cannot hold: two layers of one name and id, infinite numbers and NaN, and the state
+ * of a training that can never learn, since A and B are zero.
+ * @param {Adapter[]} layers
+ * @param {SaveOptions} [options]
+ */
+export async function emit(layers, options = {}) {
+  onlyKnown('options', options, ['metadata', 'fingerprint', 'generation', 'layers', 'warnings']);
+  const { metadata = '', fingerprint = 0n, generation = 0 } = options;
+  const text = new TextEncoder().encode(textOf('metadata', metadata));
+  unsigned('fingerprint', fingerprint);
+  if (!Array.isArray(layers)) throw new LowrankError('Type', 'layers', { expected: 'an array of adapters', got: shown(layers) });
+  for (const layer of layers) {
+    checkEntry(layer);
+    if (layer.training && isDead(layer)) throw new LowrankError('DeadAdapter', layer.name);
+  }
   const room = await Room.make();
-  const named = layers.map((layer) => ({ ...layer, utf8: new TextEncoder().encode(layer.name) }));
-  named.sort((a, b) => compare(a.utf8, b.utf8) || (a.id ?? 0) - (b.id ?? 0));
-  const structs = room.take(named.length * abi.LAYER_BYTES);
-  named.forEach((layer, i) => room.describe(structs + i * abi.LAYER_BYTES, layer));
-  const text = new TextEncoder().encode(metadata);
+  const sorted = [...layers].sort((a, b) => byBytes(a.name, b.name) || (a.id ?? 0) - (b.id ?? 0));
+  const structs = room.take(sorted.length * abi.LAYER_BYTES);
+  sorted.forEach((layer, i) => room.describe(structs + i * abi.LAYER_BYTES, layer));
   const contents = room.take(abi.CONTENTS_BYTES);
-  const length = named.length * abi.LAYER_ROOM;
+  const length = sorted.length * abi.LAYER_ROOM;
   room.u32(contents, 0, abi.CONTENTS_BYTES);
   room.u32(contents, abi.CONTENTS_LAYERS, structs);
-  room.u32(contents, abi.CONTENTS_LAYERS_LEN, named.length);
+  room.u32(contents, abi.CONTENTS_LAYERS_LEN, sorted.length);
   room.u32(contents, abi.CONTENTS_METADATA, room.put(text));
   room.u32(contents, abi.CONTENTS_METADATA_LEN, text.length);
-  room.data.setBigUint64(contents + abi.CONTENTS_FINGERPRINT, BigInt.asUintN(64, fingerprint), true);
+  room.data.setBigUint64(contents + abi.CONTENTS_FINGERPRINT, fingerprint, true);
   room.u32(contents, abi.CONTENTS_GENERATION, integer('generation', generation));
   room.u32(contents, abi.CONTENTS_ROOM, room.take(length * 8));
   room.u32(contents, abi.CONTENTS_ROOM_LEN, length);
@@ -85,24 +134,26 @@ export async function emit(layers, { metadata = '', fingerprint = 0n, generation
 }
 
 /**
- * What is in an adapter file, after a check of all of its bytes.
- * @param {Uint8Array} file
+ * What is in an adapter file, after a check of all of its bytes. Infinite numbers and NaN are refused.
+ * @param {Bytes} file
  * @returns {Promise<Contents>}
  */
 export async function parse(file) {
-  if (!isBytes(file)) throw new LowrankError('Type', 'file', { expected: 'a Uint8Array', got: shown(file) });
+  const bytes = bytesOf('file', file);
   const room = await Room.make();
-  const at = room.put(file);
+  const at = room.put(bytes);
   const head = room.take(abi.FILE_BYTES);
   room.u32(head, 0, abi.FILE_BYTES);
-  room.call('lowrank_parse', at, file.length, head);
-  const layers = Array.from({ length: room.get(head, abi.FILE_LAYERS) }, (_, i) => room.layer(at, file.length, i));
+  room.call('lowrank_parse', at, bytes.length, head);
+  const layers = Array.from({ length: room.get(head, abi.FILE_LAYERS) }, (_, i) => room.layer(at, bytes.length, i));
+  layers.forEach(checkFinite);
   const [text, length] = [room.get(head, abi.FILE_METADATA), room.get(head, abi.FILE_METADATA_LEN)];
   return {
     layers,
     metadata: room.text(text, length),
     fingerprint: room.data.getBigUint64(head + abi.FILE_FINGERPRINT, true),
     generation: room.get(head, abi.FILE_GENERATION),
+    warnings: dead(layers),
   };
 }
 
@@ -168,7 +219,7 @@ class Room {
 
   /** @param {number} at @param {number} length */
   text(at, length) {
-    return new TextDecoder().decode(new Uint8Array(this.memory.buffer, at, length));
+    return decode(new Uint8Array(this.memory.buffer, at, length));
   }
 
   /** @param {string} name @param {...number} args */
@@ -179,13 +230,14 @@ class Room {
   /**
    * Fills in a struct.
    * @param {number} at
-   * @param {Adapter & { utf8: Uint8Array }} layer
+   * @param {Adapter} layer
    */
   describe(at, layer) {
-    const { rank, inputs, outputs, scale, training, random } = layer;
+    const { rank, inputs, outputs, training, random } = layer;
+    const [scale, utf8] = [inSingle(layer.scale, rank), new TextEncoder().encode(layer.name)];
     this.u32(at, 0, abi.LAYER_BYTES);
-    this.u32(at, abi.LAYER_NAME, this.put(layer.utf8));
-    this.u32(at, abi.LAYER_NAME_LEN, layer.utf8.length);
+    this.u32(at, abi.LAYER_NAME, this.put(utf8));
+    this.u32(at, abi.LAYER_NAME_LEN, utf8.length);
     this.u32(at, abi.LAYER_ID, integer('id', layer.id ?? 0));
     this.u32(at, abi.LAYER_SCALE_MODE, MODES.indexOf(scale.mode));
     this.data.setFloat32(at + abi.LAYER_ALPHA, scale.alpha, true);
@@ -289,16 +341,6 @@ class Room {
     const count = this.get(at, abi.TENSOR_ROWS) * this.get(at, abi.TENSOR_COLS);
     return widen(type, new Uint8Array(this.memory.buffer, data, count * (type === 'F32' ? 4 : 2)));
   }
-}
-
-/**
- * Order of bytes.
- * @param {Uint8Array} a
- * @param {Uint8Array} b
- */
-function compare(a, b) {
-  const i = a.findIndex((byte, i) => byte !== b[i]);
-  return i < 0 ? a.length - b.length : a[i] - (b[i] ?? -1);
 }
 
 register({ emit, parse });

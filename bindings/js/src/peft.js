@@ -1,119 +1,98 @@
-import { LowrankError, shown } from './error.js';
+import { TENSORS, checkEntry, dead } from './entry.js';
+import { LowrankError, integer, onlyKnown, shown } from './error.js';
+import { numberText, stringify } from './json.js';
 import { BYTES, widen } from './numbers.js';
 import { escape, exactly } from './pattern.js';
 import { Config } from './peft-config.js';
-import { isBuffer, isBytes } from './realm.js';
-import { readTensors, writeTensors } from './safetensors.js';
+import { classify, refuseWrapped, tensorName } from './peft-names.js';
+import { TENSOR_FILE, readTensors, writeTensors } from './safetensors.js';
+import { factorOf } from './scale.js';
+import { byBytes, bytesOf } from './text.js';
 
 export { LowrankError } from './error.js';
+export { CONFIG_FILE } from './peft-config.js';
+export { TENSOR_FILE } from './safetensors.js';
 
 /** @typedef {import('./layer.js').Adapter} Adapter */
+/** @typedef {import('./peft-names.js').Part} Part */
 /** @typedef {import('./safetensors.js').Tensor} Tensor */
-
-/** The files of a PEFT directory. */
-export const CONFIG_FILE = 'adapter_config.json';
-export const TENSOR_FILE = 'adapter_model.safetensors';
-
-const PREFIX = 'base_model.model.';
-const LONGEST_CONFIG = 4 << 20;
-
-/** What a tensor is to its layer. */
-const PARTS = /** @type {const} */ ({ a: '.lora_A.weight', b: '.lora_B.weight', bias: '.base_layer.bias', bBias: '.lora_B.bias' });
-/** @typedef {keyof typeof PARTS} Part */
 /** @typedef {{ name: string, tensor: Tensor }} Found */
 
 /**
- * Reads an adapter of PEFT. Its numbers, in 32 or 16 bits, come out in 32. What is not supported is refused by its name.
- * @param {object} files
- * @param {string | Uint8Array | ArrayBuffer | Record<string, unknown>} files.config adapter_config.json: its text, bytes or fields
- * @param {Uint8Array | ArrayBuffer} files.tensors adapter_model.safetensors
- * @returns {{ config: Record<string, unknown>, layers: Adapter[] }} layers in the order of their names
+ * adapter_config.json: its text, its bytes or its fields. An object of JavaScript has no order among keys that look like integers;
+ * where that would decide about a layer, it is refused: the text has an order, and so has a Map in place of a table of patterns.
+ * @typedef {string | Uint8Array | ArrayBuffer | DataView | Record<string, unknown>} ConfigSource
  */
-export function readPeft({ config, tensors }) {
-  const settings = new Config(fieldsOf(config));
+
+/**
+ * Reads an adapter of PEFT. Its numbers, in 32 or 16 bits, come out in 32. What is not supported is refused by its name, and so are
+ * infinite numbers and NaN.
+ *
+ * `warnings` are errors that were not thrown: `NotFound` for a key of rank_pattern or alpha_pattern that matches no layer, `DeadAdapter`
+ * for a layer whose A and B are zero, `Unexpected` for weights of the base that were saved beside the adapter and are left out.
+ * @param {object} files
+ * @param {ConfigSource} files.config
+ * @param {Uint8Array | ArrayBuffer | DataView} files.tensors adapter_model.safetensors
+ * @returns {{ config: Record<string, unknown>, layers: Adapter[], warnings: LowrankError[] }} the fields of the configuration, which
+ *   `writePeft` writes as they stood in the file, and layers in the order of their names
+ */
+export function readPeft(files) {
+  onlyKnown('files', files, ['config', 'tensors', 'warnings']);
+  const tensors = bytesOf(TENSOR_FILE, files.tensors);
+  const config = new Config(files.config);
   /** @type {Map<string, Partial<Record<Part, Found>>>} */
   const layers = new Map();
-  for (const [name, tensor] of readTensors(bytesOf(TENSOR_FILE, tensors))) {
+  for (const [name, tensor] of readTensors(tensors)) {
     const [layer, part] = classify(name);
     layers.set(layer, { ...layers.get(layer), [part]: { name, tensor } });
   }
   if (layers.size === 0) throw new LowrankError('Format', TENSOR_FILE, { text: 'no adapter in it' });
-  const sorted = [...layers].sort(([a], [b]) => (a < b ? -1 : 1));
-  return { config: settings.fields, layers: sorted.map(([name, parts]) => layerOf(name, parts, settings)) };
+  const sorted = [...layers].sort(([a], [b]) => byBytes(a, b));
+  const names = sorted.map(([name]) => name);
+  refuseWrapped(names);
+  const found = sorted.map(([name, parts]) => layerOf(name, parts, config));
+  const left = sorted.flatMap(([, { base }]) => (base ? [leftOut(base)] : []));
+  return { config: config.fields, layers: found, warnings: [...config.warnings(names), ...left, ...dead(found)] };
 }
+
+/** @param {Found} base */
+const leftOut = ({ name }) => new LowrankError('Unexpected', name, {
+  text: 'the weights of the base, which PEFT saves along with an adapter of the head (save_embedding_layers); they are left out',
+});
 
 /**
  * Writes layers as PEFT does, in 32 bits: with this configuration, which has to agree with them, or with one that is made from them.
+ * What is written here, `readPeft` reads, with the same names, scales and numbers. Refused is what PEFT cannot say: two layers of one
+ * name, for example.
  * @param {Adapter[]} layers
- * @param {Record<string, unknown>} [config]
- * @returns {{ config: string, tensors: Uint8Array<ArrayBuffer> }}
+ * @param {ConfigSource} [config]
+ * @returns {{ config: string, tensors: Uint8Array<ArrayBuffer>, warnings: LowrankError[] }} as `readPeft` would give them
  */
 export function writePeft(layers, config) {
-  if (config) {
-    const settings = new Config(config);
-    for (const layer of layers) agree(layer, settings);
-  }
-  const fields = config ?? fromTable(layers);
+  if (!Array.isArray(layers)) throw new LowrankError('Type', 'layers', { expected: 'an array of adapters', got: shown(layers) });
+  if (layers.length === 0) throw new LowrankError('Format', 'layers', { expected: 'at least one' });
+  layers.forEach(checkEntry);
+  layers.forEach(checkSizes);
+  const names = layers.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new LowrankError('Unsupported', 'name', { text: 'two layers have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
+  refuseWrapped(names);
+  const settings = new Config(config === undefined ? fromTable(layers) : config);
+  for (const layer of layers) agree(layer, settings);
   const tensors = layers.flatMap((layer) => {
     const { name, rank, inputs, outputs } = layer;
     const shapes = { a: [rank, inputs], b: [outputs, rank], bias: [outputs], bBias: [outputs] };
-    return /** @type {Part[]} */ (Object.keys(PARTS)).flatMap((part) => {
+    return TENSORS.flatMap((part) => {
       const numbers = layer[part];
-      return numbers ? [/** @type {[string, number[], Float32Array]} */ ([PREFIX + name + PARTS[part], shapes[part], numbers])] : [];
+      return numbers ? [/** @type {[string, number[], Float32Array]} */ ([tensorName(name, part), shapes[part], numbers])] : [];
     });
   });
-  return { config: `${JSON.stringify(fields, undefined, 2)}\n`, tensors: writeTensors(tensors) };
+  return { config: settings.text, tensors: writeTensors(tensors), warnings: [...settings.warnings(names), ...dead(layers)] };
 }
 
-/** @param {string} argument @param {unknown} source */
-function bytesOf(argument, source) {
-  if (isBytes(source)) return source;
-  if (isBuffer(source)) return new Uint8Array(source);
-  throw new LowrankError('Type', argument, { expected: 'a Uint8Array or an ArrayBuffer', got: shown(source) });
-}
-
-/** @param {unknown} source @returns {Record<string, any>} */
-function fieldsOf(source) {
-  let fields = source;
-  if (typeof source === 'string' || isBytes(source) || isBuffer(source)) {
-    const text = typeof source === 'string' ? source : decode(bytesOf(CONFIG_FILE, source));
-    if (text.length > LONGEST_CONFIG) throw new LowrankError('Format', CONFIG_FILE, { expected: `at most ${LONGEST_CONFIG} bytes`, got: text.length });
-    try {
-      fields = JSON.parse(text);
-    } catch {
-      throw new LowrankError('Format', CONFIG_FILE, { expected: 'JSON' });
-    }
-  }
-  if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) return fields;
-  throw new LowrankError('Format', CONFIG_FILE, { expected: 'a JSON object', got: shown(fields) });
-}
-
-/** @param {Uint8Array} bytes */
-function decode(bytes) {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new LowrankError('Format', CONFIG_FILE, { expected: 'UTF-8' });
-  }
-}
-
-/**
- * The layer that a tensor belongs to, and what it is there.
- * @param {string} tensor
- * @returns {[layer: string, part: Part]}
- */
-function classify(tensor) {
-  const refuse = (/** @type {string} */ text) => new LowrankError('Unsupported', tensor, { text });
-  if (!tensor.startsWith(PREFIX)) throw new LowrankError('Format', tensor, { expected: `a name that starts with ${PREFIX}` });
-  const path = tensor.slice(PREFIX.length);
-  if (/(^|\.)lora_embedding_/.test(path)) throw refuse('adapters of embeddings are not supported');
-  if (path.includes('lora_magnitude_vector')) throw refuse('DoRA is not supported');
-  const found = Object.entries(PARTS).find(([, suffix]) => path.endsWith(suffix));
-  if (!found) throw refuse('whole modules (modules_to_save) and other methods are not supported');
-  const layer = path.slice(0, -found[1].length);
-  if (layer.split('.').includes('base_layer')) throw refuse('it lies inside another adapted module (nn.MultiheadAttention)');
-  if (layer === '' || /[\u0000-\u001f\u007f-\u009f]/.test(layer)) throw new LowrankError('Format', tensor, { expected: 'the name of a layer' });
-  return [layer, /** @type {Part} */ (found[0])];
+/** PEFT has no layers of rank 0, nor without inputs or outputs. @param {Adapter} adapter */
+function checkSizes({ rank, inputs, outputs }) {
+  for (const [name, size] of Object.entries({ rank, inputs, outputs })) integer(name, size, 1);
 }
 
 /**
@@ -123,11 +102,8 @@ function classify(tensor) {
  * @returns {Adapter}
  */
 function layerOf(name, parts, config) {
-  if (config.hasPatterns && /[^\u0000-\u007f]/.test(name)) {
-    throw new LowrankError('Unsupported', name, { text: 'a name that rank_pattern or alpha_pattern has to match has to be ASCII' });
-  }
-  const { a, b, bias, bBias } = parts;
-  if (!a || !b) throw new LowrankError('Format', PREFIX + name + PARTS[a ? 'b' : 'a'], { text: 'the tensor is missing' });
+  const { a, b, bias, bBias, base } = parts;
+  if (!a || !b) throw new LowrankError('Format', tensorName(name, a ? 'b' : 'a'), { text: 'the tensor is missing' });
   const [rank, inputs] = matrix(a);
   const [outputs] = matrix(b);
   const { rank: expected, field } = config.rank(name);
@@ -135,7 +111,8 @@ function layerOf(name, parts, config) {
   expectShape(b, [outputs, rank]);
   announced(bias, config.bias !== 'none', outputs, 'bias is "none"');
   announced(bBias, config.bBias, outputs, 'lora_bias is false');
-  if (config.bBias && !bBias) throw new LowrankError('Format', PREFIX + name + PARTS.bBias, { text: 'the tensor is missing' });
+  if (base) checkBase(base, config.fanInFanOut ? [inputs, outputs] : [outputs, inputs]);
+  if (config.bBias && !bBias) throw new LowrankError('Format', tensorName(name, 'bBias'), { text: 'the tensor is missing' });
   return {
     name, rank, inputs, outputs, scale: config.scale(name), a: numbers(a), b: numbers(b),
     ...bias && { bias: numbers(bias) },
@@ -157,6 +134,15 @@ function expectShape({ name, tensor }, shape) {
   if (String(tensor.shape) !== String(shape)) throw new LowrankError('Format', name, { expected: `[${shape}]`, got: `[${tensor.shape}]` });
 }
 
+/** @param {Found} found @param {number[]} shape */
+function checkBase(found, shape) {
+  if (!Object.hasOwn(BYTES, found.tensor.dtype)) {
+    const text = 'the weights of a quantised base were saved beside the adapter: save it with save_embedding_layers=False';
+    throw new LowrankError('Unsupported', found.name, { text, got: found.tensor.dtype });
+  }
+  expectShape(found, shape);
+}
+
 /**
  * @param {Found | undefined} found
  * @param {boolean} wanted
@@ -171,34 +157,35 @@ function announced(found, wanted, outputs, why) {
 
 /** @param {Found} found */
 function numbers({ name, tensor: { dtype, bytes } }) {
-  if (Object.hasOwn(BYTES, dtype)) return widen(/** @type {keyof typeof BYTES} */ (dtype), bytes);
-  throw new LowrankError('Unsupported', name, { expected: 'F32, F16 or BF16', got: dtype });
+  if (!Object.hasOwn(BYTES, dtype)) throw new LowrankError('Unsupported', name, { expected: 'F32, F16 or BF16', got: dtype });
+  const wide = widen(/** @type {keyof typeof BYTES} */ (dtype), bytes);
+  const at = wide.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw new LowrankError('NonFinite', name, { expected: 'finite numbers', got: `${wide[at]} at ${at}` });
+  return wide;
 }
 
 /** Checks that a configuration says of a layer what the layer says. @param {Adapter} layer @param {Config} config */
 function agree(layer, config) {
-  const factor = (/** @type {import('./layer.js').Scale} */ { mode, alpha }) =>
-    mode === 'direct' ? alpha : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(layer.rank) : layer.rank));
+  const { rank } = layer;
   const pairs = {
-    rank: [layer.rank, config.rank(layer.name).rank],
-    scale: [factor(layer.scale), factor(config.scale(layer.name))],
-    dropout: [layer.random?.dropout ?? 0, config.dropout],
+    rank: [rank, config.rank(layer.name).rank],
+    scale: [factorOf(layer.scale, rank), factorOf(config.scale(layer.name), rank)],
+    dropout: [Math.fround(layer.random?.dropout ?? 0), config.dropout],
     fanInFanOut: [layer.fanInFanOut === true, config.fanInFanOut],
     bBias: [layer.bBias !== undefined, config.bBias],
     bias: [layer.bias !== undefined && config.bias === 'none', false],
   };
   for (const [field, [own, other]] of Object.entries(pairs)) {
-    if (own !== other) throw new LowrankError('Format', field, { text: `layer ${layer.name}`, expected: `${other} by the configuration`, got: `${own}` });
+    if (!Object.is(own, other)) throw new LowrankError('Format', field, { text: `layer ${layer.name}`, expected: `${other} by the configuration`, got: `${own}` });
   }
 }
 
 /** A configuration that says what the layers say, and nothing else. @param {Adapter[]} layers */
 function fromTable(layers) {
-  if (layers.length === 0) throw new LowrankError('Format', 'layers', { expected: 'at least one' });
   const rslora = layers.every(({ scale }) => scale.mode === 'rslora');
   const [r, rankPattern] = usual(layers, layers.map(({ rank }) => rank));
   const [alpha, alphaPattern] = usual(layers, layers.map((layer) => alphaOf(layer, rslora)));
-  return {
+  return `${stringify('config', {
     alpha_pattern: alphaPattern,
     bias: layers.some(({ bias }) => bias) ? 'lora_only' : 'none',
     fan_in_fan_out: same(layers, 'fanInFanOut', ({ fanInFanOut }) => fanInFanOut === true),
@@ -206,32 +193,35 @@ function fromTable(layers) {
     init_lora_weights: true,
     lora_alpha: alpha,
     lora_bias: same(layers, 'bBias', ({ bBias }) => bBias !== undefined),
-    lora_dropout: shortest(same(layers, 'dropout', ({ random }) => random?.dropout ?? 0)),
+    lora_dropout: shortest(same(layers, 'dropout', ({ random }) => Math.fround(random?.dropout ?? 0))),
     peft_type: 'LORA',
     r,
     rank_pattern: rankPattern,
     target_modules: `(?:${layers.map(({ name }) => escape(name)).join('|')})`,
     use_rslora: rslora,
-  };
+  })}\n`;
 }
 
 /** The alpha that gives the factor of a layer. @param {Adapter} layer @param {boolean} rslora */
-function alphaOf({ scale: { mode, alpha }, rank }, rslora) {
-  if (mode === 'alpha' || (mode === 'rslora' && rslora)) return alpha;
-  return (mode === 'direct' ? alpha : Math.fround(alpha / Math.sqrt(rank))) * rank;
+function alphaOf({ scale, rank }, rslora) {
+  if (scale.mode === 'alpha' || (scale.mode === 'rslora' && rslora)) return scale.alpha;
+  // Exact below a rank of 2²⁹, and so is dividing by the rank again.
+  return factorOf(scale, rank) * rank;
 }
 
 /**
- * The most frequent value, and a pattern for each layer with another one.
+ * The most frequent value, of several the first one, and a pattern for each layer with another one.
  * @param {Adapter[]} layers
  * @param {number[]} values
- * @returns {[number, Record<string, number>]}
+ * @returns {[number, Map<string, number>]}
  */
 function usual(layers, values) {
-  const count = (/** @type {number} */ value) => values.filter((other) => other === value).length;
-  const most = values.reduce((best, value) => (count(value) > count(best) ? value : best));
-  const others = layers.flatMap(({ name }, i) => (values[i] === most ? [] : [[exactly(name), values[i]]]));
-  return [most, Object.fromEntries(others)];
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const value of values.map(numberText)) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const [most] = [...counts].reduce((best, each) => (each[1] > best[1] ? each : best));
+  const others = layers.flatMap(({ name }, i) => (numberText(values[i]) === most ? [] : [/** @type {const} */ ([exactly(name), values[i]])]));
+  return [Number(most), new Map(others)];
 }
 
 /**

@@ -1,6 +1,11 @@
 import { LowrankError } from './error.js';
+import { refuseOther } from './other-files.js';
+import { byBytes, decode } from './text.js';
 
 /** @typedef {{ dtype: string, shape: number[], bytes: Uint8Array }} Tensor */
+
+/** The name of the file. */
+export const TENSOR_FILE = 'adapter_model.safetensors';
 
 /** A header of 16 MiB describes about 100,000 tensors. */
 const LONGEST_HEADER = 16 << 20;
@@ -16,7 +21,7 @@ const SIZES = {
  * @param {string} text
  * @param {{ expected?: number | string, got?: number | string }} [sizes]
  */
-const damaged = (text, sizes) => new LowrankError('Format', 'adapter_model.safetensors', { text, ...sizes });
+const damaged = (text, sizes) => new LowrankError('Format', TENSOR_FILE, { text, ...sizes });
 
 /**
  * The tensors of a file, in the order of their names. They stay where they are.
@@ -24,6 +29,7 @@ const damaged = (text, sizes) => new LowrankError('Format', 'adapter_model.safet
  * @returns {Map<string, Tensor>}
  */
 export function readTensors(file) {
+  refuseOther(TENSOR_FILE, file);
   if (file.length < LENGTH_BYTES) throw damaged('the file ends in its header', { expected: LENGTH_BYTES, got: file.length });
   const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   if (length > LONGEST_HEADER) throw damaged('no safetensors file', { expected: `a header of at most ${LONGEST_HEADER} bytes`, got: length });
@@ -38,7 +44,7 @@ export function readTensors(file) {
     end = to;
   }
   if (end !== data.length) throw damaged('the header describes another length', { expected: end, got: data.length });
-  found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  found.sort((a, b) => byBytes(a.name, b.name));
   return new Map(found.map(({ name, tensor }) => [name, tensor]));
 }
 
@@ -49,12 +55,15 @@ export function readTensors(file) {
 function entries(json) {
   let header;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    header = JSON.parse(decode(json));
   } catch {
     throw damaged('the header is damaged');
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) throw damaged('the header is damaged');
-  return Object.entries(header).filter(([name]) => name !== '__metadata__');
+  const found = Object.entries(header).filter(([name]) => name !== '__metadata__');
+  const broken = found.find(([name]) => /\p{Surrogate}/u.test(name));
+  if (broken) throw damaged(`the name of a tensor has half of a surrogate pair: ${JSON.stringify(broken[0])}`);
+  return found;
 }
 
 /**
@@ -80,7 +89,7 @@ function place(name, info, data) {
  * @param {[name: string, shape: number[], numbers: Float32Array][]} tensors
  */
 export function writeTensors(tensors) {
-  const sorted = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = [...tensors].sort(([a], [b]) => byBytes(a, b));
   let end = 0;
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: { format: 'pt' } };
@@ -90,6 +99,7 @@ export function writeTensors(tensors) {
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const length = Math.ceil(json.length / ALIGN) * ALIGN;
+  if (length > LONGEST_HEADER) throw damaged('the header would be too long', { expected: `at most ${LONGEST_HEADER} bytes`, got: length });
   const file = new Uint8Array(LENGTH_BYTES + length + end).fill(0x20, LENGTH_BYTES, LENGTH_BYTES + length);
   const view = new DataView(file.buffer);
   view.setBigUint64(0, BigInt(length), true);

@@ -1,0 +1,72 @@
+import { LowrankError } from './error.js';
+import { Pattern, Work, codesOf } from './pattern.js';
+
+/** Whether an object of JavaScript puts a key in front of all others. @param {string} key */
+export const isIndex = (key) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
+
+/** rank_pattern or alpha_pattern. */
+export class Table {
+  #keys;
+  #patterns;
+  #work;
+  #ordered;
+  /** @type {Map<string, { key: string, value: number } | undefined>} */
+  #found = new Map();
+
+  /**
+   * @param {string} field
+   * @param {Map<string, number>} keys
+   * @param {boolean} ordered whether they come in the order of the file
+   */
+  constructor(field, keys, ordered) {
+    this.field = field;
+    this.#keys = keys;
+    this.#ordered = ordered;
+    this.#work = new Work(field);
+    this.#patterns = [...keys].map(([key, value]) => {
+      try {
+        return { key, value, pattern: new Pattern(key) };
+      } catch (error) {
+        throw new LowrankError('Unsupported', field, { text: `the pattern ${JSON.stringify(key)} has ${/** @type {Error} */ (error).message}` });
+      }
+    });
+  }
+
+  /**
+   * The first key that matches a name, or that is this name.
+   * @param {string} name
+   */
+  find(name) {
+    if (!this.#found.has(name)) this.#found.set(name, this.#search(name));
+    return this.#found.get(name);
+  }
+
+  /** @param {string} name */
+  #search(name) {
+    const codes = codesOf(name);
+    if (codes.some((code) => code > 127) && this.#patterns.some(({ pattern }) => pattern.named)) {
+      throw new LowrankError('Unsupported', name, { text: `a name that is matched by \\d or \\w of ${this.field} has to be ASCII` });
+    }
+    const matching = (/** @type {{ pattern: Pattern }} */ { pattern }) => pattern.matches(codes, this.#work);
+    const first = this.#patterns.find(matching);
+    if (first && !this.#ordered) {
+      const other = this.#patterns.find((each) => isIndex(each.key) !== isIndex(first.key) && each.value !== first.value && matching(each));
+      if (other) {
+        const text = `layer ${name}: ${JSON.stringify(first.key)} and ${JSON.stringify(other.key)} match, and an object of JavaScript puts keys that look like `
+          + 'integers first; give the text of the file, or a Map';
+        throw new LowrankError('Unsupported', this.field, { text });
+      }
+    }
+    if (first) return { key: first.key, value: first.value };
+    const value = this.#keys.get(name);
+    return value === undefined ? undefined : { key: name, value };
+  }
+
+  /** Keys that none of these names is matched or looked up by. @param {string[]} names */
+  unused(names) {
+    const used = new Set(names.map((name) => this.find(name)?.key));
+    const rest = this.#patterns.filter(({ key }) => !used.has(key));
+    const codes = rest.length > 0 ? names.map(codesOf) : [];
+    return rest.filter(({ pattern }) => !codes.some((name) => pattern.matches(name, this.#work))).map(({ key }) => key);
+  }
+}
