@@ -193,8 +193,8 @@ function refuse(fields) {
   if (fields.peft_type === undefined) throw refusal('peft_type', 'the field is missing; the config.json of a model has none', '"LORA"');
   if (fields.peft_type !== 'LORA') throw refusal('peft_type', 'another method', '"LORA"');
   const how = fields.init_lora_weights ?? true;
-  if (typeof how !== 'boolean' && !INITS.test(String(how))) {
-    const known = BASE_CHANGED.test(String(how));
+  if (typeof how !== 'boolean' && !(typeof how === 'string' && INITS.test(how))) {
+    const known = typeof how === 'string' && BASE_CHANGED.test(how);
     const text = known ? 'the initialisation has changed the base; convert the adapter with path_initial_model_for_weight_conversion of PEFT' : 'not known';
     throw refusal('init_lora_weights', text, 'true, false, "gaussian", "orthogonal" or "eva"');
   }

@@ -48,7 +48,7 @@ export function refuseWrapped(layers) {
   const all = new Set(layers);
   for (const layer of layers) {
     const steps = layer.split('.');
-    const outer = steps.map((step, i) => (step === WRAPPED ? steps.slice(0, i).join('.') : undefined)).find((each) => each !== undefined && all.has(each));
+    const outer = steps.map((step, i) => (i > 0 && step === WRAPPED ? steps.slice(0, i).join('.') : undefined)).find((each) => each !== undefined && all.has(each));
     if (outer !== undefined) {
       throw new LowrankError('Unsupported', layer, { text: `it lies inside of another adapted module, ${outer} (nn.MultiheadAttention)` });
     }

@@ -130,7 +130,8 @@ test('contents that cannot be a file are refused', async () => {
 
 test('metadata, fingerprint and generation go there and back', async () => {
   const options = { metadata: '{"von": "hier, ä"}', fingerprint: 0x123456789abcdef0n, generation: 7 };
-  const { layers, ...rest } = await parse(await saveAll({ b: trained().layer, a: trained().layer, ab: trained().layer }, options));
+  const { layers, warnings, ...rest } = await parse(await saveAll({ b: trained().layer, a: trained().layer, ab: trained().layer }, options));
   assert.deepEqual(rest, options);
+  assert.deepEqual(warnings, []);
   assert.deepEqual(layers.map(({ name }) => name), ['a', 'ab', 'b']);
 });
