@@ -51,7 +51,8 @@ export async function saveAll(layers, options) {
 }
 
 /**
- * Loads layers from an adapter file: all of those that are given, or none.
+ * Loads layers from an adapter file: all of those that are given, or none. Refused is a name that the file has twice, and an adapter whose
+ * A and B are zero.
  * @param {Bytes} file
  * @param {Layers} layers
  */
@@ -68,6 +69,7 @@ export async function loadAll(file, layers) {
       const text = `the file has ${found.length} layers of this name, with the ids ${found.map(({ id }) => id).join(', ')}: parse tells them apart`;
       throw new LowrankError('Unsupported', name, { text });
     }
+    if (isDead(found[0])) throw new LowrankError('DeadAdapter', name);
     layer.checkAdapter(found[0]);
     return /** @type {const} */ ([layer, found[0]]);
   });

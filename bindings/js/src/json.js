@@ -1,14 +1,18 @@
 // What JSON.parse and JSON.stringify lose: the order of keys that look like integers, how a number was written, the sign of a zero.
 import { LowrankError, shown } from './error.js';
 
+/** Objects and lists inside of each other. */
 const DEEPEST = 100;
+
+const tooDeep = `at most ${DEEPEST} objects and lists inside of each other`;
 
 /**
  * The members of an object, in the order of the text: each key with the text of its value. Of equal keys, the last value is in the
  * place of the first, as it is in Python.
+ * @param {string} argument
  * @param {string} text JSON that holds an object
  */
-export function members(text) {
+export function members(argument, text) {
   /** @type {Map<string, string>} */
   const found = new Map();
   let [depth, key, start] = [0, /** @type {string | undefined} */ (undefined), 0];
@@ -21,6 +25,7 @@ export function members(text) {
       key = undefined;
     }
     if (token === '{' || token === '[') depth++;
+    if (depth > DEEPEST) throw new LowrankError('Format', argument, { expected: tooDeep });
   }
   return found;
 }
@@ -35,7 +40,7 @@ export function members(text) {
 export function stringify(argument, value, indent = '') {
   if (typeof value === 'number' && Number.isFinite(value)) return numberText(value);
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value);
-  if (indent.length > 2 * DEEPEST) throw new LowrankError('Type', argument, { expected: `at most ${DEEPEST} objects inside of each other` });
+  if (indent.length > 2 * DEEPEST) throw new LowrankError('Type', argument, { expected: tooDeep });
   const inner = `${indent}  `;
   const lines = (/** @type {string[]} */ parts, /** @type {string} */ [open, close]) =>
     (parts.length === 0 ? open + close : `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${indent}${close}`);

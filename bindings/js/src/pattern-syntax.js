@@ -27,15 +27,16 @@ const NAMED = {
 /**
  * Reads a key.
  * @param {string} key
- * @returns {{ tree: Node, named: boolean }} whether it has \d or \w
+ * @returns {{ tree: Node, size: number, named: boolean }} characters when its repeats are written out; whether it has \d or \w
  * @throws {Error} that says what is wrong with it
  */
 export function parse(key) {
   const parser = new Parser(key);
   const tree = parser.any(0);
   if (parser.next !== undefined) throw new Error('a `)` without `(`');
-  if (sizeOf(tree) > LARGEST) throw new Error(tooLarge);
-  return { tree, named: parser.named };
+  const size = sizeOf(tree);
+  if (size > LARGEST) throw new Error(tooLarge);
+  return { tree, size, named: parser.named };
 }
 
 const tooLarge = `more than ${LARGEST} characters when its repeats are written out`;

@@ -1,6 +1,9 @@
 import { LowrankError } from './error.js';
 import { Pattern, Work, codesOf } from './pattern.js';
 
+/** Characters of all keys of a table, when their repeats are written out: 5,000 keys of 100 characters. */
+const LARGEST = 2 ** 19;
+
 /** Whether an object of JavaScript puts a key in front of all others. @param {string} key */
 export const isIndex = (key) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
 
@@ -23,12 +26,12 @@ export class Table {
     this.#keys = keys;
     this.#ordered = ordered;
     this.#work = new Work(field);
+    let size = 0;
     this.#patterns = [...keys].map(([key, value]) => {
-      try {
-        return { key, value, pattern: new Pattern(key) };
-      } catch (error) {
-        throw new LowrankError('Unsupported', field, { text: `the pattern ${JSON.stringify(key)} has ${/** @type {Error} */ (error).message}` });
-      }
+      const pattern = compile(field, key);
+      size += pattern.size;
+      if (size > LARGEST) throw new LowrankError('Unsupported', field, { text: `its patterns have more than ${LARGEST} characters` });
+      return { key, value, pattern };
     });
   }
 
@@ -68,5 +71,15 @@ export class Table {
     const rest = this.#patterns.filter(({ key }) => !used.has(key));
     const codes = rest.length > 0 ? names.map(codesOf) : [];
     return rest.filter(({ pattern }) => !codes.some((name) => pattern.matches(name, this.#work))).map(({ key }) => key);
+  }
+}
+
+/** @param {string} field @param {string} key */
+function compile(field, key) {
+  try {
+    return new Pattern(key);
+  } catch (error) {
+    const shown = JSON.stringify(key.length > 80 ? `${key.slice(0, 80)}…` : key);
+    throw new LowrankError('Unsupported', field, { text: `the pattern ${shown} has ${/** @type {Error} */ (error).message}` });
   }
 }

@@ -51,7 +51,9 @@ export class Pattern {
 
   /** @param {string} key @throws {Error} that says what is wrong with it */
   constructor(key) {
-    const { tree, named } = parse(key);
+    const { tree, size, named } = parse(key);
+    /** Characters of the key, when its repeats are written out. */
+    this.size = size;
     /** Whether it has \d or \w, which mean more than ASCII in Python. */
     this.named = named;
     this.#first = this.#compile(tree, DONE);
@@ -59,7 +61,7 @@ export class Pattern {
   }
 
   /** Number of states. */
-  get size() {
+  get states() {
     return this.#states.length;
   }
 

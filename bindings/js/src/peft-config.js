@@ -111,7 +111,7 @@ export class Config {
   constructor(source) {
     const { text, unordered } = textAndOrder(source);
     const fields = parseObject(text);
-    const json = members(text);
+    const json = members(CONFIG_FILE, text);
     refuse(fields);
     if (unordered.length === 0) TEXTS.set(fields, text);
     /** What stands in the file, and its text. */
@@ -226,5 +226,5 @@ function flag(fields, field) {
 function tableOf(field, json, as) {
   if (json === undefined) return new Map();
   if (!json.startsWith('{')) throw wrong(field, 'a table of patterns', json);
-  return new Map([...members(json)].map(([key, value]) => [key, as(`${field}[${JSON.stringify(key)}]`, value)]));
+  return new Map([...members(field, json)].map(([key, value]) => [key, as(`${field}[${JSON.stringify(key)}]`, value)]));
 }

@@ -3,7 +3,7 @@ import { LowrankError } from './error.js';
 
 const PREFIX = 'base_model.model.';
 /** The step under which PEFT keeps a module that it has wrapped. */
-const WRAPPED = 'base_layer';
+const WRAPPED = /\.base_layer(?=\.|$)/g;
 
 /** What a tensor is to its layer. None of these ends in another one, so that a name of a tensor has one layer and one part. */
 const SUFFIXES = /** @type {const} */ ({
@@ -46,11 +46,13 @@ export function classify(tensor) {
  */
 export function refuseWrapped(layers) {
   const all = new Set(layers);
+  const lengths = new Set(layers.map((layer) => layer.length));
   for (const layer of layers) {
-    const steps = layer.split('.');
-    const outer = steps.map((step, i) => (i > 0 && step === WRAPPED ? steps.slice(0, i).join('.') : undefined)).find((each) => each !== undefined && all.has(each));
-    if (outer !== undefined) {
-      throw new LowrankError('Unsupported', layer, { text: `it lies inside of another adapted module, ${outer} (nn.MultiheadAttention)` });
+    for (const { index } of layer.matchAll(WRAPPED)) {
+      // Few places can be the end of another layer: names of many megabytes take no time.
+      if (!lengths.has(index) || !all.has(layer.slice(0, index))) continue;
+      const text = `it lies inside of another adapted module, ${layer.slice(0, index)} (nn.MultiheadAttention)`;
+      throw new LowrankError('Unsupported', layer, { text });
     }
   }
 }

@@ -74,7 +74,8 @@ export function writePeft(layers, config) {
   layers.forEach(checkEntry);
   layers.forEach(checkSizes);
   const names = layers.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) < i);
+  const seen = new Set();
+  const twice = names.find((name) => seen.size === seen.add(name).size);
   if (twice !== undefined) throw new LowrankError('Unsupported', 'name', { text: 'two layers have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
   refuseWrapped(names);
   const settings = new Config(config === undefined ? fromTable(layers) : config);

@@ -106,6 +106,10 @@ test('adapters that are none are refused by name', async () => {
   for (const wrong of [NaN, Infinity, 5n, () => {}, Symbol('x'), new Date(0), new Uint8Array(2)]) {
     refused(() => writePeft([adapter('q')], { peft_type: 'LORA', r: 1, lora_alpha: 1, revision: wrong }), 'Type', 'config.revision');
   }
+  for (const [open, close] of ['[]', ['{"a":', '}']]) {
+    const deep = `{"peft_type": "LORA", "r": 1, "loftq_config": ${open.repeat(100_000)}1${close.repeat(100_000)}}`;
+    refused(() => readPeft({ ...files(['q']), config: deep }), 'Format', 'adapter_config.json');
+  }
   const circle = { peft_type: 'LORA', r: 1, lora_alpha: 1 };
   circle.loftq_config = circle;
   assert.throws(() => writePeft([adapter('q')], circle), { name: 'LowrankError', code: 'Type' });

@@ -82,6 +82,10 @@ test('equal names are refused by who cannot express them', async () => {
 test('a layer inside of an adapted one is refused by both sides', () => {
   refused(() => writePeft([adapter('attn'), adapter('attn.base_layer.out_proj')]), 'Unsupported', 'attn.base_layer.out_proj');
   refused(() => readPeft(files(['attn', 'attn.base_layer.out_proj'])), 'Unsupported', 'attn.base_layer.out_proj');
+  for (const names of [['attn', 'attn2.base_layer.q'], ['attn', 'attn.base_layers.q'], ['attn', 'attn.q']]) assert.equal(readPeft(files(names)).layers.length, 2);
+  // A name of megabytes takes no time: 400,000 steps that could each be the end of a layer.
+  const long = `x${'.base_layer'.repeat(400_000)}`;
+  assert.equal(readPeft(files([long, 'x.y'])).layers[0].name, long);
 });
 
 test('halves of surrogate pairs are no names, since all of them would become one', async () => {

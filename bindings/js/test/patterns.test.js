@@ -81,13 +81,16 @@ test('no key takes more steps than it has states, times the length of the name a
       const name = codesOf('a'.repeat(length));
       const work = new Work('alpha_pattern');
       pattern.matches(name, work);
-      assert.ok(work.steps > 0 && work.steps <= pattern.size * (length + 1), `${key}: ${work.steps} of ${pattern.size} * ${length + 1}`);
+      assert.ok(work.steps > 0 && work.steps <= pattern.states * (length + 1), `${key}: ${work.steps} of ${pattern.states} * ${length + 1}`);
       // The bound is an exact one.
       pattern.matches(name, new Work('alpha_pattern', work.steps));
       assert.throws(() => pattern.matches(name, new Work('alpha_pattern', work.steps - 1)), /alpha_pattern: its patterns take more/);
     }
   }
   assert.throws(() => new Pattern('(a{100}){101}'), /written out/);
+  // Neither are too many of them compiled.
+  const many = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`a{9990}${i}`, 1]));
+  assert.throws(() => readPeft(files(['q'], { alpha_pattern: many })), /alpha_pattern: its patterns have more than 524288 characters/);
 });
 
 test('1,000 keys and 1,000 names take few of the steps that are allowed', () => {
