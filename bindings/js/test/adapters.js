@@ -1,4 +1,5 @@
 // Adapters and their files, made by hand.
+import { crc32 } from 'node:zlib';
 import { Rng } from './support.js';
 
 export const PREFIX = 'base_model.model.';
@@ -33,3 +34,14 @@ export const files = (names, config = {}) =>
 /** An adapter that is in no file. */
 export const adapter = (name, { rank = 1, inputs = 2, outputs = 3, scale = { mode: 'alpha', alpha: 1 }, ...rest } = {}) =>
   ({ name, rank, inputs, outputs, scale, a: new Rng(1).floats(rank * inputs), b: new Rng(2).floats(outputs * rank), ...rest });
+
+/** An adapter file in which one number is replaced by another one, with checksums that are right. */
+export function replaced(file, from, to) {
+  const view = new DataView(file.slice().buffer);
+  const at = Array.from({ length: file.length / 4 }, (_, i) => 4 * i).find((i) => view.getFloat32(i, true) === from);
+  view.setFloat32(at, to, true);
+  const [payload, header] = [new Uint8Array(view.buffer, 64), new Uint8Array(view.buffer, 0, 60)];
+  view.setUint32(56, crc32(payload), true);
+  view.setUint32(60, crc32(header), true);
+  return new Uint8Array(view.buffer);
+}

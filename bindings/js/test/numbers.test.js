@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { create } from 'lowrank';
 import { emit, loadAll, parse } from 'lowrank/files';
 import { readPeft, writePeft } from 'lowrank/peft';
-import { adapter, files, pair, safetensors } from './adapters.js';
+import { adapter, files, pair, replaced, safetensors } from './adapters.js';
 import { ROOT, Rng, refused, rejected } from './support.js';
 
 /** What PEFT computes, and PyTorch rounds: see tools/tests/data/scales.py. */
@@ -133,15 +133,30 @@ test('NaN and infinite numbers are refused by all that read and write', async ()
 test('NaN in an adapter file is refused, also in the moments, and loaded into no layer', async () => {
   const lowrank = await create();
   const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 2, weights: new Float32Array(6) });
+  const untouched = layer.toAdapter();
+  for (const [part, numbers] of Object.entries({ a: { a: Float32Array.of(1, 12345) }, b: { b: Float32Array.of(1, 2, 12345) } })) {
+    const file = await emit([adapter('q', numbers)]);
+    assert.equal((await parse(replaced(file, 12345, 54321))).layers[0][part].at(-1), 54321);
+    for (const value of [NaN, Infinity, -Infinity]) {
+      const spoilt = replaced(file, 12345, value);
+      await rejected(parse(spoilt), 'NonFinite', part);
+      await rejected(loadAll(spoilt, { q: layer }), 'NonFinite', part);
+      await rejected(layer.load(spoilt), 'NonFinite', part);
+    }
+  }
+  assert.deepEqual(layer.toAdapter(), untouched);
   layer.forward(2, Float32Array.of(1, 2, 3, 4));
   lowrank.softmaxCrossEntropy(layer.y, [0, 1], layer.dy);
   layer.backward();
   layer.step();
-  const adapter = layer.toAdapter();
+  const stepped = layer.toAdapter();
   for (let i = 0; i < 4; i++) {
-    const moments = adapter.training.moments.map((moment, j) => (i === j ? moment.map(() => NaN) : moment));
-    await rejected(emit([{ ...adapter, training: { ...adapter.training, moments } }]), 'NonFinite', 'training.moments');
+    const moments = stepped.training.moments.map((moment, j) => (i === j ? moment.map(() => NaN) : moment));
+    await rejected(emit([{ ...stepped, training: { ...stepped.training, moments } }]), 'NonFinite', 'training.moments');
   }
+  const moments = stepped.training.moments.map((moment, j) => (j === 2 ? moment.map(() => 12345) : moment));
+  const file = await emit([{ ...stepped, training: { ...stepped.training, moments } }]);
+  await rejected(parse(replaced(file, 12345, NaN)), 'NonFinite', 'training.moments');
   layer.b[1] = NaN;
   await rejected(layer.save(), 'NonFinite', 'b');
 });

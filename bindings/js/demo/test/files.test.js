@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { emit, parse } from '../../dist/files.js';
+import { replaced } from '../../test/adapters.js';
 import { barsOf, DIGEST, pageTest, predicted, ready, readings, screenshot, textOf, train } from './support.js';
 import { drop, open, PEFT_CONFIG, PEFT_TENSORS, save } from './adapters.js';
 
@@ -88,13 +89,15 @@ async function strangers(good) {
   const { layers } = await parse(good);
   const wide = layers.map((layer) => ({ ...layer, inputs: 65, a: new Float32Array(65 * layer.rank), training: undefined }));
   const renamed = layers.map((layer) => ({ ...layer, name: `other.${layer.name}` }));
-  const holed = layers.map((layer) => ({ ...layer, a: layer.a.map((value, i) => (i === 7 ? NaN : value)) }));
+  const marked = layers.map((layer) => ({ ...layer, a: layer.a.map((value, i) => (i === 7 ? 12345 : value)) }));
+  const dead = layers.map((layer) => ({ ...layer, a: layer.a.map(() => 0), b: layer.b.map(() => 0), training: undefined }));
   const flipped = Buffer.from(good);
   flipped[flipped.length - 5] ^= 1;
   return [
     ['another shape', await emit(wide), /stranger\.lowrank: layer hidden: expected 64 inputs and 48 outputs, got 65 and 48/],
     ['other layers', await emit(renamed), /expected adapters of the layers hidden and output, got other\.hidden, other\.output/],
-    ['a hole', await emit(holed), /layer hidden: expected finite numbers, got NaN/],
+    ['a hole', replaced(await emit(marked), 12345, NaN), /stranger\.lowrank: a: layer hidden, expected finite numbers, got NaN at 7/],
+    ['zeros', await emit(dead), /layer hidden: A and B are both zero/],
     ['a bit that flipped', flipped, /stranger\.lowrank is damaged/],
     ['the second half is missing', good.subarray(0, good.length / 2), /stranger\.lowrank is damaged/],
   ];

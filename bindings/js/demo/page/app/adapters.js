@@ -41,8 +41,9 @@ async function readDevice(name, bytes) {
     throw new Error(`${name}: expected an adapter file, which starts with the word lowrank, or the two files of PEFT; got ${came}`);
   }
   try {
-    return (await parse(bytes)).layers;
+    return await parse(bytes);
   } catch (error) {
+    if (error.code === 'NonFinite') throw Object.assign(new Error(`${name}: ${error.message}`), { code: error.code });
     throw Object.assign(new Error(`${name} is damaged, or of a newer version: ${error.message}`), { code: error.code });
   }
 }
@@ -52,14 +53,14 @@ const hex = (byte) => byte.toString(16).padStart(2, '0');
 async function readPeft(tensors, config) {
   const { readPeft: read } = await peft();
   try {
-    return fitting(TENSORS, read({ tensors: tensors.bytes, config: config.bytes }).layers);
+    return fitting(TENSORS, read({ tensors: tensors.bytes, config: config.bytes }));
   } catch (error) {
     throw Object.assign(new Error(`This PEFT adapter cannot be used. ${error.message}`), { code: error.code });
   }
 }
 
 /** The adapters of both layers, where they are those of this network. */
-function fitting(file, layers) {
+function fitting(file, { layers, warnings }) {
   const names = layers.map(({ name }) => name).sort();
   if (names.join() !== LAYERS.join()) {
     throw new Error(`${file}: expected adapters of the layers ${LAYERS.join(' and ')}, got ${names.join(', ') || 'none'}`);
@@ -68,17 +69,17 @@ function fitting(file, layers) {
     const flaw = flawOf(layer);
     if (flaw) throw new Error(`${file}: layer ${layer.name}: ${flaw}`);
   }
+  const dead = warnings.find(({ code }) => code === 'DeadAdapter');
+  if (dead) throw new Error(`${file}: layer ${dead.message}`);
   return Object.fromEntries(layers.map((layer) => [layer.name, layer]));
 }
 
-function flawOf({ name, inputs, outputs, a, b, bias, bBias }) {
+function flawOf({ name, inputs, outputs, bias, bBias }) {
   const [wantedInputs, wantedOutputs] = SHAPES[name];
   if (inputs !== wantedInputs || outputs !== wantedOutputs) {
     return `expected ${wantedInputs} inputs and ${wantedOutputs} outputs, got ${inputs} and ${outputs}`;
   }
-  if (bias || bBias) return 'expected an adapter of A and B, got one with a bias';
-  const odd = [...a, ...b].find((value) => !Number.isFinite(value));
-  return odd === undefined ? undefined : `expected finite numbers, got ${odd}`;
+  return bias || bBias ? 'expected an adapter of A and B, got one with a bias' : undefined;
 }
 
 const adaptersOf = (scenario) => LAYERS.map((name) => scenario[name].toAdapter(name));
