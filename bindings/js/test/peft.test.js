@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { create } from 'lowrank';
 import { emit } from 'lowrank/files';
 import { readPeft, writePeft } from 'lowrank/peft';
-import { PREFIX, safetensors, tensor } from './adapters.js';
+import { PREFIX, adapter, safetensors, tensor } from './adapters.js';
 import { ROOT, Rng, read, refused } from './support.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-'));
@@ -169,4 +169,40 @@ model.save_pretrained(${JSON.stringify(join(directory, 'again'))})
   assert.deepEqual(back.layers[0].b, layer.b.slice());
   const { training, ...adapter } = layer.toAdapter('linear');
   assert.deepEqual(await emit(back.layers), await emit([adapter]));
+});
+
+test('PEFT gives each layer the rank and the scale that it was written with, whatever its name is', { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, () => {
+  const names = ['net.0', 'net.10', 'net.c+d', 'net.a[0]', 'net.ccd', 'a b', '\u00e9', 'e\u0301', '\ufeffq', 'q', 'x.q', 'a"b', '__proto__', '(q)', 'a$b', 'a\tb', '\ud83d\ude00', '\uffff'];
+  const modes = ['alpha', 'rslora', 'direct'];
+  const layers = names.map((name, i) => adapter(name, { rank: 1 + i % 3, scale: { mode: modes[i % 3], alpha: Math.fround(1 + i / 7) } }));
+  const { config, tensors } = writePeft(layers);
+  writeFileSync(join(directory, 'adapter_config.json'), config);
+  writeFileSync(join(directory, 'adapter_model.safetensors'), tensors);
+  writeFileSync(join(directory, 'names.json'), JSON.stringify(names));
+  const script = `
+import json, sys, torch
+from peft import PeftModel
+directory = sys.argv[1]
+names = json.load(open(directory + '/names.json'))
+net = torch.nn.Module()
+for name in names:
+    parent = net
+    *path, last = name.split('.')
+    for step in path:
+        if step not in parent._modules:
+            parent.add_module(step, torch.nn.Module())
+        parent = parent._modules[step]
+    parent.add_module(last, torch.nn.Linear(2, 3))
+model = PeftModel.from_pretrained(net, directory)
+found = [model.get_submodule('base_model.model.' + name) for name in names]
+say = lambda layer: [layer.r['default'], torch.tensor(layer.scaling['default']).item(), layer.lora_A['default'].weight.flatten().tolist(), layer.lora_B['default'].weight.flatten().tolist()]
+print(json.dumps([say(layer) for layer in found]))
+`;
+  const theirs = JSON.parse(execFileSync(PYTHON, ['-c', script, directory], { encoding: 'utf8' }));
+  const root = { direct: () => 1, alpha: (rank) => rank, rslora: Math.sqrt };
+  theirs.forEach(([rank, scale, a, b], i) => {
+    const layer = layers[i];
+    const factor = Math.fround(layer.scale.alpha / root[layer.scale.mode](layer.rank));
+    assert.deepEqual([rank, scale, a, b], [layer.rank, factor, [...layer.a], [...layer.b]], JSON.stringify(names[i]));
+  });
 });
