@@ -22,7 +22,9 @@ export function checkEntry(adapter) {
     if (adapter[part] !== undefined || part === 'a' || part === 'b') floats(part, adapter[part], lengths[part]);
   }
   const { mode, alpha } = object('scale', adapter.scale);
-  if (!['alpha', 'rslora', 'direct'].includes(mode)) throw new LowrankError('Unknown', 'scale.mode', { expected: 'alpha, rslora or direct', got: shown(mode) });
+  if (!['alpha', 'rslora', 'direct'].includes(mode)) {
+    throw new LowrankError('Unknown', 'scale.mode', { expected: 'alpha, rslora or direct', got: shown(mode) });
+  }
   if (!Number.isFinite(factorOf({ mode, alpha: number('scale.alpha', alpha) }, rank))) {
     throw new LowrankError('Range', 'scale', { text: `layer ${name}`, expected: 'a finite number', got: alpha });
   }
@@ -47,10 +49,8 @@ function checkState({ random, training }) {
   integer('training.optimizer', optimizer);
   integer('training.trained', trained);
   unsigned('training.steps', steps);
-  if (!Array.isArray(weights) || weights.length !== 2) throw new LowrankError('Type', 'training.weights', { expected: '2 numbers', got: shown(weights) });
-  weights.forEach((weight) => number('training.weights', weight));
-  if (!Array.isArray(moments) || moments.length !== 6) throw new LowrankError('Type', 'training.moments', { expected: '6 arrays', got: shown(moments) });
-  moments.forEach((moment) => floats('training.moments', moment));
+  list('training.weights', weights, 2).forEach((weight) => number('training.weights', weight));
+  list('training.moments', moments, 6).forEach((moment) => floats('training.moments', moment));
 }
 
 /** Throws where a number of a layer is infinite or NaN. @param {Adapter} adapter */
@@ -58,7 +58,8 @@ export function checkFinite(adapter) {
   const moments = (adapter.training?.moments ?? []).map((moment) => /** @type {const} */ (['training.moments', moment]));
   for (const [part, numbers] of [...TENSORS.map((part) => /** @type {const} */ ([part, adapter[part]])), ...moments]) {
     const at = numbers?.findIndex((value) => !Number.isFinite(value)) ?? -1;
-    if (at >= 0) throw new LowrankError('NonFinite', part, { text: `layer ${adapter.name}`, expected: 'finite numbers', got: `${numbers?.[at]} at ${at}` });
+    if (at < 0) continue;
+    throw new LowrankError('NonFinite', part, { text: `layer ${adapter.name}`, expected: 'finite numbers', got: `${numbers?.[at]} at ${at}` });
   }
 }
 
@@ -72,6 +73,12 @@ export const isDead = ({ a, b }) => a.length > 0 && b.length > 0 && [a, b].every
 function object(name, value) {
   if (typeof value === 'object' && value !== null) return value;
   throw new LowrankError('Type', name, { expected: 'an object', got: shown(value) });
+}
+
+/** @param {string} name @param {unknown} value @param {number} length @returns {unknown[]} */
+function list(name, value, length) {
+  if (Array.isArray(value) && value.length === length) return value;
+  throw new LowrankError('Type', name, { expected: `an array of ${length}`, got: shown(value) });
 }
 
 /** @param {string} name @param {unknown} value @param {number} [length] */

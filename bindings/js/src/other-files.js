@@ -3,13 +3,13 @@ import { LowrankError } from './error.js';
 
 /** @type {[start: RegExp, what: string][]} */
 const OTHERS = [
-  [/^(PK\u0003\u0004|\u0080[\u0002-\u0005]\u008a)/, 'a file of PyTorch (adapter_model.bin, optimizer.pt and the like): save the adapter with safe_serialization=True; '
-    + 'the state of an optimizer is no part of it'],
+  [/^(PK\u0003\u0004|\u0080[\u0002-\u0005]\u008a\n)/, 'a file of PyTorch (adapter_model.bin, optimizer.pt and the like): save the adapter with '
+    + 'safe_serialization=True; the state of an optimizer is no part of it'],
   [/^lowrank\0/, 'an adapter file of lowrank: parse of lowrank/files reads it'],
   [/^GGUF/, 'a file of llama.cpp (GGUF)'],
   [/^version https:\/\/git-lfs/, 'a pointer of Git LFS: the file itself is to be fetched (git lfs pull)'],
   [/^\s*<(!doctype|html|\?xml)/i, 'a page of HTML: the address of the file answers with another one'],
-  [/^[^]{8}\{"/, 'adapter_model.safetensors: are config and tensors swapped?'],
+  [/^[^]{3}\0{5}\{/, 'adapter_model.safetensors: are config and tensors swapped?'],
   [/^\s*[{[]/, 'JSON: are config and tensors swapped?'],
 ];
 const OWN = { 'adapter_config.json': OTHERS[6], 'adapter_model.safetensors': OTHERS[5] };

@@ -27,7 +27,7 @@ const NAMED = {
 /**
  * Reads a key.
  * @param {string} key
- * @returns {{ tree: Node, size: number, named: boolean }} characters when its repeats are written out; whether it has \d or \w
+ * @returns {{ tree: Node, size: number, classes: boolean }} characters when its repeats are written out; whether it has \d or \w
  * @throws {Error} that says what is wrong with it
  */
 export function parse(key) {
@@ -36,7 +36,7 @@ export function parse(key) {
   if (parser.next !== undefined) throw new Error('a `)` without `(`');
   const size = sizeOf(tree);
   if (size > LARGEST) throw new Error(tooLarge);
-  return { tree, size, named: parser.named };
+  return { tree, size, classes: parser.classes };
 }
 
 const tooLarge = `more than ${LARGEST} characters when its repeats are written out`;
@@ -51,7 +51,7 @@ function sizeOf(node) {
 class Parser {
   #rest;
   #at = 0;
-  named = false;
+  classes = false;
 
   /** @param {string} key */
   constructor(key) {
@@ -159,7 +159,7 @@ class Parser {
     const c = this.#take('a `\\` at its end');
     if (!/^[0-9A-Za-z]$/.test(c)) return { test: between(c, c), literal: c };
     if (!Object.hasOwn(NAMED, c)) throw new Error(`the escape \`\\${c}\``);
-    this.named = true;
+    this.classes = true;
     return { test: NAMED[c] };
   }
 

@@ -1,5 +1,5 @@
 import { LowrankError } from './error.js';
-import { Pattern, Work, codesOf } from './pattern.js';
+import { Name, Pattern, Work } from './pattern.js';
 
 /** Characters of all keys of a table, when their repeats are written out: 5,000 keys of 100 characters. */
 const LARGEST = 2 ** 19;
@@ -44,33 +44,32 @@ export class Table {
     return this.#found.get(name);
   }
 
-  /** @param {string} name */
-  #search(name) {
-    const codes = codesOf(name);
-    if (codes.some((code) => code > 127) && this.#patterns.some(({ pattern }) => pattern.named)) {
-      throw new LowrankError('Unsupported', name, { text: `a name that is matched by \\d or \\w of ${this.field} has to be ASCII` });
+  /** @param {string} text */
+  #search(text) {
+    const name = new Name(text);
+    if (name.codes.some((code) => code > 127) && this.#patterns.some(({ pattern }) => pattern.classes)) {
+      throw new LowrankError('Unsupported', text, { text: `a name that is matched by \\d or \\w of ${this.field} has to be ASCII` });
     }
-    const matching = (/** @type {{ pattern: Pattern }} */ { pattern }) => pattern.matches(codes, this.#work);
+    const matching = (/** @type {{ pattern: Pattern }} */ { pattern }) => pattern.matches(name, this.#work);
     const first = this.#patterns.find(matching);
-    if (first && !this.#ordered) {
-      const other = this.#patterns.find((each) => isIndex(each.key) !== isIndex(first.key) && each.value !== first.value && matching(each));
-      if (other) {
-        const text = `layer ${name}: ${JSON.stringify(first.key)} and ${JSON.stringify(other.key)} match, and an object of JavaScript puts keys that look like `
-          + 'integers first; give the text of the file, or a Map';
-        throw new LowrankError('Unsupported', this.field, { text });
-      }
+    if (!first) {
+      const value = this.#keys.get(text);
+      return value === undefined ? undefined : { key: text, value };
     }
-    if (first) return { key: first.key, value: first.value };
-    const value = this.#keys.get(name);
-    return value === undefined ? undefined : { key: name, value };
+    const { key, value } = first;
+    const other = !this.#ordered && this.#patterns.find((each) => isIndex(each.key) !== isIndex(key) && each.value !== value && matching(each));
+    if (!other) return { key, value };
+    const both = `layer ${text}: ${JSON.stringify(key)} and ${JSON.stringify(other.key)} match`;
+    const why = 'an object of JavaScript puts keys that look like integers first; give the text of the file, or a Map';
+    throw new LowrankError('Unsupported', this.field, { text: `${both}, and ${why}` });
   }
 
   /** Keys that none of these names is matched or looked up by. @param {string[]} names */
   unused(names) {
     const used = new Set(names.map((name) => this.find(name)?.key));
     const rest = this.#patterns.filter(({ key }) => !used.has(key));
-    const codes = rest.length > 0 ? names.map(codesOf) : [];
-    return rest.filter(({ pattern }) => !codes.some((name) => pattern.matches(name, this.#work))).map(({ key }) => key);
+    const read = rest.length > 0 ? names.map((name) => new Name(name)) : [];
+    return rest.filter(({ pattern }) => !read.some((name) => pattern.matches(name, this.#work))).map(({ key }) => key);
   }
 }
 

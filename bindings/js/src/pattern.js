@@ -8,17 +8,23 @@ import { NEWLINE, codeOf, parse } from './pattern-syntax.js';
 /** @typedef {import('./pattern-syntax.js').Node} Node */
 /** @typedef {import('./pattern-syntax.js').Test} Test */
 
-/** A character to read or a place to be at, and how to go on, in up to two ways. @typedef {{ test?: Test, at?: 'start' | 'end', next: number, or?: number }} State */
+/**
+ * A character to read or a place to be at, and how to go on, in up to two ways.
+ * @typedef {{ test?: Test, at?: 'start' | 'end', next: number, or?: number }} State
+ */
 
-/** Steps that are done for one table of patterns, about a second: 1,000 keys and 1,000 names of 40 letters take a ninth of them. */
-export const MOST_STEPS = 2 ** 26;
+/** Steps that are done for one table of patterns, a few seconds: 1,000 keys and 1,000 names of 40 letters take 8 million. */
+export const MOST_STEPS = 2 ** 28;
 
 const DOT = codeOf('.');
 const DONE = 0;
 
-/** Counts states that were visited. */
+/** Counts states that are visited, and has room for lists of them. */
 export class Work {
   steps = 0;
+  now = new Int32Array();
+  before = new Int32Array();
+  stack = new Int32Array();
 
   /** @param {string} field whose patterns are matched @param {number} [most] */
   constructor(field, most = MOST_STEPS) {
@@ -26,19 +32,41 @@ export class Work {
     this.most = most;
   }
 
+  /** Makes room for an automaton. @param {number} states */
+  reserve(states) {
+    if (this.now.length >= states) return;
+    [this.now, this.before, this.stack] = [new Int32Array(states), new Int32Array(states), new Int32Array(2 * states)];
+  }
+
   step() {
-    if (++this.steps > this.most) throw new LowrankError('Unsupported', this.field, { text: `its patterns take more than ${this.most} steps to match` });
+    if (++this.steps <= this.most) return;
+    throw new LowrankError('Unsupported', this.field, { text: `its patterns take more than ${this.most} steps to match` });
   }
 }
 
-/** A key that matches this name and no other. Without the `^`, names that end in this one behind a dot would match as well. @param {string} name */
+/**
+ * A key that matches this name and no other. Without the `^`, names that end in this one behind a dot would match as well.
+ * @param {string} name
+ */
 export const exactly = (name) => `^${escape(name)}`;
 
 /** @param {string} name */
 export const escape = (name) => name.replace(/[\\.+*?()|[\]{}^$#&\-~]/g, '\\$&');
 
-/** The characters of a name. @param {string} name */
-export const codesOf = (name) => Array.from(name, codeOf);
+/** A name, ready to be matched. */
+export class Name {
+  /** @param {string} name */
+  constructor(name) {
+    /** Its characters. */
+    this.codes = Array.from(name, codeOf);
+    const { codes } = this;
+    const line = codes.indexOf(NEWLINE);
+    /** Where the `.*` in front of a key has to end: it does not go past a line break. */
+    this.line = line < 0 ? codes.length : line;
+    /** Where Python's `$` holds beside the end: in front of a line break that ends the name. */
+    this.last = codes.at(-1) === NEWLINE ? codes.length - 1 : codes.length;
+  }
+}
 
 /** A key, ready to be matched. */
 export class Pattern {
@@ -48,14 +76,13 @@ export class Pattern {
   /** The visit of each state that was the last one. */
   #visits;
   #visit = 0;
-
   /** @param {string} key @throws {Error} that says what is wrong with it */
   constructor(key) {
-    const { tree, size, named } = parse(key);
+    const { tree, size, classes } = parse(key);
     /** Characters of the key, when its repeats are written out. */
     this.size = size;
     /** Whether it has \d or \w, which mean more than ASCII in Python. */
-    this.named = named;
+    this.classes = classes;
     this.#first = this.#compile(tree, DONE);
     this.#visits = new Float64Array(this.#states.length);
   }
@@ -67,29 +94,23 @@ export class Pattern {
 
   /**
    * Whether it matches all of a name, or all behind one of its dots.
-   * @param {number[]} name
+   * @param {Name} name
    * @param {Work} work
    */
   matches(name, work) {
-    const line = name.indexOf(NEWLINE);
-    // `$` holds in front of a line break at the end, too.
-    const lastLine = name.at(-1) === NEWLINE ? name.length - 1 : name.length;
-    /** @type {number[]} */
-    let before = [];
-    for (let at = name.length; at >= 0; at--) {
-      /** @type {number[]} */
-      const now = [];
+    const { codes, line, last } = name;
+    work.reserve(this.#states.length);
+    for (let [at, count, older] = [codes.length, 0, 0]; at >= 0; at--, older = count, count = 0) {
+      const { now, before } = work;
       this.#visit++;
-      if (at === name.length || at === lastLine) this.#enter(this.#first, name, at, now, work);
-      for (const state of before) {
-        const { test, next } = this.#states[state];
-        if (/** @type {Test} */ (test)(name[at])) this.#enter(next, name, at, now, work);
+      if (at >= last) count = this.#enter(this.#first, at, count, name, work);
+      for (let i = 0; i < older; i++) {
+        const { test, next } = this.#states[before[i]];
+        if (/** @type {Test} */ (test)(codes[at])) count = this.#enter(next, at, count, name, work);
       }
-      const done = this.#visits[DONE] === this.#visit;
-      // The `.*` in front does not go past a line break.
-      if (done && (at === 0 || (name[at - 1] === DOT && (line < 0 || line >= at)))) return true;
-      if (now.length === 0 && at <= lastLine) return false;
-      before = now;
+      if (this.#visits[DONE] === this.#visit && (at === 0 || (codes[at - 1] === DOT && at <= line))) return true;
+      if (count === 0 && at <= last) return false;
+      [work.now, work.before] = [before, now];
     }
     return false;
   }
@@ -97,22 +118,25 @@ export class Pattern {
   /**
    * Visits a state and all that follow without a character, and notes those that read one.
    * @param {number} first
-   * @param {number[]} name
    * @param {number} at
-   * @param {number[]} now
+   * @param {number} count of those that are noted already
+   * @param {Name} name
    * @param {Work} work
    */
-  #enter(first, name, at, now, work) {
-    const stack = [first];
-    for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
+  #enter(first, at, count, { last }, work) {
+    const { now, stack } = work;
+    stack[0] = first;
+    for (let top = 1; top > 0;) {
+      const i = stack[--top];
       if (this.#visits[i] === this.#visit) continue;
       this.#visits[i] = this.#visit;
       work.step();
       const { test, at: place, next, or } = this.#states[i];
-      if (test) now.push(i);
-      else if (i !== DONE && (!place || isAt(place, name, at))) stack.push(next);
-      if (or !== undefined) stack.push(or);
+      if (test) now[count++] = i;
+      else if (i !== DONE && (!place || (place === 'start' ? at === 0 : at >= last))) stack[top++] = next;
+      if (or !== undefined) stack[top++] = or;
     }
+    return count;
   }
 
   /** @param {State} state */
@@ -149,7 +173,3 @@ export class Pattern {
     return entry;
   }
 }
-
-/** Python's `^` and `$`. @param {'start' | 'end'} place @param {number[]} name @param {number} at */
-const isAt = (place, name, at) =>
-  (place === 'start' ? at === 0 : at === name.length || (at === name.length - 1 && name[at] === NEWLINE));

@@ -62,7 +62,7 @@ const asAlpha = (field, json) => {
   const value = JSON.parse(json);
   if (typeof value !== 'number') throw wrong(field, 'a number', json);
   if (!/^-?\d+$/.test(json) || !Number.isFinite(value)) return value;
-  if (BigInt(value) !== BigInt(json)) throw wrong(field, 'a whole number that 64 bits of floating point hold, or one with a decimal point', json);
+  if (BigInt(value) !== BigInt(json)) throw wrong(field, 'a whole number that 64-bit floating point holds, or one with a decimal point', json);
   // Whole numbers of Python have no -0.
   return value + 0;
 };
@@ -119,7 +119,8 @@ export class Config {
     this.text = text;
     this.#rank = asRank('r', json.get('r') ?? '8');
     this.#alpha = asAlpha('lora_alpha', json.get('lora_alpha') ?? '8');
-    const table = (/** @type {string} */ field, /** @type {typeof asRank} */ as) => new Table(field, tableOf(field, json.get(field), as), !unordered.includes(field));
+    const table = (/** @type {string} */ field, /** @type {typeof asRank} */ as) =>
+      new Table(field, tableOf(field, json.get(field), as), !unordered.includes(field));
     this.#ranks = table('rank_pattern', asRank);
     this.#alphas = table('alpha_pattern', asAlpha);
     this.#rslora = flag(fields, 'use_rslora');
@@ -144,8 +145,8 @@ export class Config {
     const { rank } = this.rank(layer);
     const alpha = this.#alphas.find(layer)?.value ?? this.#alpha;
     const scale = /** @type {const} */ ({ mode: this.#rslora ? 'rslora' : 'alpha', alpha });
-    if (!Number.isFinite(factorOf(scale, rank))) throw new LowrankError('Range', 'lora_alpha', { text: `layer ${layer}: the scale is out of the range of f32` });
-    return inSingle(scale, rank);
+    if (Number.isFinite(factorOf(scale, rank))) return inSingle(scale, rank);
+    throw new LowrankError('Range', 'lora_alpha', { text: `layer ${layer}: the scale is out of the range of f32` });
   }
 
   /** What PEFT warns of, as errors that are not thrown. @param {string[]} layers */
@@ -195,8 +196,8 @@ function refuse(fields) {
   const how = fields.init_lora_weights ?? true;
   if (typeof how !== 'boolean' && !(typeof how === 'string' && INITS.test(how))) {
     const known = typeof how === 'string' && BASE_CHANGED.test(how);
-    const text = known ? 'the initialisation has changed the base; convert the adapter with path_initial_model_for_weight_conversion of PEFT' : 'not known';
-    throw refusal('init_lora_weights', text, 'true, false, "gaussian", "orthogonal" or "eva"');
+    const convert = 'the initialisation has changed the base; convert the adapter with path_initial_model_for_weight_conversion of PEFT';
+    throw refusal('init_lora_weights', known ? convert : 'not known', 'true, false, "gaussian", "orthogonal" or "eva"');
   }
   for (const [field, value] of Object.entries(fields)) {
     if (!isSet(value) || READ.includes(field) || CARRIED.includes(field)) continue;

@@ -76,7 +76,9 @@ export function writePeft(layers, config) {
   const names = layers.map(({ name }) => name);
   const seen = new Set();
   const twice = names.find((name) => seen.size === seen.add(name).size);
-  if (twice !== undefined) throw new LowrankError('Unsupported', 'name', { text: 'two layers have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
+  if (twice !== undefined) {
+    throw new LowrankError('Unsupported', 'name', { text: 'two layers have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
+  }
   refuseWrapped(names);
   const settings = new Config(config === undefined ? fromTable(layers) : config);
   for (const layer of layers) agree(layer, settings);
@@ -177,7 +179,8 @@ function agree(layer, config) {
     bias: [layer.bias !== undefined && config.bias === 'none', false],
   };
   for (const [field, [own, other]] of Object.entries(pairs)) {
-    if (!Object.is(own, other)) throw new LowrankError('Format', field, { text: `layer ${layer.name}`, expected: `${other} by the configuration`, got: `${own}` });
+    if (Object.is(own, other)) continue;
+    throw new LowrankError('Format', field, { text: `layer ${layer.name}`, expected: `${other} by the configuration`, got: `${own}` });
   }
 }
 
@@ -236,7 +239,8 @@ function same(layers, field, of) {
   const expected = of(layers[0]);
   const other = layers.find((layer) => of(layer) !== expected);
   if (!other) return expected;
-  throw new LowrankError('Unsupported', field, { text: `layer ${other.name}: PEFT has one setting for all layers`, expected: `${expected}`, got: `${of(other)}` });
+  const text = `layer ${other.name}: PEFT has one setting for all layers`;
+  throw new LowrankError('Unsupported', field, { text, expected: `${expected}`, got: `${of(other)}` });
 }
 
 /** The decimal number with the fewest digits that is this one in binary32. @param {number} value */

@@ -185,6 +185,12 @@ test('other files in place of the two are named', () => {
       assert.throws(() => readPeft({ config, tensors }), (error) => error.name === 'LowrankError' && error.code === 'Format' && error.message.includes(words), words);
     }
   }
+  // What begins alike is none of them: a key of four letters, a header of 123 bytes.
+  refused(() => readPeft({ config: text.encode('{"abcd":{"a":1}}'), tensors }), 'Unsupported', 'peft_type');
+  const padded = new Uint8Array(8 + 123 + 8);
+  const header = JSON.stringify({ 'base_model.model.q.lora_A.weight': { dtype: 'F32', shape: [1, 2], data_offsets: [0, 8] } }).padEnd(123);
+  padded.set(text.encode(`{\0\0\0\0\0\0\0${header}`));
+  refused(() => readPeft({ config, tensors: padded }), 'Format', 'base_model.model.q.lora_B.weight');
   assert.throws(() => readPeft({ config: `\ufeff${config}`, tensors }), /without a byte order mark/);
   assert.throws(() => readPeft({ config: text.encode(`\ufeff${config}`), tensors }), /without a byte order mark/);
   assert.throws(() => readPeft({ config: '{"model_type": "llama"}', tensors }), /peft_type: the field is missing; the config.json of a model/);
