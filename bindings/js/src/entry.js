@@ -1,13 +1,11 @@
-// Adapters on their way into a file and out of one.
+// Adapters on their way into a file.
 import { LowrankError, integer, number, shown } from './error.js';
+import { TENSORS, checkFinite } from './finite.js';
 import { arrayKind } from './realm.js';
 import { factorOf } from './scale.js';
 import { textOf } from './text.js';
 
 /** @typedef {import('./layer.js').Adapter} Adapter */
-
-/** The tensors of a layer that PEFT has, too. */
-export const TENSORS = /** @type {const} */ (['a', 'b', 'bias', 'bBias']);
 
 /**
  * Throws unless this is an adapter that a file can hold: of the right types and lengths, with a name, and finite.
@@ -52,22 +50,6 @@ function checkState({ random, training }) {
   list('training.weights', weights, 2).forEach((weight) => number('training.weights', weight));
   list('training.moments', moments, 6).forEach((moment) => floats('training.moments', moment));
 }
-
-/** Throws where a number of a layer is infinite or NaN. @param {Adapter} adapter */
-export function checkFinite(adapter) {
-  const moments = (adapter.training?.moments ?? []).map((moment) => /** @type {const} */ (['training.moments', moment]));
-  for (const [part, numbers] of [...TENSORS.map((part) => /** @type {const} */ ([part, adapter[part]])), ...moments]) {
-    const at = numbers?.findIndex((value) => !Number.isFinite(value)) ?? -1;
-    if (at < 0) continue;
-    throw new LowrankError('NonFinite', part, { text: `layer ${adapter.name}`, expected: 'finite numbers', got: `${numbers?.[at]} at ${at}` });
-  }
-}
-
-/** An error that is not thrown, for each layer that adds nothing and can learn nothing. @param {Adapter[]} layers */
-export const dead = (layers) => layers.filter(isDead).map(({ name }) => new LowrankError('DeadAdapter', name));
-
-/** Whether A and B are zero. @param {Adapter} adapter */
-export const isDead = ({ a, b }) => a.length > 0 && b.length > 0 && [a, b].every((numbers) => numbers.every((value) => value === 0));
 
 /** @param {string} name @param {unknown} value @returns {any} */
 function object(name, value) {

@@ -1,7 +1,8 @@
 import * as abi from './layout.js';
 import { register } from './codec.js';
-import { checkEntry, checkFinite, dead, isDead, unsigned } from './entry.js';
+import { checkEntry, unsigned } from './entry.js';
 import { LowrankError, failure, integer, onlyKnown, shown } from './error.js';
+import { checkFinite, dead, isDead } from './finite.js';
 import { FLAW } from './flaws.js';
 import { Heap } from './heap.js';
 import { inflate } from './inflate.js';

@@ -1,5 +1,6 @@
-import { TENSORS, checkEntry, dead } from './entry.js';
+import { checkEntry } from './entry.js';
 import { LowrankError, integer, onlyKnown, shown } from './error.js';
+import { TENSORS, dead } from './finite.js';
 import { numberText, stringify } from './json.js';
 import { BYTES, widen } from './numbers.js';
 import { escape, exactly } from './pattern.js';

@@ -9,14 +9,17 @@ import { arrayKind, isBuffer, tagged } from './realm.js';
  * @param {string} [expected] what it may be
  */
 export function bytesOf(argument, source, expected = 'bytes: a Uint8Array, a DataView or an ArrayBuffer') {
-  if (isBuffer(source)) return new Uint8Array(source);
-  if (tagged(source, 'SharedArrayBuffer')) return new Uint8Array(/** @type {SharedArrayBuffer} */ (source)).slice();
-  if (arrayKind(source) === 'Uint8Array' || (ArrayBuffer.isView(source) && arrayKind(source) === undefined)) {
-    const { buffer, byteOffset, byteLength } = /** @type {ArrayBufferView} */ (source);
-    const view = new Uint8Array(buffer, byteOffset, byteLength);
-    return isBuffer(buffer) ? view : view.slice();
+  const isView = arrayKind(source) === 'Uint8Array' || (ArrayBuffer.isView(source) && arrayKind(source) === undefined);
+  if (!isView && !isBuffer(source) && !tagged(source, 'SharedArrayBuffer')) {
+    throw new LowrankError('Type', argument, { expected, got: shown(source) });
   }
-  throw new LowrankError('Type', argument, { expected, got: shown(source) });
+  try {
+    const { buffer, byteOffset = 0, byteLength } = /** @type {Partial<ArrayBufferView>} */ (isView ? source : { buffer: source });
+    const view = new Uint8Array(/** @type {ArrayBuffer} */ (buffer), byteOffset, byteLength);
+    return isBuffer(buffer) ? view : view.slice();
+  } catch {
+    throw new LowrankError('Detached', argument, { text: 'its memory is gone: the buffer was moved or has shrunk' });
+  }
 }
 
 /** What UTF-8 says; a byte order mark in front is a part of it. @param {Uint8Array} bytes @throws {TypeError} where it is none */

@@ -54,6 +54,17 @@ test('what holds no bytes is refused by its type', async () => {
   refused(() => readPeft({ config, tensors, option: 1 }), 'Unknown', 'option');
 });
 
+test('what was moved away holds no bytes any more', async () => {
+  const { config, tensors } = writePeft([adapter('q')]);
+  for (const moved of [tensors.slice(), new DataView(tensors.slice().buffer), tensors.slice().buffer]) {
+    const buffer = moved.buffer ?? moved;
+    structuredClone(buffer, { transfer: [buffer] });
+    refused(() => readPeft({ config, tensors: moved }), 'Detached', 'adapter_model.safetensors');
+    refused(() => readPeft({ config: moved, tensors }), 'Detached', 'adapter_config.json');
+    await rejected(parse(moved), 'Detached', 'file');
+  }
+});
+
 test('options of a save are checked, and nothing is left out without a word', async () => {
   const adapters = [adapter('q')];
   for (const save of [(options) => saveAll({ layer }, options), (options) => emit(adapters, options)]) {

@@ -128,6 +128,12 @@ test('what is written is read, and the bytes are those of PEFT', async () => {
 const PYTHON = ['target/peft/bin/python', process.env.LOWRANK_PEFT_PYTHON].filter(Boolean)
   .map((path) => fileURLToPath(new URL(path, ROOT))).find((path) => existsSync(path));
 
+for (const name of ['patterns', 'scales']) {
+  test(`tools/tests/data/${name}.json is what PEFT says`, { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, () => {
+    execFileSync(PYTHON, ['-W', 'ignore', fileURLToPath(new URL(`tools/tests/data/${name}.py`, ROOT)), '--check']);
+  });
+}
+
 test('PEFT loads what was trained here, and computes the same', { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, async () => {
   const lowrank = await create();
   const options = { inputs: 6, outputs: 5, rank: 2, tokens: 4, weights: new Rng(1).floats(30), bias: new Rng(2).floats(5), alpha: 3, rslora: true };

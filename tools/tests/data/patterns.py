@@ -1,6 +1,8 @@
 """Writes patterns.json: which alpha PEFT 0.21.2 gives to which layer by `alpha_pattern` (`rank_pattern` is read in the same way).
 
-    target/peft/bin/python tools/tests/data/patterns.py
+    target/peft/bin/python tools/tests/data/patterns.py [--check]
+
+With --check, nothing is written, and the status says whether the file is what would be.
 
 Each row has `keys` ([key, alpha], in the order of the file, one may come twice), `layers` (names) and `expected`: the alpha of each
 layer where `lora_alpha` is 8, or "refused". `unmatched` are the keys that no layer matches or is looked up by: PEFT warns of them.
@@ -11,6 +13,7 @@ import json
 import random
 import re
 import signal
+import sys
 import warnings
 from pathlib import Path
 
@@ -154,7 +157,7 @@ def random_row(rng):
     key = anything(0)
     layers = sorted({"".join(rng.choice("aab.0") for _ in range(rng.randint(1, 7))) for _ in range(8)})
     row = {"name": "random", "keys": [[key, 16]], "layers": layers}
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5)
     try:
         expected, unmatched = verdict(row["keys"], layers)
     except (TooLong, Warning):
@@ -162,7 +165,7 @@ def random_row(rng):
     except (re.error, OverflowError):
         return {**row, "expected": "refused"}
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return {**row, "expected": expected, "unmatched": unmatched}
 
 
@@ -193,6 +196,9 @@ def rows():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGALRM, too_long)
-    lines = ",\n".join(json.dumps(row, ensure_ascii=True) for row in rows())
-    Path(__file__).with_suffix(".json").write_text(f"[\n{lines}\n]\n", encoding="ascii")
+    signal.signal(signal.SIGVTALRM, too_long)
+    text = "[\n" + ",\n".join(map(json.dumps, rows())) + "\n]\n"
+    path = Path(__file__).with_suffix(".json")
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(path.read_text(encoding="ascii") != text)
+    path.write_text(text, encoding="ascii")

@@ -1,6 +1,8 @@
 """Writes scales.json: the factor of B·A in binary32, as PEFT 0.21.2 computes it and PyTorch applies it.
 
-    target/peft/bin/python tools/tests/data/scales.py
+    target/peft/bin/python tools/tests/data/scales.py [--check]
+
+With --check, nothing is written, and the status says whether the file is what would be.
 
 Each row has `lora_alpha` (its JSON text), `r`, `use_rslora` and `bits`: of the factor, or "refused". PEFT divides in binary64 and PyTorch
 rounds the quotient. Refused is what is no finite number of 32 bits then, and a whole number that binary64 has not: Python divides it
@@ -11,6 +13,7 @@ import json
 import math
 import random
 import struct
+import sys
 from pathlib import Path
 
 import torch
@@ -55,5 +58,8 @@ def rows():
 
 
 if __name__ == "__main__":
-    lines = ",\n".join(map(json.dumps, rows()))
-    Path(__file__).with_suffix(".json").write_text(f"[\n{lines}\n]\n", encoding="ascii")
+    text = "[\n" + ",\n".join(map(json.dumps, rows())) + "\n]\n"
+    path = Path(__file__).with_suffix(".json")
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(path.read_text(encoding="ascii") != text)
+    path.write_text(text, encoding="ascii")
