@@ -7,7 +7,8 @@
  *   not NULL, it says which argument, what was expected and what came. Where a call has failed, nothing was written but
  *   `error` and working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
  * - Structs belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
- *   structs that it is to fill.
+ *   structs that it is to fill. The clock, the dropout and the random state within another struct may be all 0, their size
+ *   as well: there is none then.
  * - Pointers. NULL, misaligned, overlapping and wrapping ones are refused: LOWRANK_NULL, LOWRANK_MISALIGNED,
  *   LOWRANK_STRUCT_SIZE, LOWRANK_OVERLAP, LOWRANK_WRAPS. What a call writes (also the struct `error`) may not have a byte in
  *   common with anything else that it gets. The caller's word counts for the rest: there is as much memory as is said, and
@@ -15,7 +16,7 @@
  * - Matrices are row-major, one token a row, with any row stride.
  * - Numbers at any multiple of 4 bytes are right; more alignment is only faster.
  * - No state is kept anywhere else: calls on disjoint memory can run on any thread at the same time, also in interrupts.
- * - No heap, no panic, no static memory.
+ * - No heap, no panic, no static memory but for a byte on x86-64: what the CPU has, once it was asked.
  */
 
 
@@ -43,16 +44,16 @@
 // One number at a time; product and sum rounded once, emulated.
 #define LOWRANK_SCALAR_FUSED 4
 
-// x86-64 with AVX2 and FMA. Only where the CPU has them: ask `lowrank_detect`.
+// x86-64 with AVX2 and FMA. LOWRANK_UNSUPPORTED where the CPU does not have them: ask `lowrank_detect`.
 #define LOWRANK_AVX2_SEPARATE 5
 
-// x86-64 with AVX2 and FMA. Only where the CPU has them: ask `lowrank_detect`.
+// x86-64 with AVX2 and FMA. LOWRANK_UNSUPPORTED where the CPU does not have them: ask `lowrank_detect`.
 #define LOWRANK_AVX2_FUSED 6
 
-// x86-64 with AVX-512F. Only where the CPU has it: ask `lowrank_detect`.
+// x86-64 with AVX-512F. LOWRANK_UNSUPPORTED where the CPU does not have it: ask `lowrank_detect`.
 #define LOWRANK_AVX512_SEPARATE 7
 
-// x86-64 with AVX-512F. Only where the CPU has it: ask `lowrank_detect`.
+// x86-64 with AVX-512F. LOWRANK_UNSUPPORTED where the CPU does not have it: ask `lowrank_detect`.
 #define LOWRANK_AVX512_FUSED 8
 
 // No training: inference only.
@@ -411,7 +412,7 @@ typedef struct {
     uint32_t dtype;
 } lowrank_tensor;
 
-// How far the optimizer of a layer has come.
+// How far the optimizer of a layer has come. All 0 before the first step; its size may be 0 then, too.
 typedef struct {
     // Bytes of this struct.
     size_t size;
@@ -423,7 +424,7 @@ typedef struct {
     float weight2;
 } lowrank_clock;
 
-// Where the random numbers of a layer stand, and its dropout. All 0 where there are none.
+// Where the random numbers of a layer stand, and its dropout. All 0 where there are none; its size may be 0 then, too.
 typedef struct {
     // Bytes of this struct.
     size_t size;
@@ -619,7 +620,7 @@ typedef struct {
     size_t size;
     // First and second moments of A, of B, of the bias; left out where there are none.
     lowrank_matrix_mut moments[6];
-    // Steps and bias corrections. All 0 before the first step.
+    // Steps and bias corrections.
     lowrank_clock clock;
 } lowrank_state;
 
@@ -722,6 +723,7 @@ typedef struct {
 } lowrank_backprop;
 
 // Dropout of the adapter's input. The mask is a function of these numbers and of the position; nothing is stored.
+// Within another struct it may be all 0, its size as well: there is no dropout then.
 typedef struct {
     // Bytes of this struct.
     size_t size;
@@ -876,7 +878,8 @@ typedef struct {
 } lowrank_stored;
 
 // A layer in training. The caller fills in what comes before `batch`, asks `lowrank_training_plan` for the length of the
-// arena, and opens it. From then on each call does one thing with it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`.
+// arena, and opens it: what is in `batch` and behind it before does not matter. From then on each call does one thing with
+// it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
 //
 // All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
 typedef struct {
@@ -1037,7 +1040,7 @@ typedef struct {
 // A code without a meaning: `got`.
 #define LOWRANK_UNKNOWN -45
 
-// The code `got` has a meaning, but not in this build.
+// The code `got` has a meaning, but not in this build, or not on this CPU.
 #define LOWRANK_UNSUPPORTED -46
 
 // Text is not UTF-8.
@@ -1248,11 +1251,11 @@ lowrank_status lowrank_schedule_factor(const lowrank_schedule *schedule,
                                        float *factor,
                                        lowrank_error *error);
 
-// The best backend of this CPU, in the arithmetic that is fast there. Asks the CPU at every call: keep the answer.
+// The best backend of this CPU, in the arithmetic that is fast there.
 uint32_t lowrank_detect(void);
 
 // Name of the instruction set of a backend, for example "avx2", with a zero byte at the end; null for a code that is none
-// in this build.
+// in this build or on this CPU.
 const char *lowrank_backend_name(uint32_t backend);
 
 // The version of the library, for example "0.1.0", with a zero byte at the end.
@@ -1708,7 +1711,7 @@ lowrank_status lowrank_training_adamw(lowrank_training *training, const lowrank_
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_sgd_step`; LOWRANK_RANGE for a `nesterov` that is neither 0 nor 1.
+// As `lowrank_sgd_step`.
 lowrank_status lowrank_training_sgd(lowrank_training *training, const lowrank_sgd *sgd, lowrank_error *error);
 
 // As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
@@ -1756,13 +1759,15 @@ lowrank_status lowrank_training_merge(lowrank_training *training,
                                       size_t merged_len,
                                       lowrank_error *error);
 
-// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
+// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`. After a forward pass, `tokens` are those of it;
+// before one, `y` is what the caller has put there.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_softmax_cross_entropy`; LOWRANK_NULL also for `y` and `dy`.
+// As `lowrank_softmax_cross_entropy`; LOWRANK_LENGTH unless there is a label for each of the `tokens`; LOWRANK_ROWS for Y
+// when the last forward pass had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
 lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training,
                                                       size_t tokens,
                                                       const uint32_t *labels,
@@ -1770,13 +1775,15 @@ lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training
                                                       lowrank_mean_loss *loss,
                                                       lowrank_error *error);
 
-// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
+// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`, for `tokens` as in
+// `lowrank_training_softmax_cross_entropy`.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_NULL also for `y` and `dy`.
+// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_ROWS for Y when the last forward pass
+// had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
 lowrank_status lowrank_training_mean_squared_error(lowrank_training *training,
                                                    size_t tokens,
                                                    const float *targets,

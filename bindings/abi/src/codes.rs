@@ -77,7 +77,7 @@ pub const LOWRANK_OVERLAP: lowrank_status = -43;
 pub const LOWRANK_WRAPS: lowrank_status = -44;
 /// A code without a meaning: `got`.
 pub const LOWRANK_UNKNOWN: lowrank_status = -45;
-/// The code `got` has a meaning, but not in this build.
+/// The code `got` has a meaning, but not in this build, or not on this CPU.
 pub const LOWRANK_UNSUPPORTED: lowrank_status = -46;
 /// Text is not UTF-8.
 pub const LOWRANK_NOT_UTF8: lowrank_status = -47;
@@ -99,13 +99,13 @@ pub const LOWRANK_BASELINE_FUSED: u32 = 2;
 pub const LOWRANK_SCALAR_SEPARATE: u32 = 3;
 /// One number at a time; product and sum rounded once, emulated.
 pub const LOWRANK_SCALAR_FUSED: u32 = 4;
-/// x86-64 with AVX2 and FMA. Only where the CPU has them: ask `lowrank_detect`.
+/// x86-64 with AVX2 and FMA. LOWRANK_UNSUPPORTED where the CPU does not have them: ask `lowrank_detect`.
 pub const LOWRANK_AVX2_SEPARATE: u32 = 5;
-/// x86-64 with AVX2 and FMA. Only where the CPU has them: ask `lowrank_detect`.
+/// x86-64 with AVX2 and FMA. LOWRANK_UNSUPPORTED where the CPU does not have them: ask `lowrank_detect`.
 pub const LOWRANK_AVX2_FUSED: u32 = 6;
-/// x86-64 with AVX-512F. Only where the CPU has it: ask `lowrank_detect`.
+/// x86-64 with AVX-512F. LOWRANK_UNSUPPORTED where the CPU does not have it: ask `lowrank_detect`.
 pub const LOWRANK_AVX512_SEPARATE: u32 = 7;
-/// x86-64 with AVX-512F. Only where the CPU has it: ask `lowrank_detect`.
+/// x86-64 with AVX-512F. LOWRANK_UNSUPPORTED where the CPU does not have it: ask `lowrank_detect`.
 pub const LOWRANK_AVX512_FUSED: u32 = 8;
 
 // What training takes, with the numbers that the adapter file has

@@ -45,26 +45,30 @@ const _: () = assert!(align_of::<Layer<'_>>() <= align_of::<u64>());
 impl<'c> Passed<'c> for *const lowrank_contents {
     type View = Contents<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let contents = unsafe { memory.structure(LOWRANK_ARGUMENT_CONTENTS, self, false) }?;
+        let contents = unsafe { memory.structure(LOWRANK_ARGUMENT_CONTENTS, self, false) };
+        let Some(contents) = contents else { return };
         let needed = contents.layers_len.saturating_mul(LOWRANK_LAYER_ROOM);
         if contents.room_len < needed {
-            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM, needed, contents.room_len));
+            memory.refuse(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM, needed, contents.room_len));
         }
-        memory.elements(LOWRANK_ARGUMENT_ROOM, contents.room.cast_const(), contents.room_len, true)?;
-        memory.elements(LOWRANK_ARGUMENT_METADATA, contents.metadata, contents.metadata_len, false)?;
-        memory.elements(LOWRANK_ARGUMENT_LAYERS, contents.layers, contents.layers_len, false)?;
+        memory.elements(LOWRANK_ARGUMENT_ROOM, contents.room.cast_const(), contents.room_len, true);
+        memory.elements(LOWRANK_ARGUMENT_METADATA, contents.metadata, contents.metadata_len, false);
+        let whole = memory.elements(LOWRANK_ARGUMENT_LAYERS, contents.layers, contents.layers_len, false);
+        // Where there is no room for as many layers as is said, the number is as likely to be wrong: none is looked at.
+        if !whole || contents.room_len < needed {
+            return;
+        }
         // SAFETY: not null and aligned; the caller's word for the length.
         let layers = unsafe { slice(contents.layers, contents.layers_len) };
         for layer in layers {
-            if layer.size != size_of::<lowrank_layer>() {
-                let expected = size_of::<lowrank_layer>();
-                return Err(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LAYERS, expected, layer.size));
+            let expected = size_of::<lowrank_layer>();
+            if layer.size != expected {
+                return memory.refuse(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LAYERS, expected, layer.size));
             }
-            memory.apart(|memory| layer.note_parts(memory))?;
+            memory.apart(|memory| layer.note_parts(memory));
         }
-        Ok(())
     }
 
     unsafe fn view(self) -> Result<Contents<'c>, Fault> {

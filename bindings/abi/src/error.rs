@@ -52,6 +52,11 @@ impl Fault {
         Fault::Argument { status, argument, expected, got }
     }
 
+    /// About the struct that errors are described in: it cannot be, and nothing may be written to it.
+    pub(crate) const fn is_about_error(&self) -> bool {
+        matches!(self, Fault::Argument { argument: LOWRANK_ARGUMENT_ERROR, .. })
+    }
+
     /// A code without a meaning.
     pub(crate) const fn unknown(argument: u32, code: u32) -> Self {
         Self::new(LOWRANK_UNKNOWN, argument, 0, code as usize)
@@ -226,7 +231,8 @@ impl lowrank_error {
 /// What a call returns. An error is described where there is a place for it.
 ///
 /// # Safety
-/// `error` is null or points to memory that can be written, where there is as much of it as its first field says.
+/// `error` is null, or was the first to be noted in the [`Memory`](crate::memory::Memory) of the call, whose verdict is in
+/// `result`; and nothing is borrowed any more.
 #[inline(never)]
 pub(crate) unsafe fn finish(result: Result<(), Fault>, error: *mut lowrank_error) -> lowrank_status {
     let Err(fault) = result else { return LOWRANK_OK };
@@ -249,13 +255,10 @@ pub(crate) unsafe fn finish_without_files(result: Result<(), Fault>, error: *mut
 /// # Safety
 /// As [`finish`].
 unsafe fn report(described: lowrank_error, error: *mut lowrank_error) -> lowrank_status {
-    if !error.is_null() && error.is_aligned() {
-        // SAFETY: the caller's word: there is at least the first field.
-        let size = unsafe { error.cast::<usize>().read() };
-        if size == size_of::<lowrank_error>() {
-            // SAFETY: the caller's word: there is a whole struct.
-            unsafe { error.write(described) };
-        }
+    // Whatever is wrong with `error` is what the call is refused for.
+    if !error.is_null() && described.argument != LOWRANK_ARGUMENT_ERROR {
+        // SAFETY: it was noted: aligned, as large as its first field says, within the address space, apart from all else.
+        unsafe { error.write(described) };
     }
     described.status
 }
@@ -340,7 +343,7 @@ pub extern "C" fn lowrank_status_text(status: lowrank_status) -> *const core::ff
         LOWRANK_OVERLAP => c"what is written overlaps another argument",
         LOWRANK_WRAPS => c"a buffer reaches beyond the end of the address space",
         LOWRANK_UNKNOWN => c"a code without a meaning",
-        LOWRANK_UNSUPPORTED => c"not in this build",
+        LOWRANK_UNSUPPORTED => c"not in this build, or not on this CPU",
         LOWRANK_NOT_UTF8 => c"text is not UTF-8",
         LOWRANK_NOT_FOUND => c"no such layer",
         LOWRANK_NOT_IN_PLACE => c"the adapter cannot be used where it lies",

@@ -8,13 +8,13 @@ use lowrank::format::{Layer, RandomState, Tensor, Training};
 use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
 use crate::matrix::{lowrank_adapter, lowrank_adapter_mut, lowrank_matrix};
-use crate::memory::{Memory, Passed, Slice, StructMut, slice, structures};
+use crate::memory::{Memory, Passed, Slice, StructMut, nested, slice, structures};
 use crate::passes::scale_of;
 use crate::plan::{optimizer, optimizer_code, trained};
 use crate::saved::{lowrank_clock, lowrank_state};
 use crate::tensor::lowrank_tensor;
 
-/// Where the random numbers of a layer stand, and its dropout. All 0 where there are none.
+/// Where the random numbers of a layer stand, and its dropout. All 0 where there are none; its size may be 0 then, too.
 #[derive(Copy, Clone, Debug)]
 #[repr(C)]
 pub struct lowrank_random_state {
@@ -89,9 +89,9 @@ impl lowrank_layer {
         named.into_iter().chain(self.moments.iter().map(|moment| (LOWRANK_ARGUMENT_STATE, moment)))
     }
 
-    pub(crate) fn note_parts(&self, memory: &mut Memory) -> Result<(), Fault> {
-        memory.elements(LOWRANK_ARGUMENT_NAME, self.name, self.name_len, false)?;
-        self.tensors().try_for_each(|(argument, tensor)| tensor.note(argument, memory))
+    pub(crate) fn note_parts(&self, memory: &mut Memory) {
+        memory.elements(LOWRANK_ARGUMENT_NAME, self.name, self.name_len, false);
+        self.tensors().for_each(|(argument, tensor)| tensor.note(argument, memory));
     }
 
     pub(crate) fn of(layer: &Layer<'_>) -> Self {
@@ -136,9 +136,9 @@ impl lowrank_layer {
         // SAFETY: noted.
         let name = unsafe { text(LOWRANK_ARGUMENT_NAME, self.name, self.name_len) }?;
         let mut tensors = [None; 10];
-        for (to, (argument, tensor)) in tensors.iter_mut().zip(self.tensors()) {
+        for (to, (_, tensor)) in tensors.iter_mut().zip(self.tensors()) {
             // SAFETY: noted.
-            *to = unsafe { tensor.view(argument) }?;
+            *to = unsafe { tensor.view() }?;
         }
         let [a, b, bias, b_bias, moments @ ..] = tensors;
         if self.fan_in_fan_out > 1 {
@@ -154,10 +154,8 @@ impl lowrank_layer {
             }),
         };
         let lowrank_random_state { size, seed, step, stream, dropout } = self.random;
-        if size != size_of::<lowrank_random_state>() {
-            let expected = size_of::<lowrank_random_state>();
-            return Err(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_RNG, expected, size));
-        }
+        let is_zero = matches!((seed, step, stream, dropout), (0, 0, 0, 0.0));
+        nested::<lowrank_random_state>(LOWRANK_ARGUMENT_RNG, size, is_zero)?;
         Ok(Layer {
             name,
             id: self.id,
@@ -176,10 +174,11 @@ impl lowrank_layer {
 impl<'c> Passed<'c> for *const lowrank_layer {
     type View = Layer<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let layer = unsafe { memory.structure(LOWRANK_ARGUMENT_LAYER, self, false) }?;
-        layer.note_parts(memory)
+        if let Some(layer) = unsafe { memory.structure(LOWRANK_ARGUMENT_LAYER, self, false) } {
+            layer.note_parts(memory);
+        }
     }
 
     unsafe fn view(self) -> Result<Layer<'c>, Fault> {
@@ -232,11 +231,12 @@ struct Loaded(*mut lowrank_adapter_mut);
 impl<'c> Passed<'c> for Loaded {
     type View = (lowrank::AdapterMut<'c>, &'c mut f32);
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let adapter = unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self.0.cast_const(), true) }?;
+        let adapter = unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self.0.cast_const(), true) };
+        let Some(adapter) = adapter else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { adapter.parts().note(memory) }
+        unsafe { adapter.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<Self::View, Fault> {

@@ -5,13 +5,14 @@
 //!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error` and
 //!   working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
 //! - **Structs** belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
-//!   structs that it is to fill.
+//!   structs that it is to fill. The clock, the dropout and the random state within another struct may be all 0, their size
+//!   as well: there is none then.
 //! - **Pointers.** Null, misaligned, overlapping and wrapping ones are refused. What a call writes (also the struct `error`)
 //!   may not have a byte in common with anything else that it gets. The caller's word counts for the rest: there is as much
 //!   memory as is said, and no other thread writes it in the meantime.
 //! - **Numbers** that stand for something are checked: none is turned into a Rust enum unseen.
 //! - No state is kept anywhere else: calls on disjoint memory can run on any thread at the same time, also in interrupts.
-//! - No heap, no panic.
+//! - No heap, no panic, no static memory but for a byte on x86-64: what the CPU has, once it was asked.
 
 #![no_std]
 #![allow(
@@ -64,15 +65,26 @@ pub use training::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.
 macro_rules! call {
-    ($error:expr, $passed:expr, $work:expr) => {{
+    ($error:expr, $passed:expr, $work:expr) => {
+        $crate::call!($error, $passed, $work, finish)
+    };
+    ($error:expr, $passed:expr, $work:expr, $finish:ident) => {{
         let error = $error;
         // SAFETY: the caller's word, as the page of the crate says.
         let result = unsafe { $crate::memory::borrow(error, $passed) }.and_then($work);
-        // SAFETY: the caller's word, as the page of the crate says; nothing is borrowed any more.
-        unsafe { $crate::error::finish(result, error) }
+        // SAFETY: `error` was checked with the arguments; nothing is borrowed any more.
+        unsafe { $crate::error::$finish(result, error) }
     }};
 }
 use call;
+
+/// A call that has nothing to do with files or flash, see [`error::finish_without_files`].
+macro_rules! call_without_files {
+    ($error:expr, $passed:expr, $work:expr) => {
+        $crate::call!($error, $passed, $work, finish_without_files)
+    };
+}
+use call_without_files;
 
 // On WASI a program has the handler of the standard library, which aborts there.
 #[cfg(all(panic = "abort", not(target_os = "wasi"), not(test)))]

@@ -52,12 +52,14 @@ const fn unsupported(code: u32) -> Fault {
 
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 fn vector(code: u32) -> Result<Backend, Fault> {
-    if code < LOWRANK_AVX512_SEPARATE {
-        // SAFETY: the caller's word, as the header says at this code: the CPU has the instructions.
+    if code < LOWRANK_AVX512_SEPARATE && cpu::has(cpu::AVX2) {
+        // SAFETY: the CPU has the instructions, and the system saves their registers.
         Ok(unsafe { Backend::avx2() })
-    } else {
+    } else if code >= LOWRANK_AVX512_SEPARATE && cpu::has(cpu::AVX512) {
         // SAFETY: as above.
         Ok(unsafe { Backend::avx512() })
+    } else {
+        Err(unsupported(code))
     }
 }
 
@@ -66,7 +68,7 @@ fn vector(code: u32) -> Result<Backend, Fault> {
     Err(unsupported(code))
 }
 
-/// The best backend of this CPU, in the arithmetic that is fast there. Asks the CPU at every call: keep the answer.
+/// The best backend of this CPU, in the arithmetic that is fast there.
 #[unsafe(no_mangle)]
 pub extern "C" fn lowrank_detect() -> u32 {
     detect()
@@ -74,42 +76,13 @@ pub extern "C" fn lowrank_detect() -> u32 {
 
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 fn detect() -> u32 {
-    use core::arch::x86_64::{__cpuid_count, _xgetbv};
-
-    #[target_feature(enable = "xsave")]
-    fn saved_by_the_system() -> u64 {
-        // SAFETY: the caller has seen that the system has turned XGETBV on.
-        unsafe { _xgetbv(0) }
-    }
-    #[allow(unused_unsafe, reason = "the oldest compiler that is supported wants it, later ones do not")]
-    fn leaf(number: u32) -> core::arch::x86_64::CpuidResult {
-        // SAFETY: every x86-64 CPU has the instruction.
-        unsafe { __cpuid_count(number, 0) }
-    }
-    const FMA: u32 = 1 << 12;
-    const OSXSAVE: u32 = 1 << 27;
-    const AVX: u32 = 1 << 28;
-    const AVX2: u32 = 1 << 5;
-    const AVX512F: u32 = 1 << 16;
-    const YMM: u64 = 0b110;
-    const ZMM: u64 = 0b1110_0110;
     const FUSED: bool = cfg!(not(lowrank_separate_only));
-
-    let features = leaf(1).ecx;
-    if leaf(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
-        return LOWRANK_BASELINE;
-    }
-    let more = leaf(7).ebx;
-    // SAFETY: the CPU has XSAVE, and the system uses it.
-    let saved = unsafe { saved_by_the_system() };
-    if more & AVX2 == 0 || saved & YMM != YMM {
-        LOWRANK_BASELINE
-    } else if more & AVX512F != 0 && saved & ZMM == ZMM {
+    if cpu::has(cpu::AVX512) {
         if FUSED { LOWRANK_AVX512_FUSED } else { LOWRANK_AVX512_SEPARATE }
-    } else if FUSED {
-        LOWRANK_AVX2_FUSED
+    } else if cpu::has(cpu::AVX2) {
+        if FUSED { LOWRANK_AVX2_FUSED } else { LOWRANK_AVX2_SEPARATE }
     } else {
-        LOWRANK_AVX2_SEPARATE
+        LOWRANK_BASELINE
     }
 }
 
@@ -118,8 +91,69 @@ fn detect() -> u32 {
     LOWRANK_BASELINE
 }
 
+/// What the CPU has, asked once: CPUID takes microseconds in a virtual machine, and every call with a backend wants to know.
+#[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
+mod cpu {
+    use core::arch::x86_64::{__cpuid_count, _xgetbv};
+    use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+    /// AVX2 and FMA.
+    pub(super) const AVX2: u8 = 1;
+    /// AVX-512F, and the above.
+    pub(super) const AVX512: u8 = 2;
+    const ASKED: u8 = 4;
+
+    /// 0 until the CPU was asked. Threads that ask at the same time get the same answer.
+    static ANSWER: AtomicU8 = AtomicU8::new(0);
+
+    pub(super) fn has(feature: u8) -> bool {
+        let mut answer = ANSWER.load(Relaxed);
+        if answer == 0 {
+            answer = ASKED | ask();
+            ANSWER.store(answer, Relaxed);
+        }
+        answer & feature != 0
+    }
+
+    #[cold]
+    fn ask() -> u8 {
+        #[target_feature(enable = "xsave")]
+        fn saved_by_the_system() -> u64 {
+            // SAFETY: the caller has seen that the system has turned XGETBV on.
+            unsafe { _xgetbv(0) }
+        }
+        #[allow(unused_unsafe, reason = "the oldest compiler that is supported wants it, later ones do not")]
+        fn leaf(number: u32) -> core::arch::x86_64::CpuidResult {
+            // SAFETY: every x86-64 CPU has the instruction.
+            unsafe { __cpuid_count(number, 0) }
+        }
+        const FMA: u32 = 1 << 12;
+        const OSXSAVE: u32 = 1 << 27;
+        const AVX: u32 = 1 << 28;
+        const LEAF_AVX2: u32 = 1 << 5;
+        const LEAF_AVX512F: u32 = 1 << 16;
+        const YMM: u64 = 0b110;
+        const ZMM: u64 = 0b1110_0110;
+
+        let features = leaf(1).ecx;
+        if leaf(0).eax < 7 || features & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
+            return 0;
+        }
+        let more = leaf(7).ebx;
+        // SAFETY: the CPU has XSAVE, and the system uses it.
+        let saved = unsafe { saved_by_the_system() };
+        if more & LEAF_AVX2 == 0 || saved & YMM != YMM {
+            0
+        } else if more & LEAF_AVX512F == 0 || saved & ZMM != ZMM {
+            AVX2
+        } else {
+            AVX2 | AVX512
+        }
+    }
+}
+
 /// Name of the instruction set of a backend, for example "avx2", with a zero byte at the end; null for a code that is none
-/// in this build.
+/// in this build or on this CPU.
 #[unsafe(no_mangle)]
 pub extern "C" fn lowrank_backend_name(backend: u32) -> *const c_char {
     let name = match backend_of(backend).map(Backend::name) {

@@ -157,17 +157,15 @@ impl lowrank_matrix_mut {
 
 impl lowrank_matrix {
     #[inline(never)]
-    fn note(&self, argument: u32, written: bool, memory: &mut Memory) -> Result<(), Fault> {
+    fn note(&self, argument: u32, written: bool, memory: &mut Memory) {
         if self.size != size_of::<Self>() {
-            return Err(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<Self>(), self.size));
+            return memory.refuse(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<Self>(), self.size));
         }
         if self.stride < self.cols {
-            return Err(Fault::new(LOWRANK_STRIDE, argument, self.cols, self.stride));
+            return memory.refuse(Fault::new(LOWRANK_STRIDE, argument, self.cols, self.stride));
         }
-        match span(self.rows, self.cols, self.stride) {
-            Some(len) => memory.elements(argument, self.data, len, written),
-            None => Err(Fault::new(LOWRANK_WRAPS, argument, isize::MAX as usize, usize::MAX)),
-        }
+        let len = span(self.rows, self.cols, self.stride).unwrap_or(usize::MAX);
+        memory.elements(argument, self.data, len, written);
     }
 
     fn len(&self) -> usize {
@@ -178,8 +176,8 @@ impl lowrank_matrix {
 impl<'c> Passed<'c> for In {
     type View = MatRef<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-        self.1.note(self.0, false, memory)
+    unsafe fn note(self, memory: &mut Memory) {
+        self.1.note(self.0, false, memory);
     }
 
     unsafe fn view(self) -> Result<MatRef<'c>, Fault> {
@@ -193,8 +191,8 @@ impl<'c> Passed<'c> for In {
 impl<'c> Passed<'c> for Out {
     type View = MatMut<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-        self.1.as_const().note(self.0, true, memory)
+    unsafe fn note(self, memory: &mut Memory) {
+        self.1.as_const().note(self.0, true, memory);
     }
 
     unsafe fn view(self) -> Result<MatMut<'c>, Fault> {
@@ -223,11 +221,10 @@ macro_rules! maybe {
             impl<'c> Passed<'c> for Maybe<$kind> {
                 type View = Option<$view<'c>>;
 
-                unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-                    match self.given() {
+                unsafe fn note(self, memory: &mut Memory) {
+                    if let Some(matrix) = self.given() {
                         // SAFETY: the caller's word.
-                        Some(matrix) => unsafe { matrix.note(memory) },
-                        None => Ok(()),
+                        unsafe { matrix.note(memory) };
                     }
                 }
 
@@ -259,13 +256,13 @@ impl lowrank_base {
 impl<'c> Passed<'c> for *const lowrank_base {
     type View = Base<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let base = unsafe { memory.structure(LOWRANK_ARGUMENT_BASE, self, false) }?;
+        let Some(base) = (unsafe { memory.structure(LOWRANK_ARGUMENT_BASE, self, false) }) else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { base.weights().note(memory) }?;
+        unsafe { base.weights().note(memory) };
         let biases = if base.bias.is_null() { 0 } else { base.outputs };
-        memory.elements(LOWRANK_ARGUMENT_BIAS, base.bias, biases, false)
+        memory.elements(LOWRANK_ARGUMENT_BIAS, base.bias, biases, false);
     }
 
     unsafe fn view(self) -> Result<Base<'c>, Fault> {
@@ -297,11 +294,11 @@ impl lowrank_adapter {
 impl<'c> Passed<'c> for *const lowrank_adapter {
     type View = Adapter<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let adapter = unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self, false) }?;
+        let Some(adapter) = (unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self, false) }) else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { adapter.parts().note(memory) }
+        unsafe { adapter.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<Adapter<'c>, Fault> {
@@ -323,11 +320,11 @@ impl lowrank_adapter_mut {
 impl<'c> Passed<'c> for *const lowrank_adapter_mut {
     type View = AdapterMut<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let adapter = unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self, false) }?;
+        let Some(adapter) = (unsafe { memory.structure(LOWRANK_ARGUMENT_ADAPTER, self, false) }) else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { adapter.parts().note(memory) }
+        unsafe { adapter.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<AdapterMut<'c>, Fault> {
@@ -336,6 +333,14 @@ impl<'c> Passed<'c> for *const lowrank_adapter_mut {
         // SAFETY: noted.
         let (a, b, bias) = unsafe { adapter.parts().view() }?;
         Ok(AdapterMut { a, b, bias, scale: adapter.scale })
+    }
+}
+
+pub(crate) fn accum_of(code: u32) -> Result<Accum, Fault> {
+    match code {
+        LOWRANK_REPLACE => Ok(Accum::Replace),
+        LOWRANK_ADD => Ok(Accum::Add),
+        got => Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
     }
 }
 
@@ -349,14 +354,11 @@ impl lowrank_grads {
 impl<'c> Passed<'c> for *const lowrank_grads {
     type View = Grads<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let grads = unsafe { memory.structure(LOWRANK_ARGUMENT_GRADS, self, false) }?;
-        if grads.accum != LOWRANK_REPLACE && grads.accum != LOWRANK_ADD {
-            return Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, grads.accum));
-        }
+        let Some(grads) = (unsafe { memory.structure(LOWRANK_ARGUMENT_GRADS, self, false) }) else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { grads.parts().note(memory) }
+        unsafe { grads.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<Grads<'c>, Fault> {
@@ -364,8 +366,7 @@ impl<'c> Passed<'c> for *const lowrank_grads {
         let grads = unsafe { &*self };
         // SAFETY: noted.
         let (a, b, bias) = unsafe { grads.parts().view() }?;
-        let accum = if grads.accum == LOWRANK_ADD { Accum::Add } else { Accum::Replace };
-        Ok(Grads { a, b, bias, accum })
+        Ok(Grads { a, b, bias, accum: accum_of(grads.accum)? })
     }
 }
 
@@ -379,11 +380,11 @@ impl lowrank_backprop {
 impl<'c> Passed<'c> for *const lowrank_backprop {
     type View = Backprop<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let flow = unsafe { memory.structure(LOWRANK_ARGUMENT_FLOW, self, false) }?;
+        let Some(flow) = (unsafe { memory.structure(LOWRANK_ARGUMENT_FLOW, self, false) }) else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { flow.parts().note(memory) }
+        unsafe { flow.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<Backprop<'c>, Fault> {

@@ -9,11 +9,11 @@ pub(crate) trait Passed<'c>: Copy {
     /// The borrow.
     type View;
 
-    /// Notes all the memory that the argument is made of.
+    /// Notes all the memory that the argument is made of, and what is wrong with it.
     ///
     /// # Safety
     /// A pointer to a struct that is not null is valid for reading as many bytes as its first field says, and that field.
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault>;
+    unsafe fn note(self, memory: &mut Memory);
 
     /// Borrows it.
     ///
@@ -38,14 +38,11 @@ pub(crate) unsafe fn borrow<'c, P: Passed<'c>>(error: *mut lowrank_error, passed
 // A frame of its own: the list of spans is gone before the work starts.
 #[inline(never)]
 unsafe fn check<'c, P: Passed<'c>>(error: *mut lowrank_error, passed: P) -> Result<(), Fault> {
-    let mut memory = Memory::EMPTY;
-    if !error.is_null() {
-        // SAFETY: the caller's word.
-        unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
-    }
     // SAFETY: the caller's word.
-    unsafe { passed.note(&mut memory) }?;
-    memory.disjoint()
+    let mut memory = unsafe { Memory::with(error) };
+    // SAFETY: the caller's word.
+    unsafe { passed.note(&mut memory) };
+    memory.verdict()
 }
 
 /// A struct of the header.
@@ -53,6 +50,14 @@ unsafe fn check<'c, P: Passed<'c>>(error: *mut lowrank_error, passed: P) -> Resu
 /// # Safety
 /// Its first field is its size, a `usize`, and any bits are valid for all of its fields.
 pub(crate) unsafe trait Structure {}
+
+/// Checks the size that a struct within a struct says to have. One that is all 0 stands for none, and so may its size be.
+pub(crate) const fn nested<T: Structure>(argument: u32, size: usize, is_zero: bool) -> Result<(), Fault> {
+    if size == size_of::<T>() || (size == 0 && is_zero) {
+        return Ok(());
+    }
+    Err(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<T>(), size))
+}
 
 // `scripts/gate-23-c-abi` compares the structs of ARM with those that it has seen on wasm32.
 #[cfg(any(target_arch = "arm", target_arch = "wasm32"))]
@@ -101,61 +106,63 @@ impl Span {
     }
 }
 
-/// The memory of all arguments of a call.
+/// The memory of all arguments of a call, and the first mistake in it. What comes behind a mistake is noted all the same: the
+/// mistake is described in `error`, which must not have bytes in common with any of it.
 pub(crate) struct Memory {
     spans: [Span; MOST],
     count: usize,
+    fault: Result<(), Fault>,
 }
 
 impl Memory {
-    pub(crate) const EMPTY: Memory = Memory { spans: [Span::EMPTY; MOST], count: 0 };
+    /// With the struct of the error alone, if there is one.
+    ///
+    /// # Safety
+    /// As [`Memory::structure`].
+    pub(crate) unsafe fn with(error: *const lowrank_error) -> Self {
+        let mut memory = Memory { spans: [Span::EMPTY; MOST], count: 0, fault: Ok(()) };
+        if !error.is_null() {
+            // SAFETY: the caller's word.
+            unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) };
+        }
+        memory
+    }
 
-    /// Notes `bytes` bytes. Nothing of an address is looked at where there are none.
+    /// Keeps the first mistake, unless a later one is about the struct of the error: nothing can be written to it then.
+    pub(crate) fn refuse(&mut self, fault: Fault) {
+        if self.fault.is_ok() || fault.is_about_error() {
+            self.fault = Err(fault);
+        }
+    }
+
+    /// Notes `bytes` bytes, and returns whether they can be. Nothing of an address is looked at where there are none.
     #[inline(never)]
-    pub(crate) fn bytes(
-        &mut self,
-        argument: u32,
-        start: usize,
-        bytes: usize,
-        align: usize,
-        written: bool,
-    ) -> Result<(), Fault> {
+    pub(crate) fn bytes(&mut self, argument: u32, start: usize, bytes: usize, align: usize, written: bool) -> bool {
         if bytes == 0 {
-            return Ok(());
+            return true;
         }
-        if start == 0 {
-            return Err(Fault::new(LOWRANK_NULL, argument, bytes, 0));
-        }
-        if start & (align - 1) != 0 {
-            return Err(Fault::new(LOWRANK_MISALIGNED, argument, align, start));
-        }
-        match start.checked_add(bytes) {
-            Some(end) if bytes <= isize::MAX as usize => self.add(Span { start, end, argument, written }),
-            _ => Err(Fault::new(LOWRANK_WRAPS, argument, isize::MAX as usize, bytes)),
-        }
-    }
-
-    fn add(&mut self, span: Span) -> Result<(), Fault> {
-        let Some(free) = self.spans.get_mut(self.count) else {
-            return Err(Fault::new(LOWRANK_OTHER, span.argument, MOST, self.count));
+        let fault = if start == 0 {
+            Fault::new(LOWRANK_NULL, argument, bytes, 0)
+        } else if start & (align - 1) != 0 {
+            Fault::new(LOWRANK_MISALIGNED, argument, align, start)
+        } else {
+            match (start.checked_add(bytes), self.spans.get_mut(self.count)) {
+                (Some(end), Some(free)) if bytes <= isize::MAX as usize => {
+                    *free = Span { start, end, argument, written };
+                    self.count += 1;
+                    return true;
+                }
+                (_, None) => Fault::new(LOWRANK_OTHER, argument, MOST, self.count),
+                _ => Fault::new(LOWRANK_WRAPS, argument, isize::MAX as usize, bytes),
+            }
         };
-        *free = span;
-        self.count += 1;
-        Ok(())
+        self.refuse(fault);
+        false
     }
 
-    /// Notes elements.
-    pub(crate) fn elements<T>(
-        &mut self,
-        argument: u32,
-        start: *const T,
-        len: usize,
-        written: bool,
-    ) -> Result<(), Fault> {
-        match len.checked_mul(size_of::<T>()) {
-            Some(bytes) => self.bytes(argument, start.addr(), bytes, align_of::<T>(), written),
-            None => Err(Fault::new(LOWRANK_WRAPS, argument, isize::MAX as usize, usize::MAX)),
-        }
+    /// Notes elements, and returns whether they can be.
+    pub(crate) fn elements<T>(&mut self, argument: u32, start: *const T, len: usize, written: bool) -> bool {
+        self.bytes(argument, start.addr(), len.saturating_mul(size_of::<T>()), align_of::<T>(), written)
     }
 
     /// Notes a struct, and returns it for a look at its fields.
@@ -167,13 +174,15 @@ impl Memory {
         argument: u32,
         pointer: *const T,
         written: bool,
-    ) -> Result<&'c T, Fault> {
+    ) -> Option<&'c T> {
         // SAFETY: the caller's word.
-        unsafe { self.sized(argument, pointer.cast(), (size_of::<T>(), align_of::<T>()), written) }?;
+        let whole = unsafe { self.sized(argument, pointer.cast(), (size_of::<T>(), align_of::<T>()), written) };
         // SAFETY: not null, aligned, and as large as a `T`, for which any bits are valid.
-        Ok(unsafe { &*pointer })
+        whole.then(|| unsafe { &*pointer })
     }
 
+    /// Notes a struct, and returns whether it is one.
+    ///
     /// # Safety
     /// If it is not null, it is valid for reading a number.
     #[inline(never)]
@@ -183,36 +192,45 @@ impl Memory {
         pointer: *const usize,
         (size, align): (usize, usize),
         written: bool,
-    ) -> Result<(), Fault> {
-        self.bytes(argument, pointer.addr(), size, align, written)?;
-        // SAFETY: the caller's word; not null and aligned, as was checked right above.
+    ) -> bool {
+        if !self.bytes(argument, pointer.addr(), size, align, written) {
+            return false;
+        }
+        // SAFETY: the caller's word; not null, aligned and not wrapping, as was checked right above.
         let got = unsafe { pointer.read() };
-        if got == size { Ok(()) } else { Err(Fault::new(LOWRANK_STRUCT_SIZE, argument, size, got)) }
+        if got != size {
+            self.refuse(Fault::new(LOWRANK_STRUCT_SIZE, argument, size, got));
+        }
+        got == size
     }
 
     /// Notes one of many things, checks it against all that was noted before, and forgets it: only reads, which may overlap
     /// each other.
-    pub(crate) fn apart(&mut self, note: impl FnOnce(&mut Memory) -> Result<(), Fault>) -> Result<(), Fault> {
+    pub(crate) fn apart(&mut self, note: impl FnOnce(&mut Memory)) {
         let before = self.count;
-        note(self)?;
-        self.disjoint()?;
+        note(self);
+        self.disjoint();
         self.count = before;
-        Ok(())
     }
 
-    /// Checks that nothing that is written has bytes in common with anything else.
-    pub(crate) fn disjoint(&self) -> Result<(), Fault> {
+    /// Whether all of it can be borrowed.
+    pub(crate) fn verdict(mut self) -> Result<(), Fault> {
+        self.disjoint();
+        self.fault
+    }
+
+    /// Checks that nothing that is written has bytes in common with anything else. The struct of the error comes first.
+    fn disjoint(&mut self) {
         let spans = self.spans.get(..self.count).unwrap_or(&[]);
         for (i, a) in spans.iter().enumerate() {
             for b in spans.iter().skip(i + 1) {
                 if (a.written || b.written) && a.meets(b) {
                     let (output, other) = if a.written { (a, b) } else { (b, a) };
-                    let got = other.argument as usize;
-                    return Err(Fault::new(LOWRANK_OVERLAP, output.argument, 0, got));
+                    let fault = Fault::new(LOWRANK_OVERLAP, output.argument, 0, other.argument as usize);
+                    return self.refuse(fault);
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -248,8 +266,8 @@ copy!(Slice SliceMut Struct StructMut Number);
 impl<'c, T: 'c> Passed<'c> for Slice<T> {
     type View = &'c [T];
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-        memory.elements(self.0, self.1, self.2, false)
+    unsafe fn note(self, memory: &mut Memory) {
+        memory.elements(self.0, self.1, self.2, false);
     }
 
     unsafe fn view(self) -> Result<&'c [T], Fault> {
@@ -261,8 +279,8 @@ impl<'c, T: 'c> Passed<'c> for Slice<T> {
 impl<'c, T: 'c> Passed<'c> for SliceMut<T> {
     type View = &'c mut [T];
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-        memory.elements(self.0, self.1, self.2, true)
+    unsafe fn note(self, memory: &mut Memory) {
+        memory.elements(self.0, self.1, self.2, true);
     }
 
     unsafe fn view(self) -> Result<&'c mut [T], Fault> {
@@ -274,9 +292,9 @@ impl<'c, T: 'c> Passed<'c> for SliceMut<T> {
 impl<'c, T: Structure + 'c> Passed<'c> for Struct<T> {
     type View = &'c T;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        unsafe { memory.structure(self.0, self.1, false) }.map(drop)
+        unsafe { memory.structure(self.0, self.1, false) };
     }
 
     unsafe fn view(self) -> Result<&'c T, Fault> {
@@ -288,9 +306,9 @@ impl<'c, T: Structure + 'c> Passed<'c> for Struct<T> {
 impl<'c, T: Structure + 'c> Passed<'c> for StructMut<T> {
     type View = &'c mut T;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        unsafe { memory.structure(self.0, self.1.cast_const(), true) }.map(drop)
+        unsafe { memory.structure(self.0, self.1.cast_const(), true) };
     }
 
     unsafe fn view(self) -> Result<&'c mut T, Fault> {
@@ -302,8 +320,8 @@ impl<'c, T: Structure + 'c> Passed<'c> for StructMut<T> {
 impl<'c, T: 'c> Passed<'c> for Number<T> {
     type View = &'c mut T;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
-        memory.elements(LOWRANK_ARGUMENT_RESULT, self.0, 1, true)
+    unsafe fn note(self, memory: &mut Memory) {
+        memory.elements(LOWRANK_ARGUMENT_RESULT, self.0, 1, true);
     }
 
     unsafe fn view(self) -> Result<&'c mut T, Fault> {
@@ -320,13 +338,12 @@ macro_rules! tuples {
                 type View = ($($name::View,)*);
 
                 #[inline(always)]
-                unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+                unsafe fn note(self, memory: &mut Memory) {
                     let ($($name,)*) = self;
                     $(
                         // SAFETY: the caller's word.
-                        unsafe { $name.note(memory) }?;
+                        unsafe { $name.note(memory) };
                     )*
-                    Ok(())
                 }
 
                 #[inline(always)]
@@ -345,9 +362,7 @@ macro_rules! tuples {
 impl<'c> Passed<'c> for () {
     type View = ();
 
-    unsafe fn note(self, _: &mut Memory) -> Result<(), Fault> {
-        Ok(())
-    }
+    unsafe fn note(self, _: &mut Memory) {}
 
     unsafe fn view(self) -> Result<(), Fault> {
         Ok(())

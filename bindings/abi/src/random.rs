@@ -3,8 +3,8 @@
 use lowrank::train::Rng;
 
 use crate::codes::*;
-use crate::error::{Fault, finish_without_files, lowrank_error};
-use crate::memory::{Memory, Number, SliceMut, Struct, slice_mut, structures};
+use crate::error::{Fault, lowrank_error};
+use crate::memory::{Number, SliceMut, Struct, structures};
 
 /// A sequence of random numbers that can be read at any position, with the same bits on every target.
 #[derive(Copy, Clone, Debug)]
@@ -87,20 +87,9 @@ pub unsafe extern "C" fn lowrank_rng_order(
     count: usize,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    let order = || {
-        let mut memory = Memory::EMPTY;
-        if !error.is_null() {
-            // SAFETY: the caller's word.
-            unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
-        }
-        memory.elements(LOWRANK_ARGUMENT_ITEMS, items, count, true)?;
-        memory.disjoint()?;
-        // SAFETY: noted, with this length.
-        let items = unsafe { slice_mut(items, count) };
+    crate::call_without_files!(error, (SliceMut(LOWRANK_ARGUMENT_ITEMS, items, count),), |(items,)| {
         items.iter_mut().zip(0..).for_each(|(to, number)| *to = number);
         Rng { seed, stream, step }.shuffle(items);
         Ok(())
-    };
-    // SAFETY: the caller's word; nothing is borrowed any more.
-    unsafe { finish_without_files(order(), error) }
+    })
 }

@@ -6,9 +6,10 @@ use lowrank::{Batch, Dropout, Progress, Saved, Shape};
 use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
 use crate::matrix::{Maybe, Out, lowrank_matrix_mut};
-use crate::memory::{Memory, Passed, StructMut, slice_mut, structures};
+use crate::memory::{Memory, Passed, StructMut, nested, slice_mut, structures};
 
 /// Dropout of the adapter's input. The mask is a function of these numbers and of the position; nothing is stored.
+/// Within another struct it may be all 0, its size as well: there is no dropout then.
 #[derive(Copy, Clone, Debug)]
 #[repr(C)]
 pub struct lowrank_dropout {
@@ -55,7 +56,7 @@ pub struct lowrank_saved {
     pub dropout: lowrank_dropout,
 }
 
-/// How far the optimizer of a layer has come.
+/// How far the optimizer of a layer has come. All 0 before the first step; its size may be 0 then, too.
 #[derive(Copy, Clone, Debug)]
 #[repr(C)]
 pub struct lowrank_clock {
@@ -77,7 +78,7 @@ pub struct lowrank_state {
     pub size: usize,
     /// First and second moments of A, of B, of the bias; left out where there are none.
     pub moments: [lowrank_matrix_mut; 6],
-    /// Steps and bias corrections. All 0 before the first step.
+    /// Steps and bias corrections.
     pub clock: lowrank_clock,
 }
 
@@ -88,10 +89,9 @@ impl lowrank_dropout {
         lowrank_dropout { size: size_of::<Self>(), p: 0.0, layer: 0, step: 0, seed: 0, first_token: 0 };
 
     pub(crate) fn get(&self) -> Result<Option<Dropout>, Fault> {
-        if self.size != size_of::<Self>() {
-            return Err(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT, size_of::<Self>(), self.size));
-        }
-        let Self { size: _, p, layer, step, seed, first_token } = *self;
+        let Self { size, p, layer, step, seed, first_token } = *self;
+        let is_zero = matches!((p, layer, step, seed, first_token), (0.0, 0, 0, 0, 0));
+        nested::<Self>(LOWRANK_ARGUMENT_DROPOUT, size, is_zero)?;
         Ok((p != 0.0).then_some(Dropout { p, seed, step, layer, first_token }))
     }
 }
@@ -144,12 +144,13 @@ impl SavedView<'_> {
 impl<'c> Passed<'c> for *mut lowrank_saved {
     type View = SavedView<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let saved = unsafe { memory.structure(LOWRANK_ARGUMENT_SAVED, self.cast_const(), true) }?;
+        let saved = unsafe { memory.structure(LOWRANK_ARGUMENT_SAVED, self.cast_const(), true) };
+        let Some(saved) = saved else { return };
         match saved.len() {
-            Some(len) => memory.elements(LOWRANK_ARGUMENT_SAVED, saved.memory.cast_const(), len, true),
-            None => Err(Fault::new(LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_SAVED, 0, 0)),
+            Some(len) => _ = memory.elements(LOWRANK_ARGUMENT_SAVED, saved.memory.cast_const(), len, true),
+            None => memory.refuse(Fault::new(LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_SAVED, 0, 0)),
         }
     }
 
@@ -206,10 +207,9 @@ impl lowrank_state {
 
 impl lowrank_clock {
     pub(crate) fn get(&self) -> Result<Clock, Fault> {
-        if self.size != size_of::<Self>() {
-            return Err(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK, size_of::<Self>(), self.size));
-        }
-        Ok(Clock { steps: self.steps, weight1: self.weight1, weight2: self.weight2 })
+        let Self { size, steps, weight1, weight2 } = *self;
+        nested::<Self>(LOWRANK_ARGUMENT_CLOCK, size, matches!((steps, weight1, weight2), (0, 0.0, 0.0)))?;
+        Ok(Clock { steps, weight1, weight2 })
     }
 
     pub(crate) const fn of(clock: Clock) -> Self {
@@ -242,11 +242,12 @@ pub(crate) fn none<'c>() -> lowrank::MatMut<'c> {
 impl<'c> Passed<'c> for *mut lowrank_state {
     type View = StateView<'c>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let state = unsafe { memory.structure(LOWRANK_ARGUMENT_STATE, self.cast_const(), true) }?;
+        let state = unsafe { memory.structure(LOWRANK_ARGUMENT_STATE, self.cast_const(), true) };
+        let Some(state) = state else { return };
         // SAFETY: no pointer to a struct in it.
-        unsafe { state.parts().note(memory) }
+        unsafe { state.parts().note(memory) };
     }
 
     unsafe fn view(self) -> Result<StateView<'c>, Fault> {

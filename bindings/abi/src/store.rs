@@ -134,11 +134,13 @@ impl lowrank_flash {
 impl<'c> Passed<'c> for *const lowrank_store {
     type View = Store<'c, Driver>;
 
-    unsafe fn note(self, memory: &mut Memory) -> Result<(), Fault> {
+    unsafe fn note(self, memory: &mut Memory) {
         // SAFETY: the caller's word.
-        let store = unsafe { memory.structure(LOWRANK_ARGUMENT_STORE, self, false) }?;
-        store.flash.driver()?;
-        memory.elements(LOWRANK_ARGUMENT_PAGE, store.page.cast_const(), store.page_len, true)
+        let Some(store) = (unsafe { memory.structure(LOWRANK_ARGUMENT_STORE, self, false) }) else { return };
+        if let Err(fault) = store.flash.driver() {
+            memory.refuse(fault);
+        }
+        memory.elements(LOWRANK_ARGUMENT_PAGE, store.page.cast_const(), store.page_len, true);
     }
 
     unsafe fn view(self) -> Result<Store<'c, Driver>, Fault> {

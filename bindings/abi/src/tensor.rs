@@ -69,30 +69,32 @@ impl lowrank_tensor {
         }
     }
 
-    fn bytes(&self, argument: u32) -> Result<usize, Fault> {
-        let bytes = self.rows.checked_mul(self.cols).and_then(|n| n.checked_mul(self.dtype().map_or(4, Dtype::size)));
-        bytes.ok_or(Fault::new(LOWRANK_WRAPS, argument, isize::MAX as usize, usize::MAX))
+    const fn bytes(&self, dtype: Dtype) -> usize {
+        self.rows.saturating_mul(self.cols).saturating_mul(dtype.size())
     }
 
-    pub(crate) fn note(&self, argument: u32, memory: &mut Memory) -> Result<(), Fault> {
+    pub(crate) fn note(&self, argument: u32, memory: &mut Memory) {
         if self.data.is_null() {
-            return Ok(());
+            return;
         }
         if self.size != size_of::<Self>() {
-            return Err(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<Self>(), self.size));
+            return memory.refuse(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<Self>(), self.size));
         }
-        self.dtype()?;
-        memory.bytes(argument, self.data.addr(), self.bytes(argument)?, 1, false)
+        match self.dtype() {
+            Ok(dtype) => _ = memory.bytes(argument, self.data.addr(), self.bytes(dtype), 1, false),
+            Err(fault) => memory.refuse(fault),
+        }
     }
 
     /// # Safety
     /// Noted.
-    pub(crate) unsafe fn view<'c>(&self, argument: u32) -> Result<Option<Tensor<'c>>, Fault> {
+    pub(crate) unsafe fn view<'c>(&self) -> Result<Option<Tensor<'c>>, Fault> {
         if self.data.is_null() {
             return Ok(None);
         }
+        let dtype = self.dtype()?;
         // SAFETY: noted, with this length.
-        let bytes = unsafe { slice(self.data.cast(), self.bytes(argument)?) };
-        Ok(Some(Tensor::from_bytes(self.dtype()?, self.rows, self.cols, bytes)?))
+        let bytes = unsafe { slice(self.data.cast(), self.bytes(dtype)) };
+        Ok(Some(Tensor::from_bytes(dtype, self.rows, self.cols, bytes)?))
     }
 }

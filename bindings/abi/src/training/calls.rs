@@ -1,12 +1,13 @@
 //! What can be done with a layer in training.
 
 use lowrank::train::{MeanLoss, Work, clip};
-use lowrank::{Accum, Argument, Backprop, Error, MatMut, MatRef, backward, forward, merge};
+use lowrank::{Argument, Backprop, Error, MatMut, MatRef, backward, forward, merge};
 
 use super::{Beside, View, bit, call, lowrank_training};
 use crate::codes::*;
-use crate::error::{Fault, finish_without_files, lowrank_error};
+use crate::error::{Fault, lowrank_error};
 use crate::loss::lowrank_mean_loss;
+use crate::matrix::accum_of;
 use crate::memory::{slice, slice_mut};
 use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
 
@@ -14,18 +15,23 @@ use crate::optimizer::{lowrank_adamw, lowrank_in_place, lowrank_sgd};
 const LOSS: u32 = bit(LOWRANK_ARGUMENT_Y) | bit(LOWRANK_ARGUMENT_DY);
 
 /// For what was checked to be there.
-fn absent() -> Result<(), Error> {
-    Err(Error::Missing { argument: Argument::Matrix })
+fn absent() -> Result<(), Fault> {
+    Err(Error::Missing { argument: Argument::Matrix }.into())
 }
 
 impl View<'_, '_> {
-    /// The loss of `y`, with its gradient into `dy`.
+    /// The loss of `y`, with its gradient into `dy`. After a forward pass it is over all of its tokens: of more, there is no
+    /// `y`, and of fewer, the backward pass would read a `dy` that nobody wrote.
     fn loss(
         &mut self,
         into: &mut lowrank_mean_loss,
         compute: impl FnOnce(&mut MeanLoss, MatRef<'_>, MatMut<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let View { y: Some(y), dy: Some(dy), .. } = self else { return absent() };
+    ) -> Result<(), Fault> {
+        let View { y: Some(y), dy: Some(dy), work, .. } = self else { return absent() };
+        let tokens = work.saved.batch().map_or(y.rows(), |batch| batch.tokens);
+        if y.rows() != tokens {
+            return Err(Error::Rows { argument: Argument::Y, expected: tokens, got: y.rows() }.into());
+        }
         let mut loss = into.get();
         compute(&mut loss, y.as_ref(), dy.reborrow())?;
         into.keep(loss);
@@ -53,7 +59,7 @@ pub unsafe extern "C" fn lowrank_training_forward(
             let View { base, work: Work { adapter, saved, .. }, x: Some(x), y: Some(y), .. } = view else {
                 return absent();
             };
-            forward(backend, base, &adapter.as_ref(), *x, y.reborrow(), saved)
+            Ok(forward(backend, base, &adapter.as_ref(), *x, y.reborrow(), saved)?)
         })
     }
 }
@@ -73,20 +79,17 @@ pub unsafe extern "C" fn lowrank_training_backward(
     accum: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    if accum > LOWRANK_ADD {
-        // SAFETY: the caller's word.
-        return unsafe { finish_without_files(Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, accum)), error) };
-    }
     // SAFETY: the caller's word.
     unsafe {
         call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &[], error, &mut |view| {
+            let accum = accum_of(accum)?;
             let backend = view.backend();
             let View { base, work: Work { adapter, grads, saved, .. }, x, dy: Some(dy), dx, .. } = view else {
                 return absent();
             };
-            grads.accum = if accum == LOWRANK_ADD { Accum::Add } else { Accum::Replace };
+            grads.accum = accum;
             let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
-            backward(backend, base, &adapter.as_ref(), flow, saved, grads)
+            Ok(backward(backend, base, &adapter.as_ref(), flow, saved, grads)?)
         })
     }
 }
@@ -110,7 +113,7 @@ pub unsafe extern "C" fn lowrank_training_adamw(
         let Work { adapter, grads, state, .. } = &mut *view.work;
         // SAFETY: checked, and not written.
         let adamw = unsafe { &*adamw }.get();
-        adamw.step(backend, adapter, grads, state)
+        Ok(adamw.step(backend, adapter, grads, state)?)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, step) }
@@ -122,7 +125,7 @@ pub unsafe extern "C" fn lowrank_training_adamw(
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_sgd_step`; LOWRANK_RANGE for a `nesterov` that is neither 0 nor 1.
+/// As `lowrank_sgd_step`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_sgd(
     training: *mut lowrank_training,
@@ -134,11 +137,8 @@ pub unsafe extern "C" fn lowrank_training_sgd(
         let backend = view.backend();
         let Work { adapter, grads, state, .. } = &mut *view.work;
         // SAFETY: checked, and not written.
-        let sgd = unsafe { &*sgd };
-        let range =
-            Error::Range { argument: Argument::Momentum, at_least: 0.0, at_most: 1.0, got: sgd.nesterov as f32 };
-        let sgd = sgd.get().map_err(|_| range)?;
-        sgd.step(backend, adapter, grads, state)
+        let sgd = unsafe { &*sgd }.get()?;
+        Ok(sgd.step(backend, adapter, grads, state)?)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, step) }
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn lowrank_training_in_place(
         let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
         // SAFETY: checked, and not written.
         let in_place = unsafe { &*in_place }.get();
-        in_place.step(backend, base, adapter, flow, saved)
+        Ok(in_place.step(backend, base, adapter, flow, saved)?)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &beside, error, step) }
@@ -237,19 +237,21 @@ pub unsafe extern "C" fn lowrank_training_merge(
     let work = &mut |view: &mut View<'_, '_>| {
         // SAFETY: checked, with this length.
         let merged = MatMut::new(unsafe { slice_mut(merged, merged_len) }, view.into.outputs, view.into.inputs)?;
-        merge(view.backend(), &view.base, &view.work.adapter.as_ref(), merged)
+        Ok(merge(view.backend(), &view.base, &view.work.adapter.as_ref(), merged)?)
     };
     // SAFETY: the caller's word.
     unsafe { call(training, (0, 0), &beside, error, work) }
 }
 
-/// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`.
+/// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`. After a forward pass, `tokens` are those of it;
+/// before one, `y` is what the caller has put there.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_softmax_cross_entropy`; LOWRANK_NULL also for `y` and `dy`.
+/// As `lowrank_softmax_cross_entropy`; LOWRANK_LENGTH unless there is a label for each of the `tokens`; LOWRANK_ROWS for Y
+/// when the last forward pass had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
     training: *mut lowrank_training,
@@ -274,13 +276,15 @@ pub unsafe extern "C" fn lowrank_training_softmax_cross_entropy(
     unsafe { call(training, (tokens, LOSS), &beside, error, work) }
 }
 
-/// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`.
+/// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`, for `tokens` as in
+/// `lowrank_training_softmax_cross_entropy`.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_NULL also for `y` and `dy`.
+/// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_ROWS for Y when the last forward pass
+/// had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_mean_squared_error(
     training: *mut lowrank_training,

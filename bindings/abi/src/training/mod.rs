@@ -7,18 +7,19 @@ pub use calls::*;
 
 use core::ptr::null_mut;
 
-use lowrank::train::{Clock, Plan, Work, init};
-use lowrank::{Backend, Base, Error, MatMut, MatRef, Packed, Shape};
+use lowrank::train::{Plan, Work, init};
+use lowrank::{Backend, Base, MatMut, MatRef, Packed, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
 use crate::machine::backend_of;
-use crate::memory::{Memory, Structure, slice, slice_mut, structures};
+use crate::memory::{Memory, StructMut, Structure, slice, slice_mut, structures};
 use crate::plan::{optimizer, trained};
 use crate::saved::{batch_of, lowrank_clock, lowrank_dropout, progress_of};
 
 /// A layer in training. The caller fills in what comes before `batch`, asks `lowrank_training_plan` for the length of the
-/// arena, and opens it. From then on each call does one thing with it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`.
+/// arena, and opens it: what is in `batch` and behind it before does not matter. From then on each call does one thing with
+/// it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
 ///
 /// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
 #[derive(Copy, Clone, Debug)]
@@ -120,7 +121,7 @@ impl lowrank_training {
     }
 
     /// Notes everything that the struct points to. What is `needed` must not be null.
-    fn note(&self, needed: u32, memory: &mut Memory) -> Result<(), Fault> {
+    fn note(&self, needed: u32, memory: &mut Memory) {
         let Self { inputs, outputs, tokens, .. } = *self;
         let buffers = [
             (LOWRANK_ARGUMENT_W, self.weights, outputs, inputs, false),
@@ -135,9 +136,8 @@ impl lowrank_training {
             if start.is_null() && needed & bit(argument) == 0 {
                 continue;
             }
-            memory.elements(argument, start, rows.saturating_mul(cols), written)?;
+            memory.elements(argument, start, rows.saturating_mul(cols), written);
         }
-        Ok(())
     }
 }
 
@@ -152,14 +152,14 @@ unsafe fn call(
     (tokens, needed): (usize, u32),
     beside: &[Beside],
     error: *mut lowrank_error,
-    work: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Error>,
+    work: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Fault>,
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     let result = unsafe { check(training, ALWAYS | needed, beside, error) }.and_then(|()| {
         // SAFETY: it was noted right above.
         let training = unsafe { &mut *training };
         // SAFETY: all that it points to was noted, too.
-        unsafe { run(training, tokens, work) }
+        unsafe { run(training, (tokens, needed & NEW != 0), work) }
     });
     // SAFETY: the caller's word; nothing is borrowed any more.
     unsafe { finish_without_files(result, error) }
@@ -169,8 +169,8 @@ unsafe fn call(
 /// All of it was noted in a [`Memory`] in which nothing overlaps, and there is no other borrow of it.
 unsafe fn run(
     into: &mut lowrank_training,
-    tokens: usize,
-    call: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Error>,
+    (tokens, new): (usize, bool),
+    call: &mut dyn FnMut(&mut View<'_, '_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let (inputs, outputs) = (into.inputs, into.outputs);
     let (plan, backend) = (into.plan()?, backend_of(into.backend)?);
@@ -196,9 +196,11 @@ unsafe fn run(
     let bias = given(into.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
     let mut work = plan.split(arena)?;
     work.adapter.scale = into.scale;
-    work.state.clock = into.clock.get()?;
     set_dropout(&mut work, &into.dropout)?;
-    work.saved.resume(batch_of(into.progress, into.batch)?)?;
+    if !new {
+        work.state.clock = into.clock.get()?;
+        work.saved.resume(batch_of(into.progress, into.batch)?)?;
+    }
     call(&mut View {
         base: Base { weights, bias },
         work: &mut work,
@@ -223,6 +225,9 @@ const fn bit(argument: u32) -> u32 {
     1 << argument
 }
 const ALWAYS: u32 = bit(LOWRANK_ARGUMENT_W) | bit(LOWRANK_ARGUMENT_ARENA);
+
+/// Instead of arguments: from `batch` on the struct is still to be filled in, and holds anything.
+const NEW: u32 = bit(LOWRANK_ARGUMENT_NONE);
 
 #[cfg(not(lowrank_small))]
 fn set_dropout(work: &mut Work<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
@@ -253,22 +258,21 @@ unsafe fn check(
     beside: &[Beside],
     error: *const lowrank_error,
 ) -> Result<(), Fault> {
-    let mut memory = Memory::EMPTY;
-    if !error.is_null() {
-        // SAFETY: the caller's word.
-        unsafe { memory.structure(LOWRANK_ARGUMENT_ERROR, error, true) }?;
-    }
     // SAFETY: the caller's word.
-    unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.note(needed, &mut memory)?;
+    let mut memory = unsafe { Memory::with(error) };
+    // SAFETY: the caller's word.
+    if let Some(training) = unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) } {
+        training.note(needed, &mut memory);
+    }
     for &Beside { argument, start, bytes, align, is_struct, written } in beside {
         if is_struct {
             // SAFETY: the caller's word.
-            unsafe { memory.sized(argument, start, (bytes, align), written) }?;
+            unsafe { memory.sized(argument, start, (bytes, align), written) };
         } else {
-            memory.bytes(argument, start.addr(), bytes, align, written)?;
+            memory.bytes(argument, start.addr(), bytes, align, written);
         }
     }
-    memory.disjoint()
+    memory.verdict()
 }
 
 /// Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
@@ -283,17 +287,11 @@ pub unsafe extern "C" fn lowrank_training_plan(
     training: *mut lowrank_training,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    let plan = || {
-        let mut memory = Memory::EMPTY;
-        // SAFETY: the caller's word.
-        let plan = unsafe { memory.structure(LOWRANK_ARGUMENT_TRAINING, training, true) }?.plan()?;
-        let len = plan.checked_len().ok_or(Fault::new(LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA, 0, 0))?;
-        // SAFETY: noted right above; the borrow is gone.
-        unsafe { (*training).arena_len = len };
+    crate::call_without_files!(error, (StructMut(LOWRANK_ARGUMENT_TRAINING, training),), |(training,)| {
+        let overflow = Fault::new(LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA, 0, 0);
+        training.arena_len = training.plan()?.checked_len().ok_or(overflow)?;
         Ok(())
-    };
-    // SAFETY: the caller's word.
-    unsafe { finish_without_files(plan(), error) }
+    })
 }
 
 /// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
@@ -314,16 +312,14 @@ pub unsafe extern "C" fn lowrank_training_open(
 ) -> lowrank_status {
     // SAFETY: the caller's word.
     unsafe {
-        call(training, (0, 0), &[], error, &mut |view| {
-            let Work { adapter, grads, saved, state } = &mut *view.work;
+        call(training, (0, NEW), &[], error, &mut |view| {
+            let Work { adapter, grads, state, .. } = &mut *view.work;
             init::kaiming_uniform(adapter, seed, layer);
             if let Some(to) = &mut adapter.bias {
                 let to = to.row_mut(0);
                 to.fill(0.0);
                 to.iter_mut().zip(view.base.bias.unwrap_or(&[])).for_each(|(to, &from)| *to = from);
             }
-            saved.resume(None)?;
-            state.clock = Clock::default();
             let parts = [
                 Some(&mut adapter.a),
                 Some(&mut adapter.b),
