@@ -1,13 +1,6 @@
 /* A layer in training, in one struct: the bits of the calls one by one, and every misuse. */
 #include "world.h"
 
-#define HOLDS(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) failures++, printf("%s:%d: %s (%d)\n", __FILE__, __LINE__, #condition, (int)error.status);  \
-    } while (0)
-#define OK(call) HOLDS((call) == LOWRANK_OK)
-#define SAME(a, b, count) HOLDS(memcmp(a, b, (count) * sizeof(float)) == 0)
-
 /* The same three steps on `work` with the calls one by one, and on `training`. */
 static void same_bits(void)
 {
@@ -105,10 +98,9 @@ static void other_layers(void)
                 LOWRANK_ARGUMENT_W);                                                                                  \
         REFUSED(w.training.arena_len = SIZE_MAX / 2, CALL, LOWRANK_WRAPS, LOWRANK_ARGUMENT_ARENA);                    \
         REFUSED(w.training.dropout.size = 1, CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);                    \
+        REFUSED((w.training.dropout.size = 0, w.training.dropout.p = 0.5f), CALL, LOWRANK_STRUCT_SIZE,                \
+                LOWRANK_ARGUMENT_DROPOUT);                                                                            \
         REFUSED(w.training.dropout.p = 1.0f, CALL, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);                          \
-        REFUSED(w.training.clock.size = 1, CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);                        \
-        REFUSED(w.training.progress = 4, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_PROGRESS);                           \
-        REFUSED(w.training.batch = N + 1, CALL, LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);                           \
         OVERLAPS(w.training.y = w.x, CALL, LOWRANK_ARGUMENT_Y);                                                       \
         OVERLAPS(w.training.dx = w.own_dy, CALL, LOWRANK_ARGUMENT_DY);                                                \
         OVERLAPS(w.training.arena = w.own - 1, CALL, LOWRANK_ARGUMENT_TRAINING);                                      \
@@ -116,16 +108,33 @@ static void other_layers(void)
         OVERLAPS(w.training.y = (float *)(void *)&w.training, CALL, LOWRANK_ARGUMENT_TRAINING);                       \
     } while (0)
 
+/* What an open layer says of itself. */
+#define WRONG_PROGRESS(CALL)                                                                                          \
+    do {                                                                                                              \
+        lowrank_training *it = &w.training;                                                                           \
+        REFUSED(it->clock.size = 1, CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);                               \
+        REFUSED((it->clock.size = 0, it->clock.steps = 1), CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);        \
+        REFUSED((it->clock.size = 0, it->clock.weight1 = 1), CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);      \
+        REFUSED((it->clock.size = 0, it->clock.weight2 = 1), CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);      \
+        REFUSED(it->progress = 4, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_PROGRESS);                                  \
+        REFUSED(it->batch = N + 1, CALL, LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);                                  \
+        WRONG_LAYER(CALL);                                                                                            \
+    } while (0)
+
 static void misuses(void)
 {
     lowrank_training *it = &w.training;
     WRONG_LAYER(lowrank_training_open(it, 7, 1, &error));
-    WRONG_LAYER(lowrank_training_forward(it, N, &error));
-    WRONG_LAYER(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error));
-    WRONG_LAYER(lowrank_training_adamw(it, &w.adamw, &error));
-    WRONG_LAYER(lowrank_training_square_sum(it, &w.number, &error));
-    WRONG_LAYER(lowrank_training_clip(it, 1.0f, 1.0f, &error));
-    WRONG_LAYER(lowrank_training_merge(it, w.merged, OUT * IN, &error));
+    WRONG_PROGRESS(lowrank_training_forward(it, N, &error));
+    WRONG_PROGRESS(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error));
+    WRONG_PROGRESS(lowrank_training_adamw(it, &w.adamw, &error));
+    WRONG_PROGRESS(lowrank_training_sgd(it, &w.sgd, &error));
+    WRONG_PROGRESS(lowrank_training_in_place(it, N, &w.in_place, &error));
+    WRONG_PROGRESS(lowrank_training_softmax_cross_entropy(it, N, w.labels, N, &w.loss, &error));
+    WRONG_PROGRESS(lowrank_training_mean_squared_error(it, N, w.targets, N * OUT, &w.loss, &error));
+    WRONG_PROGRESS(lowrank_training_square_sum(it, &w.number, &error));
+    WRONG_PROGRESS(lowrank_training_clip(it, 1.0f, 1.0f, &error));
+    WRONG_PROGRESS(lowrank_training_merge(it, w.merged, OUT * IN, &error));
     WRONG_STRUCT(lowrank_training, w.training, lowrank_training_plan(it, &error), LOWRANK_ARGUMENT_TRAINING);
     it = &w.training;
     REFUSED(it->rank = SIZE_MAX / 4, lowrank_training_plan(it, &error), LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA);
@@ -150,7 +159,7 @@ static void misuses(void)
     WRONG_STRUCT(lowrank_in_place, w.in_place, lowrank_training_in_place(&w.training, N, it, &error),
                  LOWRANK_ARGUMENT_OPTIMIZER);
     REFUSED(w.adamw.lr = -1.0f, ON(adamw(it, &w.adamw, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
-    REFUSED(w.sgd.nesterov = 2, ON(sgd(it, &w.sgd, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_MOMENTUM);
+    REFUSED(w.sgd.nesterov = 2, ON(sgd(it, &w.sgd, &error)), LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_OPTIMIZER);
     REFUSED((void)0, ON(clip(it, 1.0f, -1.0f, &error)), LOWRANK_RANGE, LOWRANK_ARGUMENT_MAX_NORM);
     REFUSED((void)0, ON(square_sum(it, NULL, &error)), LOWRANK_NULL, LOWRANK_ARGUMENT_RESULT);
     REFUSED((void)0, ON(square_sum(it, w.own_y, &error)), LOWRANK_OVERLAP, LOWRANK_ARGUMENT_Y);

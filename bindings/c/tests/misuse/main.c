@@ -146,6 +146,9 @@ int main(void)
     set_up();
     if (failures) return printf("the valid world is not valid: %d\n", (int)error.status), 1;
     store_works();
+    every_call();
+    elements();
+    documented();
     passes();
     weights_of_a_layer();
     training();

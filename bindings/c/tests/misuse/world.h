@@ -55,7 +55,13 @@ extern int driver_answer;
 /* Back to what is valid. */
 void reset(void);
 
+/* Plans both layers for another optimizer, and runs them forward. */
+void plan_for(uint32_t optimizer);
+
 /* The tests, by what the functions are about. */
+void every_call(void);
+void elements(void);
+void documented(void);
 void passes(void);
 void weights_of_a_layer(void);
 void training(void);
@@ -64,8 +70,17 @@ void files(void);
 void contents(void);
 void stores(void);
 
+/* Its square wraps to 0. */
+#define HALF ((size_t)1 << (sizeof(size_t) * 4))
 #define LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define BYTES ((const uint8_t *)w.bytes)
+
+#define HOLDS(condition)                                                                                              \
+    do {                                                                                                              \
+        if (!(condition)) failures++, printf("%s:%d: %s (%d)\n", __FILE__, __LINE__, #condition, (int)error.status);  \
+    } while (0)
+#define OK(call) HOLDS((call) == LOWRANK_OK)
+#define SAME(a, b, count) HOLDS(memcmp(a, b, (count) * sizeof(float)) == 0)
 
 /* Expects the call to be refused with this status, about this argument, without a trace. `change` makes it wrong. */
 #define REFUSED(change, call, code, about)                                                                            \
@@ -88,15 +103,20 @@ void stores(void);
         }                                                                                                             \
     } while (0)
 
-/* A pointer to a struct: null, misaligned, another size. CALL takes the pointer `it`. */
+/* A pointer to a struct: null, misaligned, at the end of the address space, another size. CALL takes the pointer `it`. */
 #define WRONG_STRUCT(type, variable, CALL, about)                                                                     \
     do {                                                                                                              \
         type *it = NULL;                                                                                              \
         REFUSED((void)0, CALL, LOWRANK_NULL, about);                                                                  \
         it = (type *)(void *)((char *)&(variable) + 1);                                                               \
         REFUSED((void)0, CALL, LOWRANK_MISALIGNED, about);                                                            \
+        it = (type *)(0 - sizeof(size_t));                                                                            \
+        REFUSED((void)0, CALL, LOWRANK_WRAPS, about);                                                                 \
+        it = (type *)(0 - sizeof(type));                                                                              \
+        REFUSED((void)0, CALL, LOWRANK_WRAPS, about);                                                                 \
         it = &(variable);                                                                                             \
         REFUSED(it->size = it->size - 1, CALL, LOWRANK_STRUCT_SIZE, about);                                           \
+        REFUSED(it->size = it->size + 1, CALL, LOWRANK_STRUCT_SIZE, about);                                           \
         REFUSED(it->size = 0, CALL, LOWRANK_STRUCT_SIZE, about);                                                      \
     } while (0)
 
@@ -117,6 +137,8 @@ void stores(void);
         REFUSED((matrix).stride = SIZE_MAX / 2, CALL, LOWRANK_WRAPS, about);                                          \
         REFUSED(((matrix).rows = SIZE_MAX, (matrix).stride = SIZE_MAX), CALL, LOWRANK_WRAPS, about);                  \
         REFUSED((matrix).stride = SIZE_MAX / 4, CALL, LOWRANK_WRAPS, about);                                          \
+        REFUSED((matrix).rows = (matrix).cols = (matrix).stride = HALF, CALL, LOWRANK_WRAPS, about);                  \
+        REFUSED((matrix).data = (float *)(0 - sizeof(float)), CALL, LOWRANK_WRAPS, about);                            \
     } while (0)
 
 #define WRONG_NUMBER(type, CALL)                                                                                      \
@@ -125,6 +147,28 @@ void stores(void);
         REFUSED((void)0, CALL, LOWRANK_NULL, LOWRANK_ARGUMENT_RESULT);                                                \
         it = (type *)(void *)((char *)&w.fingerprint + 1);                                                            \
         REFUSED((void)0, CALL, LOWRANK_MISALIGNED, LOWRANK_ARGUMENT_RESULT);                                          \
+        it = (type *)(0 - sizeof(type));                                                                              \
+        REFUSED((void)0, CALL, LOWRANK_WRAPS, LOWRANK_ARGUMENT_RESULT);                                               \
+    } while (0)
+
+/* A pointer to elements, and how many there are: null, at the end of the address space, and more bytes than there can be,
+ * also where their number wraps to that of few or none. CALL takes `it` and `len`, or SET puts them where it finds them. */
+#define WRONG_ELEMENTS(type, array, SET, CALL, about)                                                                 \
+    do {                                                                                                              \
+        type *it = NULL;                                                                                              \
+        size_t len = 1;                                                                                               \
+        REFUSED(SET, CALL, LOWRANK_NULL, about);                                                                      \
+        it = (type *)(0 - sizeof(type));                                                                              \
+        REFUSED(SET, CALL, LOWRANK_WRAPS, about);                                                                     \
+        it = (type *)(void *)(uintptr_t)(array);                                                                      \
+        REFUSED((len = SIZE_MAX, SET), CALL, LOWRANK_WRAPS, about);                                                   \
+        REFUSED((len = SIZE_MAX / 2 / sizeof(type) + 1, SET), CALL, LOWRANK_WRAPS, about);                            \
+        REFUSED((len = SIZE_MAX / sizeof(type), SET), CALL, LOWRANK_WRAPS, about);                                    \
+        if (sizeof(type) == 1) break;                                                                                 \
+        it = (type *)(void *)((char *)it + sizeof(type) / 2);                                                         \
+        REFUSED((len = 1, SET), CALL, LOWRANK_MISALIGNED, about);                                                     \
+        it = (type *)(void *)(uintptr_t)(array);                                                                      \
+        REFUSED((len = SIZE_MAX / sizeof(type) + 2, SET), CALL, LOWRANK_WRAPS, about);                                \
     } while (0)
 
 #define WRONG_BACKEND(CALL)                                                                                           \
@@ -134,22 +178,5 @@ void stores(void);
     } while (0)
 
 #define OVERLAPS(change, CALL, about) REFUSED(change, CALL, LOWRANK_OVERLAP, about)
-
-/* The error itself is wrong: nothing can be said but the status. */
-#define WRONG_ERROR(CALL)                                                                                             \
-    do {                                                                                                              \
-        static lowrank_error at[2];                                                                                   \
-        lowrank_error *it = (lowrank_error *)(void *)((char *)at + 1);                                                \
-        memset(at, 0, sizeof at);                                                                                     \
-        reset();                                                                                                      \
-        refused += 3;                                                                                                 \
-        if ((CALL) != LOWRANK_MISALIGNED) failures++, printf("%s:%d: misaligned error\n", __FILE__, __LINE__);        \
-        it = at;                                                                                                      \
-        if ((CALL) != LOWRANK_STRUCT_SIZE) failures++, printf("%s:%d: size of error\n", __FILE__, __LINE__);          \
-        it = (lowrank_error *)(void *)w.y;                                                                            \
-        memcpy(it, &error, sizeof *it > sizeof w.y ? sizeof(size_t) : sizeof *it);                                    \
-        it->size = sizeof *it;                                                                                        \
-        if ((CALL) != LOWRANK_OVERLAP) failures++, printf("%s:%d: error in an output\n", __FILE__, __LINE__);         \
-    } while (0)
 
 #endif
