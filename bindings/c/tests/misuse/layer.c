@@ -86,7 +86,7 @@ static void other_layers(void)
         it = &w.training;                                                                                             \
         REFUSED(w.training.optimizer = 5, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_OPTIMIZER);                         \
         REFUSED(w.training.trained = 4, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_TRAINED);                             \
-        REFUSED(w.training.backend = 99, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_BACKEND);                            \
+        WRONG_BACKEND_IN(w.training.backend = backend, CALL);                                                         \
         REFUSED(w.training.weights = NULL, CALL, LOWRANK_NULL, LOWRANK_ARGUMENT_W);                                   \
         REFUSED(w.training.arena = NULL, CALL, LOWRANK_NULL, LOWRANK_ARGUMENT_ARENA);                                 \
         REFUSED(w.training.arena_len--, CALL, LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA);                                \

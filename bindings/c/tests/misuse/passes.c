@@ -91,8 +91,7 @@ void passes(void)
     REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_ABSENT, INPUT_GRADS, LOWRANK_ABSENT_ADAPTER, LOWRANK_ARGUMENT_SAVED);
 
 #define PARAMETER_GRADS lowrank_parameter_grads(backend, x, dy, &w.work.saved, &w.work.grads, &error)
-    REFUSED((w.work.saved.progress = LOWRANK_PROGRESS_BACKWARD, backend = 99), PARAMETER_GRADS, LOWRANK_UNKNOWN,
-            LOWRANK_ARGUMENT_BACKEND);
+    WRONG_BACKEND_IN(w.work.saved.progress = LOWRANK_PROGRESS_BACKWARD, PARAMETER_GRADS);
     REFUSED(w.work.saved.progress = LOWRANK_PROGRESS_NONE, PARAMETER_GRADS, LOWRANK_NO_FORWARD, LOWRANK_ARGUMENT_SAVED);
     REFUSED((void)0, PARAMETER_GRADS, LOWRANK_NO_INPUT_GRADS, LOWRANK_ARGUMENT_SAVED);
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_parameter_grads(backend, x, dy, it, &w.work.grads, &error),

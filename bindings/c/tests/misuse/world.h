@@ -3,6 +3,7 @@
 #define WORLD_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lowrank.h"
@@ -51,6 +52,9 @@ extern uint32_t backend;
 extern size_t file_len;
 extern int refused, failures;
 extern int driver_answer;
+/* Backends that this CPU does not have. */
+extern uint32_t lacks[4];
+extern size_t lacking;
 
 /* Back to what is valid. */
 void reset(void);
@@ -171,11 +175,18 @@ void stores(void);
         REFUSED((len = SIZE_MAX / sizeof(type) + 2, SET), CALL, LOWRANK_WRAPS, about);                                \
     } while (0)
 
-#define WRONG_BACKEND(CALL)                                                                                           \
+/* A code that means nothing, and one that this CPU does not have. SET puts `backend` where CALL finds it. */
+#define WRONG_BACKEND_IN(SET, CALL)                                                                                   \
     do {                                                                                                              \
-        REFUSED(backend = 9, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_BACKEND);                                        \
-        REFUSED(backend = UINT32_MAX, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_BACKEND);                               \
+        size_t lack;                                                                                                  \
+        REFUSED((backend = 9, SET), CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_BACKEND);                                 \
+        REFUSED((backend = UINT32_MAX, SET), CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_BACKEND);                        \
+        for (lack = 0; lack < lacking; lack++) {                                                                      \
+            REFUSED((backend = lacks[lack], SET), CALL, LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_BACKEND);               \
+            HOLDS(error.got == lacks[lack]);                                                                          \
+        }                                                                                                             \
     } while (0)
+#define WRONG_BACKEND(CALL) WRONG_BACKEND_IN((void)0, CALL)
 
 #define OVERLAPS(change, CALL, about) REFUSED(change, CALL, LOWRANK_OVERLAP, about)
 
