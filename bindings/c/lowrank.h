@@ -1084,9 +1084,6 @@ lowrank_status lowrank_emit(const lowrank_contents *contents,
                             size_t *written,
                             lowrank_error *error);
 
-// What a status means, in English, with a zero byte at the end. Never null.
-const char *lowrank_status_text(lowrank_status status);
-
 // Checks a file from its first byte to its last, in a time that is linear in its length. The bytes may lie at any address, in
 // flash as well; at a multiple of 4 (of 16, best), numbers in f32 can be used where they are.
 //
@@ -1647,6 +1644,27 @@ lowrank_status lowrank_store_save(const lowrank_store *store,
                                   const lowrank_contents *contents,
                                   lowrank_stored *stored,
                                   lowrank_error *error);
+
+// What a status means, in English, with a zero byte at the end. Never null. `lowrank_error_text` says more.
+const char *lowrank_status_text(lowrank_status status);
+
+// What an argument is called, in English, with a zero byte at the end: LOWRANK_ARGUMENT_... Never null.
+const char *lowrank_argument_text(uint32_t argument);
+
+// What is wrong with a file, in English, with a zero byte at the end: LOWRANK_FLAW_... Never null.
+const char *lowrank_flaw_text(uint32_t flaw);
+
+// Writes what an error says as a sentence in English, in ASCII, with all its numbers, for example "Y: expected 3 rows, got 2".
+// At most `length` bytes are written, the last of them is 0. Returns the bytes that the whole sentence has, without the 0:
+// where that is `length` or more, the sentence was cut. With `length` 0, nothing is written, and `text` may be null.
+//
+// What is no `lowrank_error` (null, misaligned, of another size) gets a sentence, too. No heap; only linked where it is called.
+//
+// # Safety
+// As the page of the header says of pointers.
+size_t lowrank_error_text(const lowrank_error *error,
+                          char *text,
+                          size_t length);
 
 // Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
 //

@@ -29,9 +29,11 @@ static lowrank_error error;
 
 static int failed(const char *call)
 {
+    char text[160];
+    lowrank_error_text(&error, text, sizeof text);
     print(call);
     print(": ");
-    print(lowrank_status_text(error.status));
+    print(text);
     print("\n");
     return 1;
 }

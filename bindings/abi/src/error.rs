@@ -93,13 +93,14 @@ impl lowrank_error {
         lowrank_error { status, argument, ..Self::NONE }
     }
 
-    const fn sizes(status: lowrank_status, argument: u32, expected: usize, got: usize) -> Self {
+    /// Found by the ABI itself.
+    pub(crate) const fn of_abi(status: lowrank_status, argument: u32, expected: usize, got: usize) -> Self {
         lowrank_error { status, argument, expected, got, ..Self::NONE }
     }
 
     fn of(fault: Fault) -> Self {
         match fault {
-            Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
+            Fault::Argument { status, argument, expected, got } => Self::of_abi(status, argument, expected, got),
             Fault::Core(error) => Self::of_core(error),
             Fault::Store(error) => Self::of_store(error),
             Fault::Deviation(deviation) => Self::of_deviation(deviation),
@@ -116,7 +117,7 @@ impl lowrank_error {
     /// Of a call that has nothing to do with files or flash.
     fn without_files(fault: Fault) -> Self {
         match fault {
-            Fault::Argument { status, argument, expected, got } => Self::sizes(status, argument, expected, got),
+            Fault::Argument { status, argument, expected, got } => Self::of_abi(status, argument, expected, got),
             Fault::Core(error) => Self::of_argument(error),
             Fault::Deviation(deviation) => Self::of_deviation(deviation),
             Fault::Store(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
@@ -126,7 +127,7 @@ impl lowrank_error {
     const fn of_deviation(Deviation { probe: index, expected, got }: Deviation) -> Self {
         lowrank_error {
             index,
-            ..Self::sizes(LOWRANK_DEVIATION, LOWRANK_ARGUMENT_BACKEND, expected as usize, got as usize)
+            ..Self::of_abi(LOWRANK_DEVIATION, LOWRANK_ARGUMENT_BACKEND, expected as usize, got as usize)
         }
     }
 
@@ -156,7 +157,7 @@ impl lowrank_error {
             Error::DeadAdapter => return Self::about(LOWRANK_DEAD_ADAPTER, LOWRANK_ARGUMENT_ADAPTER),
             _ => return Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
         };
-        let described = lowrank_error { index, ..Self::sizes(status, argument_code(argument), expected, got) };
+        let described = lowrank_error { index, ..Self::of_abi(status, argument_code(argument), expected, got) };
         match error {
             Error::Range { at_least, at_most, got: value, .. } => {
                 lowrank_error { at_least, at_most, value, ..described }
@@ -201,7 +202,7 @@ impl lowrank_error {
     fn of_store(error: StoreError<i32>) -> Self {
         let slot = |status, index, expected| lowrank_error {
             index,
-            ..Self::sizes(status, LOWRANK_ARGUMENT_STORE, expected, 0)
+            ..Self::of_abi(status, LOWRANK_ARGUMENT_STORE, expected, 0)
         };
         match error {
             StoreError::Flash { at, error } => lowrank_error {
@@ -213,7 +214,7 @@ impl lowrank_error {
             }
             StoreError::File(error) => Self::of_core(error),
             StoreError::TooLong { needed, available } => {
-                Self::sizes(LOWRANK_TOO_LONG, LOWRANK_ARGUMENT_FILE, available, needed)
+                Self::of_abi(LOWRANK_TOO_LONG, LOWRANK_ARGUMENT_FILE, available, needed)
             }
             StoreError::NoSealLeft { slot: index } => slot(LOWRANK_NO_SEAL_LEFT, index, 0),
             StoreError::Unaligned { slot: index, multiple_of } => {
@@ -222,7 +223,9 @@ impl lowrank_error {
             StoreError::Outside { slot: index, capacity } => slot(LOWRANK_SLOT_OUTSIDE, index, capacity),
             StoreError::TooSmall { slot: index, needed } => slot(LOWRANK_SLOT_TOO_SMALL, index, needed),
             StoreError::Overlap => Self::about(LOWRANK_SLOTS_OVERLAP, LOWRANK_ARGUMENT_STORE),
-            StoreError::Page { multiple_of, got } => Self::sizes(LOWRANK_PAGE, LOWRANK_ARGUMENT_PAGE, multiple_of, got),
+            StoreError::Page { multiple_of, got } => {
+                Self::of_abi(LOWRANK_PAGE, LOWRANK_ARGUMENT_PAGE, multiple_of, got)
+            }
             _ => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_STORE),
         }
     }
@@ -301,53 +304,4 @@ pub(crate) const fn argument_code(argument: Argument) -> u32 {
         Argument::Layer => LOWRANK_ARGUMENT_LAYER_NUMBER,
         _ => LOWRANK_ARGUMENT_NONE,
     }
-}
-
-/// What a status means, in English, with a zero byte at the end. Never null.
-#[unsafe(no_mangle)]
-pub extern "C" fn lowrank_status_text(status: lowrank_status) -> *const core::ffi::c_char {
-    let text = match status {
-        LOWRANK_OK => c"done",
-        LOWRANK_LENGTH => c"a buffer has the wrong number of elements",
-        LOWRANK_ROWS => c"a matrix has the wrong number of rows",
-        LOWRANK_COLS => c"a matrix has the wrong number of columns",
-        LOWRANK_TOO_MANY => c"there is more of something than there is room for",
-        LOWRANK_STRIDE => c"a row stride is smaller than a row",
-        LOWRANK_OVERFLOW => c"a size does not fit into the address space",
-        LOWRANK_RANGE => c"a number lies outside of its range",
-        LOWRANK_NON_FINITE => c"an infinity or a NaN where only finite numbers make sense",
-        LOWRANK_LABEL => c"a label names no class",
-        LOWRANK_DEAD_ADAPTER => c"A and B are both zero: the adapter can never learn",
-        LOWRANK_MISSING => c"an argument that is needed was left out",
-        LOWRANK_UNEXPECTED => c"an argument was given that cannot be filled",
-        LOWRANK_NO_FORWARD => c"no forward pass of this batch came before",
-        LOWRANK_NO_INPUT_GRADS => c"lowrank_input_grads has to come before lowrank_parameter_grads",
-        LOWRANK_FOR_INFERENCE => c"made for inference, a backward pass needs memory for training",
-        LOWRANK_ABSENT_ADAPTER => c"an earlier pass of this batch ran with a scale of 0: run forward again",
-        LOWRANK_OTHER_OPTIMIZER => c"the memory was planned for another optimizer, which needs less",
-        LOWRANK_REVERSED => c"a range ends before it starts",
-        LOWRANK_FILE => c"not an adapter file, or contents that cannot be one",
-        LOWRANK_FLASH => c"the flash failed",
-        LOWRANK_VERIFY => c"the flash does not hold what was written",
-        LOWRANK_TOO_LONG => c"the file does not fit",
-        LOWRANK_NO_SEAL_LEFT => c"all seals of a slot are used up",
-        LOWRANK_SLOT_UNALIGNED => c"a slot is not made of whole blocks",
-        LOWRANK_SLOT_OUTSIDE => c"a slot does not lie within the flash",
-        LOWRANK_SLOT_TOO_SMALL => c"a slot is too small",
-        LOWRANK_SLOTS_OVERLAP => c"the slots overlap",
-        LOWRANK_PAGE => c"the page has the wrong length",
-        LOWRANK_DEVIATION => c"this build or thread does not keep to IEEE 754",
-        LOWRANK_NULL => c"a pointer is null that must not be",
-        LOWRANK_MISALIGNED => c"an address is not aligned",
-        LOWRANK_STRUCT_SIZE => c"the first field of a struct is not its size",
-        LOWRANK_OVERLAP => c"what is written overlaps another argument",
-        LOWRANK_WRAPS => c"a buffer reaches beyond the end of the address space",
-        LOWRANK_UNKNOWN => c"a code without a meaning",
-        LOWRANK_UNSUPPORTED => c"not in this build, or not on this CPU",
-        LOWRANK_NOT_UTF8 => c"text is not UTF-8",
-        LOWRANK_NOT_FOUND => c"no such layer",
-        LOWRANK_NOT_IN_PLACE => c"the adapter cannot be used where it lies",
-        _ => c"an error without a code",
-    };
-    text.as_ptr()
 }

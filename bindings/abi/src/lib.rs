@@ -30,6 +30,7 @@ compile_error!("in C, adapter files are used where they lie, which needs a littl
 mod arm;
 mod codes;
 mod contents;
+mod decimal;
 mod error;
 mod file;
 mod layer;
@@ -44,6 +45,7 @@ mod random;
 mod saved;
 mod store;
 mod tensor;
+mod text;
 mod training;
 
 pub use codes::*;
@@ -61,6 +63,7 @@ pub use random::*;
 pub use saved::*;
 pub use store::*;
 pub use tensor::*;
+pub use text::*;
 pub use training::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.

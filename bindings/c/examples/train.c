@@ -41,6 +41,10 @@ int main(void)
                                                  &error);
         printf("step %d: loss %.4f\n", step, (double)(loss.sum / TOKENS));
     }
-    if (status) printf("%s (argument %u)\n", lowrank_status_text(status), (unsigned)error.argument);
+    if (status) {
+        char text[160];
+        lowrank_error_text(&error, text, sizeof text);
+        printf("%s\n", text);
+    }
     return status ? 1 : 0;
 }

@@ -21,7 +21,9 @@ static void check(lowrank_status status, int line)
 {
     calls++;
     if (status != LOWRANK_OK) {
-        printf("line %d: %s (argument %u)\n", line, lowrank_status_text(status), (unsigned)error.argument);
+        char text[160];
+        lowrank_error_text(&error, text, sizeof text);
+        printf("line %d: %s\n", line, text);
     }
 }
 #define CHECK(call)                                                                                                   \

@@ -153,6 +153,7 @@ int main(int argc, char **argv)
     every_call();
     elements();
     documented();
+    sentences();
     passes();
     weights_of_a_layer();
     training();

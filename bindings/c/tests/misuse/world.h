@@ -66,6 +66,7 @@ void plan_for(uint32_t optimizer);
 void every_call(void);
 void elements(void);
 void documented(void);
+void sentences(void);
 void passes(void);
 void weights_of_a_layer(void);
 void training(void);
