@@ -154,6 +154,7 @@ int main(int argc, char **argv)
     elements();
     documented();
     sentences();
+    values();
     passes();
     weights_of_a_layer();
     training();

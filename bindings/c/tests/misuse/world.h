@@ -67,6 +67,7 @@ void every_call(void);
 void elements(void);
 void documented(void);
 void sentences(void);
+void values(void);
 void passes(void);
 void weights_of_a_layer(void);
 void training(void);
