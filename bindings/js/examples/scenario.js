@@ -114,7 +114,7 @@ export class Scenario {
     const images = this.order.subarray(step * tokens, (step + 1) * tokens);
     this.#forward(images, settings.task);
     const labels = Uint32Array.from(images, (image) => this.digits.labels[image]);
-    const loss = lowrank.softmaxCrossEntropy(output.y, labels, output.dy);
+    const loss = output.softmaxCrossEntropy(labels);
     output.backward();
     const [result, gradient] = [hidden.y, hidden.dy];
     for (let i = 0; i < result.length; i++) if (result[i] <= 0) gradient[i] = 0;

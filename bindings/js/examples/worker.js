@@ -2,6 +2,8 @@
 import { create } from 'lowrank';
 import { serve } from 'lowrank/worker';
 
+/** @typedef {typeof handlers} Handlers for `connect<Handlers>(worker)` */
+
 export const handlers = {
   /**
    * @param {{ inputs: number, outputs: number, weights: Float32Array, x: Float32Array, labels: Uint32Array, steps?: number }} data
@@ -13,7 +15,7 @@ export const handlers = {
     layer.x.set(x);
     for (let step = 0; step < steps && !signal.aborted; step++) {
       layer.forward();
-      const loss = lowrank.softmaxCrossEntropy(layer.y, labels, layer.dy);
+      const loss = layer.softmaxCrossEntropy(labels);
       layer.backward();
       layer.step({ learningRate: 0.05 });
       if (step % 10 === 0) {

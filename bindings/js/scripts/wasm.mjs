@@ -9,6 +9,8 @@ const ROOT = fileURLToPath(new URL('../../', here));
 const TARGET = `${ROOT}target/js`;
 /** Bytes of the stack, of which no call takes more than half: test/stack.test.js. */
 const STACK = 65536;
+/** Bytes that the memory may grow to: all that 32 bits address. Engines keep views alive only where a maximum is declared. */
+const MOST_MEMORY = 2 ** 32;
 
 const WORDS = ['backend_name', 'version', 'contract_version'];
 const TRAINING = [
@@ -49,7 +51,7 @@ function build({ name, level, flags, names }) {
   const out = fileURLToPath(new URL(`wasm/${name}.wasm`, here));
   execFileSync(linker, [
     '-flavor', 'wasm', '--no-entry', '--gc-sections', '--strip-all', '--compress-relocations', '--stack-first', '-z', `stack-size=${STACK}`,
-    '--export=__heap_base', ...(names ?? everything()).map((each) => `--export=lowrank_${each}`), archive, '-o', out,
+    `--max-memory=${MOST_MEMORY}`, '--export=__heap_base', ...(names ?? everything()).map((each) => `--export=lowrank_${each}`), archive, '-o', out,
   ], { stdio: 'inherit' });
   const bytes = readFileSync(out);
   if (WebAssembly.Module.imports(new WebAssembly.Module(bytes)).length > 0) throw new Error(`${name}: imports something`);

@@ -10,6 +10,7 @@ const MEANING = {
   AbsentAdapter: 'an earlier pass of this batch ran with a scale of 0: run forward again',
   ForInference: 'made for inference, a backward pass needs memory for training',
   Missing: 'needed here, but not given',
+  NoBackward: 'no backward pass came since the last step',
   NoForward: 'no forward pass of this batch came before',
   NoInputGrads: 'the gradient of the input has to come first',
   OtherOptimizer: 'planned for another optimizer, which needs less memory',
@@ -19,29 +20,40 @@ const MEANING = {
 };
 
 /**
- * Why a call did not do its work. Nothing was changed then.
- *
- * `code` is the name of a variant of lowrank's `Error` (`Length`, `Rows`, `Range`, `Missing`, ...), or one of JavaScript's own:
- * `Type` (not what it has to be at all), `Unknown` (no such option), `Foreign` (an array outside the module's memory),
- * `Detached` (a view from before the memory grew), `Freed`, `Memory` (the engine gives no more), `Format` (not that kind of file
- * or module).
+ * The codes of the module are the variants of lowrank's `Error`, and those of its C ABI.
+ * @typedef {'Length' | 'Rows' | 'Cols' | 'TooMany' | 'Stride' | 'Overflow' | 'Range' | 'NonFinite' | 'Label' | 'DeadAdapter' | 'Missing'
+ *   | 'NoForward' | 'NoInputGrads' | 'ForInference' | 'AbsentAdapter' | 'OtherOptimizer' | 'Reversed' | 'Unexpected' | 'File' | 'Deviation' | 'Null' | 'Misaligned' | 'StructSize' | 'Overlap'
+ *   | 'Wraps' | 'Unknown' | 'Unsupported' | 'NotUtf8' | 'NotFound' | 'NotInPlace' | 'Other'} ModuleCode
  */
+
+/**
+ * Codes of JavaScript's own: `Type` (a value of another type), `Foreign` (an array outside of the module's memory), `Detached` (an
+ * array without memory: its buffer was moved or shrunk), `Freed`, `Memory` (it cannot grow), `Format` (another kind of file or
+ * module), `NoBackward` (a step without a gradient), `Ended` (the worker or the connection to it has ended).
+ * @typedef {'Type' | 'Foreign' | 'Detached' | 'Freed' | 'Memory' | 'Format' | 'NoBackward' | 'Ended'} OwnCode
+ */
+
+/** @typedef {ModuleCode | OwnCode} Code */
+
+/** Why a call did not do its work. Nothing was changed then. */
 export class LowrankError extends Error {
   /**
-   * @param {string} code
+   * @param {Code} code
    * @param {string} argument
-   * @param {{ expected?: number | string, got?: number | string, text?: string }} [details]
+   * @param {{ expected?: number | string | undefined, got?: number | string | undefined, text?: string | undefined, cause?: unknown }} [details]
    */
-  constructor(code, argument, { expected, got, text } = {}) {
+  constructor(code, argument, { expected, got, text, ...rest } = {}) {
     const counted = typeof expected === 'number' ? COUNTED[code] ?? '' : '';
     const said = [
       text ?? MEANING[code],
       expected !== undefined && `expected ${expected}${counted}`,
       got !== undefined && `got ${got}`,
     ];
-    super(`${argument}: ${said.filter(Boolean).join(', ') || code}`);
+    super(`${argument}: ${said.filter(Boolean).join(', ') || code}`, rest);
     this.name = 'LowrankError';
+    /** What kind of mistake it is. */
     this.code = code;
+    /** Name of the argument or option. */
     this.argument = argument;
     this.expected = expected;
     this.got = got;
@@ -49,7 +61,12 @@ export class LowrankError extends Error {
 }
 
 /** What came, in few words. @param {unknown} value */
-export const shown = (value) => (value === null || typeof value !== 'object' ? String(value) : value.constructor?.name ?? 'object');
+export function shown(value) {
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  return value === null || typeof value !== 'object' ? String(value) : value.constructor?.name || 'object';
+}
 
 /**
  * Throws unless `value` is an integer from `least` to `most`.
@@ -74,13 +91,33 @@ export function number(argument, value) {
 }
 
 /**
- * Throws when `options` is not an object, or has a name that `known` has not.
+ * Throws unless `value` is true or false.
+ * @param {string} argument
+ * @param {unknown} value
+ */
+export function boolean(argument, value) {
+  if (typeof value === 'boolean') return value;
+  throw new LowrankError('Type', argument, { expected: 'true or false', got: shown(value) });
+}
+
+/**
+ * Throws unless `value` is a string.
+ * @param {string} argument
+ * @param {unknown} value
+ */
+export function string(argument, value) {
+  if (typeof value === 'string') return value;
+  throw new LowrankError('Type', argument, { expected: 'a string', got: shown(value) });
+}
+
+/**
+ * Throws when `options` is not an object of options, or has a name that `known` has not.
  * @param {string} argument
  * @param {object} options
  * @param {readonly string[]} known
  */
 export function onlyKnown(argument, options, known) {
-  if (typeof options !== 'object' || options === null) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options) || ArrayBuffer.isView(options)) {
     throw new LowrankError('Type', argument, { expected: 'an object', got: shown(options) });
   }
   for (const name of Object.keys(options)) {
@@ -101,11 +138,12 @@ const range = (least, most) => (most > 3e38 ? (least < -3e38 ? 'a finite number'
 export function failure(data, at, names, flaws = {}) {
   const u32 = (/** @type {number} */ field) => data.getUint32(at + field, true);
   const f32 = (/** @type {number} */ field) => data.getFloat32(at + field, true);
-  const code = abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other';
+  const code = /** @type {Code} */ (abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other');
   const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
   const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED), u32(abi.ERROR_GOT)]];
   const text = code === 'File' ? `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
-  const [expected, got] = {
+  /** @type {{ [code in Code]?: (number | string | undefined)[] }} */
+  const said = {
     Range: [range(f32(abi.ERROR_AT_LEAST), f32(abi.ERROR_AT_MOST)), f32(abi.ERROR_VALUE)],
     NonFinite: ['finite numbers', `another one at ${index}`],
     Label: [`classes below ${sizes[0]}`, sizes[1]],
@@ -113,6 +151,7 @@ export function failure(data, at, names, flaws = {}) {
     Stride: [`at least ${sizes[0]} elements from row to row`, sizes[1]],
     // What a flaw does not say is 0.
     File: sizes.map((size) => size || undefined),
-  }[code] ?? (sizes[0] || sizes[1] ? sizes : []);
+  };
+  const [expected, got] = said[code] ?? (sizes[0] || sizes[1] ? sizes : []);
   return new LowrankError(code, names[argument] ?? argument, { expected, got, text });
 }

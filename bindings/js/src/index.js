@@ -1,4 +1,4 @@
-import { LowrankError, shown } from './error.js';
+import { LowrankError, integer, onlyKnown, shown } from './error.js';
 import { inflate } from './inflate.js';
 import * as inline from './inline/small.js';
 import { Lowrank } from './lowrank.js';
@@ -6,21 +6,19 @@ import { compile } from './module.js';
 
 export { LowrankError } from './error.js';
 export { Layer } from './layer.js';
-export { Lowrank, MeanLoss, Vector } from './lowrank.js';
+export { MeanLoss } from './loss.js';
+export { Lowrank } from './lowrank.js';
+export { Vector } from './vector.js';
 
-/** @typedef {import('./layer.js').Adapter} Adapter */
-/** @typedef {import('./layer.js').LayerOptions} LayerOptions */
-/** @typedef {import('./layer.js').Scale} Scale */
-/** @typedef {import('./layer.js').StepOptions} StepOptions */
-/** @typedef {import('./lowrank.js').Shufflable} Shufflable */
 /** @typedef {import('./module.js').ModuleSource} ModuleSource */
+/** @typedef {import('./error.js').Code} Code */
+/** @typedef {import('./adapter.js').Adapter} Adapter */
+/** @typedef {import('./adapter.js').Scale} Scale */
+/** @typedef {import('./loss.js').Labels} Labels */
+/** @typedef {import('./lowrank.js').Shufflable} Shufflable */
+/** @typedef {import('./options.js').LayerOptions} LayerOptions */
 /** @typedef {import('./options.js').Optimizer} Optimizer */
-
-/**
- * @typedef {object} CreateOptions
- * @property {'auto' | boolean} [simd] default: auto, as the engine can; both give the same bits
- * @property {ModuleSource | Promise<ModuleSource>} [module] another module of `lowrank/wasm`, or a compiled one
- */
+/** @typedef {import('./steps.js').StepOptions} StepOptions */
 
 /** A module with one vector instruction. */
 const SIMD = Uint8Array.of(
@@ -31,18 +29,30 @@ const SIMD = Uint8Array.of(
 export const hasSimd = () => WebAssembly.validate(SIMD);
 
 /**
+ * @typedef {object} CreateOptions
+ * @property {'auto' | boolean | undefined} [simd] default: auto, as the engine can; both give the same bits
+ * @property {ModuleSource | Promise<ModuleSource> | undefined} [module] another module of `lowrank/wasm`
+ * @property {number | undefined} [memory] bytes to reserve for layers and arrays. Beyond them the memory grows, which empties views in
+ *   engines without `toResizableBuffer`: there growing is refused (`Memory`) while views are in use. Default: 64 MiB in those engines,
+ *   0 in the others
+ */
+
+/**
  * Compiles a module and makes its memory. Without `module` that is one of the two that come along, for training with separate
  * arithmetic: nothing is loaded.
  * @param {CreateOptions} [options]
  * @returns {Promise<Lowrank>}
  */
-export async function create({ simd = 'auto', module } = {}) {
+export async function create(options = {}) {
+  onlyKnown('options', options, ['simd', 'module', 'memory']);
+  const { simd = 'auto', module, memory } = options;
   if (simd !== 'auto' && typeof simd !== 'boolean') {
     throw new LowrankError('Unknown', 'simd', { expected: "'auto', true or false", got: shown(simd) });
   }
+  if (memory !== undefined) integer('memory', memory);
   const source = module === undefined ? await inflate(inline, pick(simd)) : await module;
   const [compiled, bytes] = await compile(source, 'lowrank_training_open');
-  return new Lowrank(await WebAssembly.instantiate(compiled), bytes);
+  return new Lowrank(await WebAssembly.instantiate(compiled), bytes, memory);
 }
 
 /** Which of the inlined modules. @param {'auto' | boolean} simd */

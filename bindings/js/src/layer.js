@@ -1,39 +1,21 @@
+import { checked } from './adapter.js';
+import { floats } from './arrays.js';
 import * as abi from './layout.js';
 import { codec } from './codec.js';
-import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
-import { OPTIMIZERS, OPTIONS, describe, factorOf, floatsOf, lasting, sizesOf } from './options.js';
-import { isFloats } from './realm.js';
+import { LowrankError, boolean, integer, number, onlyKnown, string } from './error.js';
+import { inside, numbers } from './loss.js';
+import { OPTIMIZERS, OPTIONS, describe, factorOf, sizesOf } from './options.js';
 import { seedOf } from './seed.js';
 import { STEPS } from './steps.js';
+import { Views } from './views.js';
 
+/** @typedef {import('./adapter.js').Adapter} Adapter */
+/** @typedef {import('./adapter.js').Scale} Scale */
+/** @typedef {import('./loss.js').Labels} Labels */
+/** @typedef {import('./loss.js').MeanLoss} MeanLoss */
 /** @typedef {import('./options.js').LayerOptions} LayerOptions */
 /** @typedef {import('./options.js').Parts} Parts */
 /** @typedef {import('./steps.js').StepOptions} StepOptions */
-
-/**
- * How the factor of an adapter follows: alpha/rank, alpha/√rank, or alpha itself.
- * @typedef {{ mode: 'alpha' | 'rslora' | 'direct', alpha: number }} Scale
- */
-
-/**
- * An adapter outside of the module's memory.
- * @typedef {object} Adapter
- * @property {string} name
- * @property {number} [id] tells layers of one name apart
- * @property {number} rank
- * @property {number} inputs
- * @property {number} outputs
- * @property {Scale} scale
- * @property {Float32Array} a [rank, inputs]
- * @property {Float32Array} b [outputs, rank]
- * @property {Float32Array} [bias] [outputs], in place of the base's
- * @property {Float32Array} [bBias] [outputs], of B
- * @property {boolean} [fanInFanOut] whether the base is stored as [inputs, outputs] where it comes from
- * @property {{ seed: bigint, step: number, stream: number, dropout: number }} [random]
- * @property {{ optimizer: number, trained: number, steps: bigint, weights: number[], moments: Float32Array[] }} [training] codes and
- *   state of the optimizer
- */
-
 
 /** Names of the arguments of the ABI that are others here. */
 const NAMES = { dropout: 'dropout.rate', momentum: 'beta1, beta2 or momentum', saved: 'forward' };
@@ -49,10 +31,9 @@ export class Layer {
   #borrowed = [];
   /** @type {Record<string, [at: number, length: number]>} */
   #places;
-  /** @type {Record<string, Float32Array>} */
-  #views = {};
-  /** @type {ArrayBufferLike | undefined} */
-  #buffer;
+  #views;
+  /** Whether a backward pass came since the last step. */
+  #graded = false;
 
   /**
    * @param {Parts} parts
@@ -64,23 +45,22 @@ export class Layer {
     const [heap, call] = [parts.heap, parts.call];
     const of = sizesOf(options, parts, index);
     const { inputs, outputs, rank, tokens } = of;
-    const shared = ['x', 'dx'].flatMap((name) => {
-      const given = /** @type {any} */ (options)[name];
-      if (given === undefined) return [];
-      const view = isFloats(given) ? given : given?.view;
-      const block = heap.owner(name, view);
+    const shared = /** @type {const} */ (['x', 'dx']).flatMap((name) => {
+      if (options[name] === undefined) return [];
+      const { block, view } = inside(heap, name, options[name]);
       if (view.length !== tokens * inputs) throw new LowrankError('Length', name, { expected: tokens * inputs, got: view.length });
       return [/** @type {const} */ ([name, view.byteOffset, block])];
     });
-    const [weights, bias] = [options.weights, options.bias].map((array) => lasting(heap, array));
     // The numbers of the struct until there is memory for it, in a struct of the module that is planned first.
     const head = heap.take(abi.TRAINING_BYTES, 'layer');
+    /** Elements of each part. @type {Record<string, number>} */
+    let own;
     try {
       describe(heap.data, head.at, of);
       call(NAMES, 'lowrank_training_plan', head.at);
       const arena = heap.data.getUint32(head.at + abi.TRAINING_ARENA_LEN, true);
       const borrows = (/** @type {string} */ name) => shared.some(([other]) => other === name);
-      const own = {
+      own = {
         weights: outputs * inputs, bias: options.bias ? outputs : 0, arena, y: tokens * outputs, dy: tokens * outputs,
         x: borrows('x') ? 0 : tokens * inputs, dx: borrows('dx') || !of.inputGrads ? 0 : tokens * inputs,
       };
@@ -90,7 +70,7 @@ export class Layer {
       let at = this.#block.at;
       this.#places = {};
       for (const [name, length] of Object.entries(own)) {
-        if (length > 0) this.#places[name] = [at, length];
+        this.#places[name] = [at, length];
         at += Math.ceil(length / 4) * 16;
       }
     } catch (error) {
@@ -99,8 +79,13 @@ export class Layer {
     }
     this.#parts = parts;
     this.#heap = heap;
+    this.#views = new Views(heap);
     this.#struct = head;
     this.#optimizer = of.optimizer;
+    this.#block.rows = ['y', 'dy'].map((name) => {
+      const [at, length] = this.#places[name];
+      return { at, bytes: 4 * length, cols: outputs, tokens: name === 'y' ? () => this.#get(abi.TRAINING_BATCH) : undefined };
+    });
     for (const [name, start, block] of shared) {
       this.#places[name] = [start, tokens * inputs];
       this.#borrowed.push([name, block]);
@@ -114,24 +99,27 @@ export class Layer {
     /** The most tokens at a time. */
     this.tokens = tokens;
     this.#scale = of.rule;
-    this.#seed = seedOf(options.seed ?? 0);
+    this.#seed = of.seed;
     this.#stream = of.stream;
     try {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
-      for (const [field, name] of POINTERS) this.#set(field, this.#places[name]?.[0] ?? 0);
-      this.#set(abi.TRAINING_ARENA_LEN, this.#places.arena?.[1] ?? 0);
-      if (options.packed) this.#pack(weights);
-      else this.weights.set(weights());
-      this.bias.set(bias());
-      this.reset();
+      for (const [field, name] of POINTERS) this.#set(field, this.#places[name][1] ? this.#places[name][0] : 0);
+      this.#set(abi.TRAINING_ARENA_LEN, own.arena);
+      const weights = floats('weights', options.weights);
+      if (of.packed) this.#pack(weights);
+      else this.#part('weights').set(weights);
+      if (options.bias) this.#part('bias').set(floats('bias', options.bias));
+      this.#open(this.#seed);
     } catch (error) {
       this.free();
       throw error;
     }
     ['a', 'b', 'trainedBias', 'da', 'db', 'dbias'].forEach((name, i) => {
       const at = this.#get(abi.TRAINING_PARTS + 4 * i);
-      if (at) this.#places[name] = [at, this.#lengths[i % 3]];
+      this.#places[name] = at ? [at, this.#lengths[i % 3]] : [this.#block.at, 0];
     });
+    // For `merge` and targets, later, when the caller holds views.
+    heap.spare(4 * outputs * (inputs + tokens));
   }
 
   #seed;
@@ -156,15 +144,15 @@ export class Layer {
     return this.#heap.data.getUint32(this.#struct.at + field, true);
   }
 
-  /** Puts the weights into panels, as wide as this module likes them. @param {() => Float32Array} weights */
+  /** Puts the weights into panels, as wide as this module likes them. @param {Float32Array} weights */
   #pack(weights) {
     const { inputs, outputs } = this;
-    const [at, length] = this.#places.weights ?? [0, 0];
+    const [at, length] = this.#places.weights;
     const room = this.#heap.take(abi.MATRIX_BYTES + abi.BASE_BYTES + 4 * length, 'packed');
     const [matrix, base, rows] = [room.at, room.at + abi.MATRIX_BYTES, room.at + abi.MATRIX_BYTES + abi.BASE_BYTES];
     try {
       const data = this.#heap.data;
-      new Float32Array(data.buffer, rows, length).set(weights());
+      new Float32Array(data.buffer, rows, length).set(weights);
       [abi.MATRIX_BYTES, rows, outputs, inputs, inputs].forEach((value, i) => data.setUint32(matrix + 4 * i, value, true));
       for (let i = 0; i < abi.BASE_BYTES; i += 4) data.setUint32(base + i, i ? 0 : abi.BASE_BYTES, true);
       this.#parts.call(NAMES, 'lowrank_pack', this.#get(abi.TRAINING_BACKEND), matrix, at, length, base);
@@ -174,25 +162,37 @@ export class Layer {
     }
   }
 
+  get #biasName() {
+    return this.#get(abi.TRAINING_TRAINED) & abi.TRAINS_BIAS ? 'trainedBias' : 'bias';
+  }
+
   /** Of A, of B, of the bias. */
   get #lengths() {
     return [this.rank * this.inputs, this.outputs * this.rank, this.outputs];
   }
 
-  /** @param {string} name */
-  #view(name) {
+  /** A view for the caller. @param {string} name @param {number} [length] of its first elements */
+  #view(name, length) {
     this.#alive();
-    if (this.#buffer !== this.#heap.memory.buffer) {
-      this.#buffer = this.#heap.memory.buffer;
-      this.#views = {};
-    }
-    const [at, length] = this.#places[name] ?? [0, 0];
-    return (this.#views[name] ??= new Float32Array(this.#buffer, at, length));
+    const [at, all] = this.#places[name];
+    const block = this.#borrowed.find(([other]) => other === name)?.[1] ?? this.#block;
+    return this.#views.give(name, block, at, length ?? all);
+  }
+
+  /** A view for use in here. @param {string} name */
+  #part(name) {
+    return this.#views.at(name, ...this.#places[name]);
   }
 
   #alive() {
     if (!this.#block.live) throw new LowrankError('Freed', 'layer');
     for (const [name, block] of this.#borrowed) if (!block.live) throw new LowrankError('Freed', name);
+  }
+
+  /** Throws where a call would not see what the caller has written. */
+  #ready() {
+    this.#alive();
+    this.#views.check();
   }
 
   /** Where the layer's struct is in the module's memory, for glue of one's own: `lowrank_training` of the C ABI. */
@@ -212,7 +212,7 @@ export class Layer {
   /** The frozen weights [outputs, inputs]. */
   get weights() { return this.#view('weights'); }
   /** The bias [outputs]: the trained one where it is trained; empty where there is none. */
-  get bias() { return this.#view(this.#places.trainedBias ? 'trainedBias' : 'bias'); }
+  get bias() { return this.#view(this.#biasName); }
   /** A [rank, inputs]. */
   get a() { return this.#view('a'); }
   /** B [outputs, rank]. */
@@ -229,7 +229,10 @@ export class Layer {
     return Number(this.#heap.data.getBigUint64(this.#struct.at + abi.TRAINING_CLOCK + abi.CLOCK_STEPS, true));
   }
 
-  /** Rate of the dropout. Set it to 0 for evaluation; not between `forward` and `backward`. */
+  /**
+   * Rate of the dropout. Set it to 0 for evaluation. `backward` then needs a `forward` with the new rate, whether that is another one
+   * or not.
+   */
   get dropout() {
     this.#alive();
     return this.#heap.data.getFloat32(this.#struct.at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, true);
@@ -237,8 +240,14 @@ export class Layer {
 
   set dropout(rate) {
     this.#alive();
-    if (!(number('dropout', rate) >= 0 && rate < 1)) throw new LowrankError('Range', 'dropout', { expected: '0 to below 1', got: rate });
+    if (!(number('dropout', rate) >= 0 && Math.fround(rate) < 1)) {
+      throw new LowrankError('Range', 'dropout', { expected: '0 to below 1', got: rate });
+    }
+    if (rate > 0 && !this.#parts.has('lowrank_set_dropout')) {
+      throw new LowrankError('Unsupported', 'dropout', { text: 'only in the full modules of lowrank/wasm' });
+    }
     this.#heap.data.setFloat32(this.#struct.at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, rate, true);
+    this.#forget();
   }
 
   /**
@@ -248,41 +257,69 @@ export class Layer {
    * @returns {Float32Array} y [tokens, outputs], in the module's memory
    */
   forward(tokens, x) {
-    const n = this.#count(tokens, x, this.inputs, 'x');
-    if (x) this.#copy('x', x);
+    this.#ready();
+    const rows = x === undefined ? undefined : floats('x', x);
+    const n = this.#count(tokens, rows, this.inputs, 'x');
+    if (rows) this.#part('x').set(rows);
     this.#parts.call(NAMES, 'lowrank_training_forward', this.#struct.at, n);
-    return this.#rows('y', n * this.outputs);
+    return this.#view('y', n * this.outputs);
+  }
+
+  /**
+   * Softmax cross-entropy of y, over the tokens of the last `forward`; their gradient goes into dy. Returns the mean so far.
+   * @param {Labels} labels numbers of classes, one per token
+   * @param {MeanLoss} [mean] of the whole batch where this is a part of it
+   */
+  softmaxCrossEntropy(labels, mean) {
+    const n = this.#batch();
+    return this.#parts.losses.softmaxCrossEntropy(this.#struct.at, n, labels, mean, NAMES);
+  }
+
+  /**
+   * Mean squared error of y, over all elements of the tokens of the last `forward`; their gradient goes into dy. Returns the mean so
+   * far.
+   * @param {import('./vector.js').Vector | Float32Array} targets [tokens, outputs]
+   * @param {MeanLoss} [mean] of the whole batch where this is a part of it
+   */
+  meanSquaredError(targets, mean) {
+    const n = this.#batch();
+    const goal = numbers('targets', targets, n * this.outputs);
+    return this.#parts.losses.meanSquaredError(this.#struct.at, n, goal, mean, NAMES);
   }
 
   /**
    * Gradients of the last `forward`, from dy.
-   * @param {number} [tokens] default: those of `forward`
+   * @param {number} [tokens] default: those of `forward`; others are refused
    * @param {object} [options]
-   * @param {boolean} [options.accumulate] adds to the gradients that are there: micro-batches give the bits of the batch
-   * @param {Float32Array} [options.dy] [tokens, outputs], to be copied into the layer's
+   * @param {boolean | undefined} [options.accumulate] adds to the gradients that are there: micro-batches give the bits of the batch
+   * @param {Float32Array | undefined} [options.dy] [tokens, outputs], to be copied into the layer's
    */
   backward(tokens, options = {}) {
     onlyKnown('options', options, ['accumulate', 'dy']);
     const { accumulate = false, dy } = options;
-    const n = this.#batch(tokens, dy);
+    boolean('accumulate', accumulate);
     if (this.#optimizer === 'in-place') throw new LowrankError('Unexpected', 'optimizer', { text: 'in place, step is the backward pass, too' });
-    if (dy) this.#copy('dy', dy);
+    const n = this.#backwards(tokens, dy);
     this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate ? abi.ADD : abi.REPLACE);
+    this.#graded = true;
     this.#seen(n);
   }
 
   /**
-   * A step of the optimizer. In place it is the backward pass, too.
+   * A step of the optimizer. It uses up the gradient of the backward passes since the last step, and is refused without one, unless
+   * `da`, `db` or `dbias` was read: then the caller may have written the gradient. In place it is the backward pass, too.
    * @param {StepOptions} [options]
    */
   step(options = {}) {
-    this.#alive();
+    this.#ready();
     const { call, settings } = this.#parts;
     const { name, names, write } = STEPS[this.#optimizer];
     onlyKnown('options', options, names);
-    const tokens = this.#optimizer === 'in-place' ? [this.#batch(options.tokens, undefined)] : [];
     write(this.#heap.data, settings, options);
+    const tokens = this.#optimizer === 'in-place' ? [this.#backwards(options.tokens, undefined)] : [];
+    if (tokens.length === 0) this.#gradient();
     call(NAMES, name, this.#struct.at, ...tokens, settings);
+    this.#graded = false;
     const [step, first] = [abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN];
     this.#set(step, this.#get(step) + 1);
     this.#set(first, 0);
@@ -293,7 +330,7 @@ export class Layer {
    * @returns {Float32Array} [outputs, inputs], outside of the module's memory
    */
   merge() {
-    this.#alive();
+    this.#ready();
     const length = this.outputs * this.inputs;
     const block = this.#heap.take(length * 4, 'merge');
     try {
@@ -310,10 +347,49 @@ export class Layer {
    */
   reset(seed) {
     this.#alive();
-    if (seed !== undefined) this.#seed = seedOf(seed);
-    this.#parts.call(NAMES, 'lowrank_training_open', this.#struct.at, this.#seed, this.#stream);
+    this.#open(seed === undefined ? this.#seed : seedOf(seed));
+    this.#forget();
+    this.#ungraded();
+  }
+
+  /** @param {bigint} seed */
+  #open(seed) {
+    this.#parts.call(NAMES, 'lowrank_training_open', this.#struct.at, seed, this.#stream);
+    this.#seed = seed;
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
+  }
+
+  /** No forward pass counts any more. */
+  #forget() {
+    this.#set(abi.TRAINING_BATCH, 0);
+    this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
+  }
+
+  /** No gradient counts any more. */
+  #ungraded() {
+    this.#graded = false;
+    for (const name of GRADIENTS) this.#part(name).fill(0);
+  }
+
+  /** Throws unless there is a gradient. */
+  #gradient() {
+    if (!this.#graded && !this.#views.holds(...GRADIENTS)) throw new LowrankError('NoBackward', 'backward');
+  }
+
+  /**
+   * Where the struct is, for `clip`. Throws unless there are gradients, in this memory.
+   * @internal
+   * @param {import('./heap.js').Heap} heap
+   */
+  gradients(heap) {
+    this.#ready();
+    if (heap !== this.#heap) throw new LowrankError('Foreign', 'layers', { text: 'a layer is of another module' });
+    if (this.#optimizer === 'in-place' || this.#optimizer === 'none') {
+      throw new LowrankError('Unexpected', 'layers', { text: `a layer with optimizer ${this.#optimizer} has no gradients in memory` });
+    }
+    this.#gradient();
+    return this.#struct.at;
   }
 
   /**
@@ -322,8 +398,10 @@ export class Layer {
    * @returns {Adapter}
    */
   toAdapter(name = 'adapter') {
+    string('name', name);
+    this.#ready();
     const { rank, inputs, outputs } = this;
-    const copy = (/** @type {string} */ part) => this.#view(part).slice();
+    const copy = (/** @type {string} */ part) => this.#part(part).slice();
     const data = this.#heap.data;
     const [clock, dropout] = [this.#struct.at + abi.TRAINING_CLOCK, this.#struct.at + abi.TRAINING_DROPOUT];
     const random = {
@@ -332,7 +410,7 @@ export class Layer {
     };
     return {
       name, rank, inputs, outputs, scale: this.#scale, a: copy('a'), b: copy('b'),
-      ...this.#places.trainedBias && { bias: copy('trainedBias') },
+      ...this.#biasName === 'trainedBias' && { bias: copy('trainedBias') },
       ...this.dropout > 0 && { random },
       ...this.#optimizer !== 'none' && {
         training: {
@@ -350,21 +428,21 @@ export class Layer {
    * @param {Adapter} adapter
    */
   checkAdapter(adapter) {
+    this.#checked(adapter);
+  }
+
+  /** @param {Adapter} adapter */
+  #checked(adapter) {
     this.#alive();
-    for (const name of /** @type {const} */ (['inputs', 'outputs', 'rank'])) {
-      if (adapter[name] !== this[name]) throw new LowrankError('Length', name, { expected: this[name], got: adapter[name] });
-    }
-    const lengths = { a: this.rank * this.inputs, b: this.outputs * this.rank, ...adapter.bias && { bias: this.outputs } };
-    for (const [name, length] of Object.entries(lengths)) floatsOf(name, adapter[/** @type {'a'} */ (name)], length);
-    const bias = this.#places.trainedBias;
-    if (adapter.bias && !bias) throw new LowrankError('Missing', 'trainBias', { text: 'the adapter has a bias, the layer trains none' });
-    if (!adapter.bias && bias) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the adapter has none' });
-    if (adapter.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
-    const factor = factorOf(adapter.scale, this.rank);
-    if (!Number.isFinite(factor)) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
-    if (this.#resumes(adapter.training) && adapter.random?.dropout && !this.#parts.has('lowrank_set_dropout')) {
+    const parts = checked(adapter, this);
+    const trains = this.#biasName === 'trainedBias';
+    if (parts.bias && !trains) throw new LowrankError('Missing', 'trainBias', { text: 'the adapter has a bias, the layer trains none' });
+    if (!parts.bias && trains) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the adapter has none' });
+    const resumes = this.#resumes(parts.training);
+    if (resumes && parts.random?.rate && !this.#parts.has('lowrank_set_dropout')) {
       throw new LowrankError('Unsupported', 'dropout.rate', { text: 'training with dropout goes on in the full modules only' });
     }
+    return { ...parts, resumes };
   }
 
   /**
@@ -373,28 +451,27 @@ export class Layer {
    * @param {Adapter} adapter
    */
   fromAdapter(adapter) {
-    this.checkAdapter(adapter);
-    const data = this.#heap.data;
-    this.#scale = adapter.scale;
-    data.setFloat32(this.#struct.at + abi.TRAINING_SCALE, this.scale, true);
-    this.a.set(adapter.a);
-    this.b.set(adapter.b);
-    if (adapter.bias) this.bias.set(adapter.bias);
-    this.#set(abi.TRAINING_BATCH, 0);
-    this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
+    const { a, b, bias, scale, random, training, resumes } = this.#checked(adapter);
+    this.#scale = scale;
+    this.#heap.data.setFloat32(this.#struct.at + abi.TRAINING_SCALE, this.scale, true);
+    this.#part('a').set(a);
+    this.#part('b').set(b);
+    if (bias) this.#part('trainedBias').set(bias);
+    this.#forget();
+    this.#ungraded();
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
     this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
-    this.#resume(adapter.training);
-    if (this.#resumes(adapter.training) && adapter.random) this.#random(adapter.random);
+    this.#resume(resumes ? training : undefined);
+    if (resumes && random) this.#random(random);
   }
 
-  /** @param {NonNullable<Adapter['random']>} random */
-  #random({ seed, step, stream, dropout }) {
+  /** @param {NonNullable<ReturnType<typeof checked>['random']>} random */
+  #random({ seed, step, stream, rate }) {
     const [data, at] = [this.#heap.data, this.#struct.at + abi.TRAINING_DROPOUT];
     data.setBigUint64(at + abi.DROPOUT_SEED, seed, true);
     data.setUint32(at + abi.DROPOUT_STEP, step, true);
     data.setUint32(at + abi.DROPOUT_LAYER, stream, true);
-    data.setFloat32(at + abi.DROPOUT_P, dropout, true);
+    data.setFloat32(at + abi.DROPOUT_P, rate, true);
   }
 
   /** Whether the state is that of this optimizer. @param {Adapter['training']} training */
@@ -404,10 +481,8 @@ export class Layer {
   }
 
   /** @param {Adapter['training']} training */
-  #resume(training) {
-    const { steps, weights, moments } = training && this.#resumes(training) ? training : { steps: 0n, weights: [0, 0], moments: [] };
-    const own = this.#moments();
-    own.forEach((moment, i) => moment.set(moments[i] ?? []));
+  #resume({ steps, weights, moments } = { optimizer: 0, trained: 0, steps: 0n, weights: [0, 0], moments: [] }) {
+    this.#moments().forEach((moment, i) => (moments[i] ? moment.set(moments[i]) : moment.fill(0)));
     const [data, clock] = [this.#heap.data, this.#struct.at + abi.TRAINING_CLOCK];
     data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
@@ -457,49 +532,34 @@ export class Layer {
    * @param {string} name
    */
   #count(tokens, rows, cols, name) {
-    this.#alive();
-    if (rows !== undefined && !isFloats(rows)) {
-      throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(rows) });
-    }
     if (rows && tokens === undefined && rows.length % cols !== 0) {
       throw new LowrankError('Length', name, { expected: `a multiple of ${cols}`, got: rows.length });
     }
-    const n = integer('tokens', tokens ?? (rows && cols > 0 ? rows.length / cols : this.tokens));
+    const n = integer('tokens', tokens === undefined ? (rows && cols > 0 ? rows.length / cols : this.tokens) : tokens);
     if (n > this.tokens) throw new LowrankError('TooMany', 'tokens', { expected: `at most ${this.tokens}`, got: n });
     if (rows && rows.length !== n * cols) throw new LowrankError('Length', name, { expected: n * cols, got: rows.length });
     return n;
   }
 
+  /** Tokens of the last forward pass. */
+  #batch() {
+    this.#ready();
+    if (this.#get(abi.TRAINING_PROGRESS) === abi.PROGRESS_NONE) throw new LowrankError('NoForward', 'forward');
+    return this.#get(abi.TRAINING_BATCH);
+  }
+
   /**
-   * Tokens of the last forward pass, unless others are given.
+   * Tokens of a backward pass, whose dy is put in its place.
    * @param {number | undefined} tokens
    * @param {Float32Array | undefined} dy
    */
-  #batch(tokens, dy) {
-    this.#alive();
-    return this.#count(tokens ?? this.#get(abi.TRAINING_BATCH), dy, this.outputs, 'dy');
-  }
-
-  /**
-   * @param {'x' | 'dy'} name
-   * @param {Float32Array} from
-   */
-  #copy(name, from) {
-    const to = this.#view(name);
-    if (from.buffer !== to.buffer || from.byteOffset !== to.byteOffset) to.set(from);
-  }
-
-  /**
-   * The first elements of a view, all of them if need be.
-   * @param {string} name
-   * @param {number} length
-   */
-  #rows(name, length) {
-    const all = this.#view(name);
-    if (length === all.length) return all;
-    const cached = this.#views['first'];
-    if (cached?.length === length) return cached;
-    return (this.#views['first'] = all.subarray(0, length));
+  #backwards(tokens, dy) {
+    const batch = this.#batch();
+    const rows = dy === undefined ? undefined : floats('dy', dy);
+    const n = this.#count(tokens === undefined ? batch : tokens, rows, this.outputs, 'dy');
+    if (n !== batch) throw new LowrankError('Rows', 'dy', { expected: batch, got: n });
+    if (rows) this.#part('dy').set(rows);
+    return n;
   }
 
   /**
@@ -511,6 +571,9 @@ export class Layer {
     this.#set(first, this.#get(first) + tokens);
   }
 }
+
+/** What a step uses up. */
+const GRADIENTS = ['da', 'db', 'dbias'];
 
 const POINTERS = /** @type {const} */ ([
   [abi.TRAINING_WEIGHTS, 'weights'], [abi.TRAINING_BIAS, 'bias'], [abi.TRAINING_X, 'x'], [abi.TRAINING_Y, 'y'],

@@ -1,7 +1,7 @@
 // What a layer is made of: its options, checked, and as a struct.
 import * as abi from './layout.js';
-import { LowrankError, integer, number, onlyKnown, shown } from './error.js';
-import { isFloats } from './realm.js';
+import { floats } from './arrays.js';
+import { LowrankError, boolean, integer, number, onlyKnown, shown } from './error.js';
 import { seedOf } from './seed.js';
 
 /** @typedef {import('./heap.js').Heap} Heap */
@@ -28,8 +28,8 @@ import { seedOf } from './seed.js';
  *   With a full module only; default: false
  * @property {number | bigint} [seed] of the adapter, default 0
  * @property {number} [stream] number of the layer, which has random numbers of its own; default: how many were made before
- * @property {import('./lowrank.js').Vector | Float32Array} [x] memory for x, such as the y of the layer below
- * @property {import('./lowrank.js').Vector | Float32Array} [dx] memory for dx, such as the dy of the layer below
+ * @property {import('./vector.js').Vector | Float32Array} [x] memory for x, such as the y of the layer below
+ * @property {import('./vector.js').Vector | Float32Array} [dx] memory for dx, such as the dy of the layer below
  */
 
 /**
@@ -37,6 +37,7 @@ import { seedOf } from './seed.js';
  * @typedef {object} Parts
  * @property {Heap} heap
  * @property {number} settings where a struct of settings has room
+ * @property {import('./loss.js').Losses} losses
  * @property {readonly string[]} arithmetics
  * @property {(name: string) => boolean} has whether the module has a function
  * @property {(names: Record<string, string>, name: string, ...args: (number | bigint)[]) => void} call
@@ -51,30 +52,8 @@ export const OPTIONS = [
 ];
 
 /**
- * A way to an array that still leads there when the memory has grown.
- * @param {Heap} heap
- * @param {Float32Array} [array]
- */
-export function lasting({ memory }, array = new Float32Array()) {
-  const { buffer, byteOffset, length } = array;
-  const inside = buffer === memory.buffer;
-  return () => (inside ? new Float32Array(memory.buffer, byteOffset, length) : array);
-}
-
-/**
- * Throws unless `array` holds `length` numbers.
- * @param {string} name
- * @param {unknown} array
- * @param {number} length
- */
-export function floatsOf(name, array, length) {
-  if (!isFloats(array)) throw new LowrankError('Type', name, { expected: 'a Float32Array', got: shown(array) });
-  if (array.length !== length) throw new LowrankError('Length', name, { expected: length, got: array.length });
-}
-
-/**
  * The factor s, rounded once.
- * @param {import('./layer.js').Scale} scale
+ * @param {import('./adapter.js').Scale} scale
  * @param {number} rank
  */
 export function factorOf({ mode, alpha }, rank) {
@@ -90,37 +69,63 @@ export function factorOf({ mode, alpha }, rank) {
 export function sizesOf(options, { arithmetics, has }, index) {
   const size = (/** @type {'inputs' | 'outputs' | 'rank' | 'tokens'} */ name) => integer(name, options[name], 0, 2 ** 28);
   const [inputs, outputs, rank, tokens] = [size('inputs'), size('outputs'), size('rank'), size('tokens')];
-  const { optimizer = 'adamw', arithmetic = 'separate', alpha = rank, rslora = false, dropout, trainA = true } = options;
-  const { weights, bias } = options;
-  floatsOf('weights', weights, outputs * inputs);
-  if (bias !== undefined) floatsOf('bias', bias, outputs);
+  const { optimizer = 'adamw', arithmetic = 'separate', dropout, trainA = true, trainBias = false, packed = false } = options;
+  floats('weights', options.weights, outputs * inputs);
+  if (options.bias !== undefined) floats('bias', options.bias, outputs);
   if (!Object.hasOwn(OPTIMIZERS, optimizer)) {
     throw new LowrankError('Unknown', 'optimizer', { expected: Object.keys(OPTIMIZERS).join(', '), got: shown(optimizer) });
   }
   if (optimizer === 'in-place' && !has('lowrank_training_in_place')) {
     throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
   }
-  if (options.packed && !has('lowrank_pack')) {
+  if (boolean('packed', packed) && !has('lowrank_pack')) {
     throw new LowrankError('Unsupported', 'packed', { text: 'only in the full modules of lowrank/wasm' });
   }
   if (!arithmetics.includes(arithmetic)) {
     throw new LowrankError('Unsupported', 'arithmetic', { expected: arithmetics.join(', '), got: shown(arithmetic) });
   }
-  if (dropout !== undefined) onlyKnown('dropout', dropout, ['rate', 'seed']);
-  const mode = options.scale !== undefined ? 'direct' : rslora ? 'rslora' : 'alpha';
-  const rule = /** @type {import('./layer.js').Scale} */ ({ mode, alpha: Math.fround(number(mode === 'direct' ? 'scale' : 'alpha', options.scale ?? alpha)) });
-  const scale = factorOf(rule, rank);
-  if (!Number.isFinite(scale)) {
-    throw new LowrankError('Range', mode === 'direct' ? 'scale' : 'alpha', { expected: 'a finite number', got: scale });
-  }
+  const rule = ruleOf(options, rank);
+  const { seed = 0, stream = index, inputGrads = options.dx !== undefined } = options;
   return {
-    inputs, outputs, rank, tokens, scale, rule, optimizer, arithmetic,
-    trained: (trainA ? abi.TRAINS_A : 0) | (options.trainBias ? abi.TRAINS_BIAS : 0),
-    inputGrads: options.inputGrads ?? options.dx !== undefined,
-    stream: integer('stream', options.stream ?? index, 0, 2 ** 30 - 1),
-    rate: dropout ? number('dropout.rate', dropout.rate) : 0,
-    dropoutSeed: seedOf(dropout?.seed ?? options.seed ?? 0),
+    inputs, outputs, rank, tokens, scale: factorOf(rule, rank), rule, optimizer, arithmetic, packed,
+    trained: (boolean('trainA', trainA) ? abi.TRAINS_A : 0) | (boolean('trainBias', trainBias) ? abi.TRAINS_BIAS : 0),
+    inputGrads: boolean('inputGrads', inputGrads),
+    seed: seedOf(seed),
+    stream: integer('stream', stream, 0, 2 ** 30 - 1),
+    ...dropoutOf(dropout, seed),
   };
+}
+
+/**
+ * @param {LayerOptions['dropout']} dropout
+ * @param {number | bigint} otherwise the seed, where it has none of its own
+ */
+function dropoutOf(dropout, otherwise) {
+  if (dropout === undefined) return { rate: 0, dropoutSeed: seedOf(otherwise) };
+  onlyKnown('dropout', dropout, ['rate', 'seed']);
+  const { rate, seed = otherwise } = dropout;
+  return { rate: number('dropout.rate', rate), dropoutSeed: seedOf(seed) };
+}
+
+/**
+ * How the factor follows, from one of `alpha` (with or without `rslora`) and `scale`.
+ * @param {LayerOptions} options
+ * @param {number} rank
+ * @returns {import('./adapter.js').Scale}
+ */
+function ruleOf({ alpha, scale, rslora = false }, rank) {
+  const name = scale === undefined ? 'alpha' : 'scale';
+  if (boolean('rslora', rslora) && scale !== undefined) {
+    throw new LowrankError('Unexpected', 'rslora', { text: 'scale is the factor itself, rslora says how it follows from alpha' });
+  }
+  if (alpha !== undefined && scale !== undefined) {
+    throw new LowrankError('Unexpected', 'scale', { text: 'alpha and scale were both given: scale is the factor itself, in place of alpha' });
+  }
+  const given = number(name, scale !== undefined ? scale : alpha !== undefined ? alpha : rank);
+  const rule = /** @type {const} */ ({ mode: name === 'scale' ? 'direct' : rslora ? 'rslora' : 'alpha', alpha: Math.fround(given) });
+  const factor = factorOf(rule, rank);
+  if (!Number.isFinite(factor)) throw new LowrankError('Range', name, { expected: 'a finite number', got: given });
+  return rule;
 }
 
 /**

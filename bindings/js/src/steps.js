@@ -1,6 +1,6 @@
 // The settings of a step, as structs.
 import * as abi from './layout.js';
-import { LowrankError, number, shown } from './error.js';
+import { LowrankError, boolean, number, shown } from './error.js';
 
 /**
  * Settings of a step. AdamW takes beta1, beta2, epsilon and weightDecay; SGD momentum, dampening, nesterov and weightDecay; in
@@ -22,12 +22,20 @@ import { LowrankError, number, shown } from './error.js';
 const RATES = ['learningRate', 'bRate'];
 
 /**
+ * A number that may be left out; null is no number.
+ * @param {string} name
+ * @param {number | undefined} value
+ * @param {number} otherwise
+ */
+const setting = (name, value, otherwise) => (value === undefined ? otherwise : number(name, value));
+
+/**
  * @param {DataView} data
  * @param {number} at
  * @param {[field: number, name: string, value: number | undefined, otherwise: number][]} fields
  */
 function floats(data, at, fields) {
-  for (const [field, name, value, otherwise] of fields) data.setFloat32(at + field, number(name, value ?? otherwise), true);
+  for (const [field, name, value, otherwise] of fields) data.setFloat32(at + field, setting(name, value, otherwise), true);
 }
 
 /** @type {(momentum: number) => (data: DataView, at: number, options: StepOptions) => void} */
@@ -38,7 +46,7 @@ const writeSgd = (momentum) => (data, at, o) => {
     [abi.SGD_MOMENTUM, 'momentum', o.momentum, momentum], [abi.SGD_DAMPENING, 'dampening', o.dampening, 0],
     [abi.SGD_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 0],
   ]);
-  data.setUint32(at + abi.SGD_NESTEROV, Number(o.nesterov === true), true);
+  data.setUint32(at + abi.SGD_NESTEROV, Number(boolean('nesterov', o.nesterov === undefined ? false : o.nesterov)), true);
 };
 
 /** @type {(data: DataView, at: number, options: StepOptions) => void} */
@@ -48,13 +56,13 @@ const writeAdamw = (data, at, o) => {
     [abi.ADAMW_LR, 'learningRate', o.learningRate, 1e-3], [abi.ADAMW_B_RATE, 'bRate', o.bRate, 1],
     [abi.ADAMW_EPS, 'epsilon', o.epsilon, 1e-8], [abi.ADAMW_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 1e-2],
   ]);
-  data.setFloat64(at + abi.ADAMW_BETA1, number('beta1', o.beta1 ?? 0.9), true);
-  data.setFloat64(at + abi.ADAMW_BETA2, number('beta2', o.beta2 ?? 0.999), true);
+  data.setFloat64(at + abi.ADAMW_BETA1, setting('beta1', o.beta1, 0.9), true);
+  data.setFloat64(at + abi.ADAMW_BETA2, setting('beta2', o.beta2, 0.999), true);
 };
 
 /** @type {(data: DataView, at: number, options: StepOptions) => void} */
 const writeInPlace = (data, at, o) => {
-  if (o.maxNorm !== undefined && !(o.maxNorm >= 0)) {
+  if (o.maxNorm !== undefined && !(number('maxNorm', o.maxNorm) >= 0)) {
     throw new LowrankError('Range', 'maxNorm', { expected: 'a number of at least 0', got: shown(o.maxNorm) });
   }
   data.setUint32(at, abi.IN_PLACE_BYTES, true);

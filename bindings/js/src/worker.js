@@ -1,7 +1,8 @@
-// Calls from a page to a worker and back, with progress, stopping, errors as LowrankError, and buffers that move instead of being
-// copied. Nothing is shared, so no page has to be cross-origin isolated.
-import { LowrankError } from './error.js';
-import { arrayKind } from './realm.js';
+// Calls from a page to a worker and back, with progress, stopping, and errors as they were thrown. Nothing is shared, so no page has
+// to be cross-origin isolated. Every message names its connection, so several connections and other messages share one port.
+import { LowrankError, onlyKnown, shown, string } from './error.js';
+import { packed } from './packed.js';
+import { received, revived } from './thrown.js';
 
 export { LowrankError } from './error.js';
 
@@ -9,126 +10,250 @@ export { LowrankError } from './error.js';
  * A worker, a port of one, or the worker's own global scope.
  * @typedef {object} Port
  * @property {(message: any, transfer: any[]) => void} postMessage
- * @property {(type: 'message', listener: (event: any) => void) => void} [addEventListener]
+ * @property {(type: any, listener: (event: any) => void) => void} [addEventListener]
+ * @property {(type: any, listener: (event: any) => void) => void} [removeEventListener]
  * @property {(type: any, listener: (message: any) => void) => any} [on] in Node
+ * @property {(type: any, listener: (message: any) => void) => any} [off] in Node
+ * @property {() => void} [start] of a MessagePort
  */
 
 /**
  * What a handler gets beside its input.
  * @typedef {object} Context
  * @property {AbortSignal} signal aborted when the caller wants no more
- * @property {(value: unknown) => void} progress sends something on the way
+ * @property {(value?: unknown) => void} progress sends something on the way
  * @property {() => Promise<void>} pause lets messages in: without it, `signal` cannot change
  */
 
-/** @param {Port} port @param {(message: any) => void} listener @param {(error: any) => void} [failed] */
-function listen(port, listener, failed) {
-  if (port.addEventListener) port.addEventListener('message', (event) => listener(event.data));
-  else port.on?.('message', listener);
-  if (!failed) return;
-  const on = /** @type {any} */ (port);
-  for (const name of ['error', 'messageerror']) (on.addEventListener ?? on.on).call(port, name, failed);
-}
+/** @typedef {Record<string, (input: any, context: Context) => unknown>} Handlers */
 
 /**
- * A value whose arrays can be moved: those that are a part of something larger, such as the memory of a module, are copied first.
- * @param {any} value
- * @param {Set<ArrayBuffer>} transfer
- * @returns {any}
+ * @typedef {object} CallOptions
+ * @property {((value: any) => void) | undefined} [progress] is called with what the handler reports
+ * @property {AbortSignal | undefined} [signal] aborting it tells the handler to stop; the call ends as the handler does. One that is
+ *   aborted before the call rejects it
+ * @property {readonly any[] | undefined} [transfer] buffers, or arrays with their buffers, that move to the worker and are empty
+ *   afterwards
  */
-function movable(value, transfer) {
-  if (arrayKind(value)) {
-    const array = /** @type {any} */ (value);
-    const whole = array.byteLength === array.buffer.byteLength ? array : array.slice();
-    if (whole.byteLength > 0) transfer.add(whole.buffer);
-    return whole;
+
+/**
+ * @template {Handlers} H
+ * @typedef {object} Connection
+ * @property {<N extends keyof H & string>(name: N, ...rest: Rest<H[N]>) => Promise<Awaited<ReturnType<H[N]>>>} call calls a handler.
+ *   The input is copied, and of an array that is a part of something larger only the part: what is not in `transfer` is whole
+ *   afterwards
+ * @property {() => void} close ends the connection: what is pending is stopped and rejected with `Ended`. The worker goes on
+ * @property {() => void} terminate ends the connection and the worker
+ */
+
+/**
+ * The arguments of a call behind its name; the input may be left out where the handler takes none.
+ * @template {(...args: any[]) => unknown} F
+ * @typedef {undefined extends Parameters<F>[0] ? [input?: Parameters<F>[0], options?: CallOptions]
+ *   : [input: Parameters<F>[0], options?: CallOptions]} Rest
+ */
+
+/** @typedef {{ [type: string]: (event: any) => void }} Listeners */
+
+/** @param {Port} port @param {Listeners} listeners @returns {() => void} takes them away again */
+function listen(port, listeners) {
+  if (typeof port?.postMessage !== 'function' || !(port.addEventListener ?? port.on)) {
+    throw new LowrankError('Type', 'port', { expected: 'a worker or a port', got: shown(port) });
   }
-  if (Array.isArray(value)) return value.map((each) => movable(each, transfer));
-  if (value && Object.getPrototypeOf(value) === Object.prototype) {
-    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, movable(each, transfer)]));
-  }
-  return value;
-}
-
-/** @param {Port} port @param {any} message */
-function send(port, message) {
-  /** @type {Set<ArrayBuffer>} */
-  const transfer = new Set();
-  const value = movable(message, transfer);
-  port.postMessage(value, [...transfer]);
-}
-
-/**
- * In the worker: answers calls. Arrays that a handler returns or reports are moved; those of a module's memory are copied before.
- * @param {Record<string, (input: any, context: Context) => unknown>} handlers by name
- * @param {Port} [port] default: the worker's global scope; in Node parentPort
- */
-export function serve(handlers, port = /** @type {any} */ (globalThis)) {
-  /** @type {Map<number, AbortController>} */
-  const running = new Map();
-  const pause = () => new Promise((/** @type {(value?: any) => void} */ done) => setTimeout(done, 0));
-  listen(port, async ({ id, name, input, stop }) => {
-    if (stop) return running.get(id)?.abort();
-    const controller = new AbortController();
-    running.set(id, controller);
-    const context = { signal: controller.signal, pause, progress: (/** @type {unknown} */ value) => send(port, { id, progress: value }) };
-    try {
-      if (!Object.hasOwn(handlers, name)) {
-        throw new LowrankError('Unknown', 'name', { expected: Object.keys(handlers).join(', '), got: String(name) });
-      }
-      send(port, { id, result: await handlers[name](input, context) });
-    } catch (error) {
-      const { message, code, argument, expected, got } = /** @type {any} */ (error ?? {});
-      send(port, { id, error: { message: message ?? String(error), code, argument, expected, got } });
-    }
-    running.delete(id);
-  });
-}
-
-/**
- * On the page: a way to call the handlers of a worker.
- * @param {Port} worker
- */
-export function connect(worker) {
-  let last = 0;
-  /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void, progress?: (value: any) => void }>} */
-  const waiting = new Map();
-  listen(worker, ({ id, progress, result, error }) => {
-    const call = waiting.get(id);
-    if (!call) return;
-    if (progress !== undefined) return call.progress?.(progress);
-    waiting.delete(id);
-    if (error) call.reject(revived(error));
-    else call.resolve(result);
-  }, (failure) => {
-    const error = new Error(failure?.message ?? 'the worker has failed');
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
-  });
-  return {
-    /**
-     * Calls a handler. Arrays of the input that have a buffer of their own move to the worker and are empty here afterwards.
-     * @param {string} name
-     * @param {unknown} [input]
-     * @param {{ progress?: (value: any) => void, signal?: AbortSignal }} [options]
-     * @returns {Promise<any>}
-     */
-    call(name, input, { progress, signal } = {}) {
-      const id = ++last;
-      return new Promise((resolve, reject) => {
-        waiting.set(id, { resolve, reject, progress });
-        send(worker, { id, name, input });
-        const stop = () => worker.postMessage({ id, stop: true }, []);
-        if (signal?.aborted) stop();
-        else signal?.addEventListener('abort', stop, { once: true });
-      });
-    },
+  const [on, off] = port.addEventListener ? [port.addEventListener, port.removeEventListener] : [port.on, port.off];
+  const { message, ...rest } = listeners;
+  // Node's emitters hand over what was sent, without an event around it.
+  const all = Object.entries({ ...rest, message: port.addEventListener ? (/** @type {any} */ { data }) => message(data) : message });
+  for (const [type, listener] of all) on?.call(port, type, listener);
+  // A MessagePort holds its messages back until it is started.
+  port.start?.();
+  return () => {
+    for (const [type, listener] of all) off?.call(port, type, listener);
   };
 }
 
-/** @param {any} error */
-function revived({ message, code, argument, expected, got }) {
-  const error = code ? new LowrankError(code, argument, { expected, got }) : new Error(message);
-  error.message = message;
-  return error;
+/**
+ * @param {Port} port
+ * @param {any} message
+ * @param {string} argument what is in it, for errors
+ * @param {readonly any[]} [transfer]
+ */
+function send(port, message, argument, transfer = []) {
+  try {
+    const moved = new Set(transfer.map((each) => (ArrayBuffer.isView(each) ? each.buffer : each)));
+    const { value, copies } = packed(message, moved);
+    port.postMessage(value, [...moved, ...copies]);
+  } catch (cause) {
+    if (cause instanceof LowrankError) throw cause;
+    throw new LowrankError('Type', argument, { text: `this cannot be sent: ${/** @type {any} */ (cause)?.message}`, cause });
+  }
+}
+
+/** Resolves when the messages that are there have been looked at, without the 4 ms that browsers put before a timer. */
+function pauses() {
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  const next = () => waiting.shift()?.();
+  const immediate = /** @type {any} */ (globalThis).setImmediate;
+  // In Node a channel to oneself would be served many times before another port is.
+  if (immediate) return () => new Promise((/** @type {(value: void) => void} */ done) => immediate(done));
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = next;
+  return () => new Promise((/** @type {(value: void) => void} */ done) => {
+    waiting.push(done);
+    port2.postMessage(0);
+  });
+}
+
+/** @type {WeakSet<object>} */
+const served = new WeakSet();
+
+/**
+ * In the worker: answers calls. What a handler returns or reports is copied, and stays whole here.
+ * @template {Handlers} H
+ * @param {H} handlers by name
+ * @param {Port} [port] default: the worker's global scope; in Node parentPort
+ */
+export function serve(handlers, port = /** @type {any} */ (globalThis)) {
+  if (typeof handlers !== 'object' || handlers === null) {
+    throw new LowrankError('Type', 'handlers', { expected: 'an object of functions', got: shown(handlers) });
+  }
+  if (served.has(port)) throw new LowrankError('Unexpected', 'port', { text: 'it is served already' });
+  /** Of each call that runs. @type {Map<string, AbortController>} */
+  const running = new Map();
+  const pause = pauses();
+  /** @param {any} message */
+  async function answer({ lowrank, id, name, input }) {
+    const controller = new AbortController();
+    const key = `${lowrank} ${id}`;
+    running.set(key, controller);
+    const progress = (/** @type {unknown} */ value) => send(port, { lowrank, id, kind: 'progress', value }, 'progress');
+    try {
+      if (!Object.hasOwn(handlers, name) || typeof handlers[name] !== 'function') {
+        throw new LowrankError('Unknown', 'name', { expected: Object.keys(handlers).join(', '), got: shown(name) });
+      }
+      const value = await handlers[name](input, { signal: controller.signal, pause, progress });
+      send(port, { lowrank, id, kind: 'result', value }, 'result');
+    } catch (error) {
+      send(port, { lowrank, id, kind: 'error', value: received(error) }, 'error');
+    }
+    running.delete(key);
+  }
+  listen(port, {
+    message(message) {
+      if (typeof message?.lowrank !== 'string') return;
+      if (message.kind === 'call') answer(message);
+      if (message.kind === 'stop') running.get(`${message.lowrank} ${message.id}`)?.abort();
+    },
+    // Which call that was is not to be known.
+    messageerror: () => send(port, { lowrank: '', kind: 'lost' }, 'message'),
+    close() {
+      for (const controller of running.values()) controller.abort();
+    },
+  });
+  served.add(port);
+}
+
+let connections = 0;
+
+/**
+ * On the page: a way to call the handlers of a worker. Connect right after the worker was made: a worker that could not be loaded says
+ * so once.
+ * @template {Handlers} [H=Handlers]
+ * @param {Port} worker
+ * @returns {Connection<H>}
+ */
+export function connect(worker) {
+  // A worker may have connections from several pages, or copies of this file.
+  const lowrank = `${++connections} ${Math.random()}`;
+  /** @type {Map<number, (kind: string, value: any) => void>} */
+  const waiting = new Map();
+  let [last, answered] = [0, false];
+  /** Why there are no more calls. @type {LowrankError | undefined} */
+  let ended;
+
+  const rejectAll = (/** @type {unknown} */ error) => {
+    for (const settle of [...waiting.values()]) settle('failed', error);
+  };
+  const failed = (/** @type {string} */ text, /** @type {unknown} */ cause) => (
+    new LowrankError('Ended', 'worker', { text, ...cause !== undefined && { cause } }));
+  const end = (/** @type {string} */ text, /** @type {unknown} */ cause) => {
+    ended ??= failed(text, cause);
+    rejectAll(ended);
+  };
+  const unlisten = listen(worker, {
+    message(message) {
+      if (message?.lowrank === '' && message.kind === 'lost') rejectAll(lost());
+      if (message?.lowrank !== lowrank) return;
+      answered = true;
+      waiting.get(message.id)?.(message.kind, message.value);
+    },
+    messageerror: () => rejectAll(lost()),
+    error(event) {
+      const cause = event instanceof Error ? event : event?.error ?? undefined;
+      const text = `it has failed: ${event?.message || 'it could not be loaded'}`;
+      // A browser's worker goes on after an error; one that has never answered was not loaded. Node's has ended.
+      if (worker.addEventListener && answered) rejectAll(failed(text, cause));
+      else end(text, cause);
+    },
+    exit: (code) => end(`it has exited with code ${code}`, undefined),
+    close: () => end('its port is closed', undefined),
+  });
+  if (/** @type {any} */ (worker).threadId === -1) end('it has exited', undefined);
+
+  const close = () => {
+    end('the connection is closed', undefined);
+    unlisten();
+  };
+  return /** @type {Connection<any>} */ ({
+    async call(/** @type {string} */ name, /** @type {any[]} */ ...[input, options = {}]) {
+      string('name', name);
+      const { progress, signal, transfer } = checked(options);
+      if (signal?.aborted) throw signal.reason;
+      if (ended) throw ended;
+      const id = ++last;
+      const stop = () => worker.postMessage({ lowrank, id, kind: 'stop' }, []);
+      try {
+        return await new Promise((resolve, reject) => {
+          waiting.set(id, (kind, value) => {
+            try {
+              if (kind === 'progress') return progress?.(value);
+            } catch (error) {
+              stop();
+              return reject(error);
+            }
+            if (kind === 'result') return resolve(value);
+            if (kind === 'failed') stop();
+            reject(kind === 'error' ? revived(value) : value);
+          });
+          send(worker, { lowrank, id, kind: 'call', name, input }, 'input', transfer);
+          signal?.addEventListener('abort', stop);
+        });
+      } finally {
+        waiting.delete(id);
+        signal?.removeEventListener('abort', stop);
+      }
+    },
+    close,
+    terminate() {
+      close();
+      const { terminate, close: closePort } = /** @type {any} */ (worker);
+      (terminate ?? closePort)?.call(worker);
+    },
+  });
+}
+
+const lost = () => new LowrankError('Type', 'message', { text: 'a message could not be read on the other side' });
+
+/** @param {CallOptions} options */
+function checked(options) {
+  onlyKnown('options', options, ['progress', 'signal', 'transfer']);
+  const { progress, signal, transfer } = options;
+  const refuse = (/** @type {string} */ name, /** @type {string} */ expected, /** @type {unknown} */ got) => {
+    throw new LowrankError('Type', name, { expected, got: shown(got) });
+  };
+  if (progress !== undefined && typeof progress !== 'function') refuse('progress', 'a function', progress);
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') refuse('signal', 'an AbortSignal', signal);
+  if (transfer !== undefined && !Array.isArray(transfer)) refuse('transfer', 'an array', transfer);
+  return options;
 }

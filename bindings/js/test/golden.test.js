@@ -89,7 +89,7 @@ function losses(lowrank, [inputs, outputs, rank, tokens], { dy }, value, check) 
   logits.view.set(clamped);
   const labels = Uint32Array.from({ length: tokens }, () => rng.below(outputs));
   const grad = lowrank.array(tokens * outputs);
-  let mean = lowrank.softmaxCrossEntropy(logits, labels, grad, lowrank.meanLoss(tokens + 1));
+  let mean = lowrank.softmaxCrossEntropy(logits, labels, grad, { classes: outputs, mean: lowrank.meanLoss(tokens + 1) });
   check('cross-entropy', [grad.view, [mean]]);
   mean = lowrank.meanSquaredError(logits, dy, grad, { tokens, mean: lowrank.meanLoss(tokens + 1) });
   check('squared-error', [grad.view, [mean]]);

@@ -125,7 +125,7 @@ test('losses', () => {
   const { layer, same } = world();
   const { y, dy } = layer;
   for (const [call, code, argument] of [
-    [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0, 1], dy), 'Length', 'logits'],
+    [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0, 1], dy), 'Length', 'labels'],
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 3], dy), 'Label', 'labels'],
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, -1], dy), 'Label', 'labels'],
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0.5], dy), 'Label', 'labels'],
@@ -135,18 +135,18 @@ test('losses', () => {
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy.subarray(3)), 'Length', 'dlogits'],
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], y), 'Overlap', 'logits'],
     [() => lowrank.softmaxCrossEntropy([1], [0], dy), 'Type', 'logits'],
-    [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy, lowrank.meanLoss(3)), 'TooMany', 'tokens'],
+    [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy, { mean: lowrank.meanLoss(3) }), 'TooMany', 'tokens'],
     [() => lowrank.meanLoss(-1), 'Range', 'tokens'],
     [() => lowrank.meanSquaredError(y, new Float32Array(11), dy, { tokens: 4 }), 'Length', 'targets'],
     [() => lowrank.meanSquaredError(y, [1], dy, { tokens: 4 }), 'Type', 'targets'],
     [() => lowrank.meanSquaredError(y, new Float32Array(12).fill(NaN), dy, { tokens: 4 }), 'NonFinite', 'targets'],
-    [() => lowrank.meanSquaredError(y, new Float32Array(12), dy, { tokens: 5 }), 'Length', 'prediction'],
+    [() => lowrank.meanSquaredError(y, new Float32Array(12), dy, { tokens: 5 }), 'Cols', 'tokens'],
   ]) refused(call, code, argument);
   same();
   const mean = lowrank.meanLoss(4);
-  const halves = [0, 6].map((from) => lowrank.softmaxCrossEntropy(y.subarray(from, from + 6), [0, 1], dy.subarray(from, from + 6), mean));
+  const halves = [0, 6].map((from) => lowrank.softmaxCrossEntropy(y.subarray(from, from + 6), [0, 1], dy.subarray(from, from + 6), { mean }));
   assert.deepEqual([mean.seen, halves[1]], [4, lowrank.softmaxCrossEntropy(y, [0, 1, 0, 1], dy)]);
-  refused(() => lowrank.softmaxCrossEntropy(y.subarray(0, 3), [0], dy.subarray(0, 3), mean), 'TooMany', 'tokens');
+  refused(() => lowrank.softmaxCrossEntropy(y.subarray(0, 3), [0], dy.subarray(0, 3), { mean }), 'TooMany', 'tokens');
   y[2] = NaN;
   refused(() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy), 'NonFinite', 'logits');
 });
@@ -198,7 +198,7 @@ test('an error says what was expected and what came', () => {
     [() => lowrank.layer({ ...options, inputs: -1 }), /^inputs: expected an integer from \d to \d+, got -1$/],
     [() => layer.step({ learningRate: -1 }), /^learningRate: expected at least 0, got -1$/],
     [() => layer.step({ learningRate: 0.1, beta1: 1 }), /^beta1.*: expected 0 to 0\.99\d+, got 1$/],
-    [() => lowrank.layer(options).backward(), /^forward: needed here, but not given$/],
+    [() => lowrank.layer(options).backward(), /^forward: no forward pass of this batch came before$/],
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });

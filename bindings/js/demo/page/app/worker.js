@@ -1,4 +1,4 @@
-// Everything that computes. Arrays that are returned from here move to the page.
+// Everything that computes.
 
 import { create, hasSimd } from '../lowrank/index.js';
 import { serve } from '../lowrank/worker.js';
@@ -11,8 +11,7 @@ const SLICE = 12;
 /** When it should be watched: steps of a frame, and how long that is. */
 const [WATCHED_STEPS, FRAME] = [8, 16];
 
-/** Lets messages in. */
-const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
+const wait = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
 
 const data = { base: undefined, digits: undefined };
 /** What runs now: the network with its adapter, and without one; `loaded` are adapters from a file, by layer. */
@@ -105,7 +104,7 @@ function takeOver() {
   for (const name of now.loaded ? LAYERS : []) now.scenario[name].fromAdapter(now.loaded[name]);
 }
 
-async function run(steps, watch, { signal, progress }) {
+async function run(steps, watch, { signal, progress, pause }) {
   const { scenario } = now;
   const first = scenario.steps;
   let computing = 0;
@@ -115,7 +114,9 @@ async function run(steps, watch, { signal, progress }) {
     computing += performance.now() - started;
     const computed = scenario.steps - first;
     progress({ losses, read: scenario.read(), steps: scenario.steps, computing, computed, operations: scenario.flopsPerStep });
-    await pause(watch ? Math.max(started + FRAME - performance.now(), 0) : 0);
+    // Either lets messages in.
+    const rest = watch ? started + FRAME - performance.now() : 0;
+    await (rest > 0 ? wait(rest) : pause());
   }
   return { steps: scenario.steps, digest: scenario.digest(), finished: scenario.steps >= steps };
 }

@@ -1,0 +1,96 @@
+import { plain } from './arrays.js';
+import { arrayKind, tagged } from './realm.js';
+
+/**
+ * A value as it is to be sent. The engine sends all of the buffer that an array is a part of, such as the memory of a module or the
+ * pool of Node's buffers. Where there is such an array, the objects, arrays, maps and sets around it are made again, with a copy of the
+ * part, which may move. The engine does the rest, and the value itself stays as it is.
+ * @param {any} value
+ * @param {Set<any>} moved buffers that go as a whole
+ * @returns {{ value: any, copies: ArrayBuffer[] }}
+ */
+export function packed(value, moved) {
+  /** @type {ArrayBuffer[]} */
+  const copies = [];
+  if (!holdsPart(value, moved)) return { value, copies };
+  /** What stands for what: one array that is there twice arrives as one, and circles stay circles. @type {Map<any, any>} */
+  const seen = new Map();
+  const walk = (/** @type {any} */ each) => {
+    if (typeof each !== 'object' || each === null) return each;
+    if (seen.has(each)) return seen.get(each);
+    if (ArrayBuffer.isView(each)) return keep(each, partOf(each, moved) ? copied(each, copies) : each);
+    if (Array.isArray(each)) return filled(each, keep(each, new Array(each.length)));
+    if (tagged(each, 'Map')) {
+      const map = keep(each, new Map());
+      for (const [key, item] of Map.prototype.entries.call(each)) map.set(walk(key), walk(item));
+      return map;
+    }
+    if (tagged(each, 'Set')) {
+      const set = keep(each, new Set());
+      for (const item of Set.prototype.values.call(each)) set.add(walk(item));
+      return set;
+    }
+    // What Node sends in ways of its own has no such properties.
+    return tagged(each, 'Object') && (isPlain(each) || holdsPart(each, moved)) ? filled(each, keep(each, {})) : each;
+  };
+  const keep = (/** @type {any} */ each, /** @type {any} */ stand) => {
+    seen.set(each, stand);
+    return stand;
+  };
+  const filled = (/** @type {any} */ from, /** @type {any} */ to) => {
+    for (const name of Object.keys(from)) {
+      Object.defineProperty(to, name, { value: walk(from[name]), writable: true, enumerable: true, configurable: true });
+    }
+    return to;
+  };
+  return { value: walk(value), copies };
+}
+
+/**
+ * Whether there is an array in it that is a part of something larger.
+ * @param {any} value
+ * @param {Set<any>} moved
+ * @param {Set<any>} [seen]
+ * @returns {boolean}
+ */
+function holdsPart(value, moved, seen = new Set()) {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return false;
+  seen.add(value);
+  if (ArrayBuffer.isView(value)) return partOf(value, moved);
+  const holds = (/** @type {any} */ each) => holdsPart(each, moved, seen);
+  if (tagged(value, 'Map')) return [...Map.prototype.entries.call(value)].flat().some(holds);
+  if (tagged(value, 'Set')) return [...Set.prototype.values.call(value)].some(holds);
+  return (Array.isArray(value) || tagged(value, 'Object')) && Object.values(value).some(holds);
+}
+
+/** Its own memory, whatever its class says. @param {ArrayBufferView} view */
+function memoryOf(view) {
+  const { buffer, byteOffset, byteLength } = arrayKind(view) ? plain('input', view) : view;
+  return { buffer, byteOffset, byteLength };
+}
+
+/** @param {ArrayBufferView} view @param {Set<any>} moved */
+function partOf(view, moved) {
+  const { buffer, byteLength } = memoryOf(view);
+  return !moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || tagged(buffer, 'SharedArrayBuffer'));
+}
+
+/**
+ * A view with a buffer of its own.
+ * @param {ArrayBufferView} view
+ * @param {ArrayBuffer[]} copies
+ */
+function copied(view, copies) {
+  const { buffer, byteOffset, byteLength } = memoryOf(view);
+  const bytes = new Uint8Array(byteLength);
+  bytes.set(new Uint8Array(buffer, byteOffset, byteLength));
+  copies.push(bytes.buffer);
+  const kind = arrayKind(view);
+  return kind ? new /** @type {any} */ (globalThis)[kind](bytes.buffer) : new DataView(bytes.buffer);
+}
+
+/** Whether it is an object of no class. @param {object} value */
+function isPlain(value) {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
