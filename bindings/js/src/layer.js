@@ -103,7 +103,8 @@ export class Layer {
     this.#stream = of.stream;
     try {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
-      for (const [field, name] of POINTERS) this.#set(field, this.#places[name][1] ? this.#places[name][0] : 0);
+      const absent = [!options.bias && 'bias', !of.inputGrads && 'dx'];
+      for (const [field, name] of POINTERS) this.#set(field, absent.includes(name) ? 0 : this.#places[name][0]);
       this.#set(abi.TRAINING_ARENA_LEN, own.arena);
       const weights = floats('weights', options.weights);
       if (of.packed) this.#pack(weights);

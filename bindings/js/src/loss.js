@@ -5,7 +5,7 @@ import { within } from './heap.js';
 import { Vector } from './vector.js';
 import { arrayKind } from './realm.js';
 
-/** @typedef {ArrayLike<number> | ArrayLike<bigint>} Labels */
+/** @typedef {ArrayLike<number>} Labels numbers of classes; in no BigInt64Array */
 /** @typedef {Record<string, string>} Names of arguments, where they are others than in the ABI */
 
 /**
@@ -120,9 +120,9 @@ export function indices(labels, tokens) {
   if (from.length !== tokens) throw new LowrankError('Length', 'labels', { expected: tokens, got: from.length });
   const to = new Uint32Array(tokens);
   for (let i = 0; i < tokens; i++) {
-    const label = typeof from[i] === 'bigint' ? Number(from[i]) : from[i];
+    const label = from[i];
     if (typeof label === 'number') to[i] = label;
-    if (to[i] !== label) throw new LowrankError('Label', 'labels', { expected: 'numbers of classes', got: `${shown(from[i])} at ${i}` });
+    if (to[i] !== label) throw new LowrankError('Label', 'labels', { expected: 'numbers of classes', got: `${shown(label)} at ${i}` });
   }
   return to;
 }

@@ -86,10 +86,13 @@ export function sizesOf(options, { arithmetics, has }, index) {
   }
   const rule = ruleOf(options, rank);
   const { seed = 0, stream = index, inputGrads = options.dx !== undefined } = options;
+  if (!boolean('inputGrads', inputGrads) && options.dx !== undefined) {
+    throw new LowrankError('Unexpected', 'dx', { text: 'inputGrads is false: no gradient of x is computed' });
+  }
   return {
     inputs, outputs, rank, tokens, scale: factorOf(rule, rank), rule, optimizer, arithmetic, packed,
     trained: (boolean('trainA', trainA) ? abi.TRAINS_A : 0) | (boolean('trainBias', trainBias) ? abi.TRAINS_BIAS : 0),
-    inputGrads: boolean('inputGrads', inputGrads),
+    inputGrads,
     seed: seedOf(seed),
     stream: integer('stream', stream, 0, 2 ** 30 - 1),
     ...dropoutOf(dropout, seed),

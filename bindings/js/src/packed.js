@@ -63,15 +63,19 @@ function holdsPart(value, moved, seen = new Set()) {
   return (Array.isArray(value) || tagged(value, 'Object')) && Object.values(value).some(holds);
 }
 
-/** Its own memory, whatever its class says. @param {ArrayBufferView} view */
-function memoryOf(view) {
-  const { buffer, byteOffset, byteLength } = arrayKind(view) ? plain('input', view) : view;
+/**
+ * Where an array is, whatever its class says.
+ * @param {string} argument
+ * @param {ArrayBufferView} view
+ */
+export function memoryOf(argument, view) {
+  const { buffer, byteOffset, byteLength } = arrayKind(view) ? plain(argument, view) : view;
   return { buffer, byteOffset, byteLength };
 }
 
 /** @param {ArrayBufferView} view @param {Set<any>} moved */
 function partOf(view, moved) {
-  const { buffer, byteLength } = memoryOf(view);
+  const { buffer, byteLength } = memoryOf('input', view);
   return !moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || tagged(buffer, 'SharedArrayBuffer'));
 }
 
@@ -81,7 +85,7 @@ function partOf(view, moved) {
  * @param {ArrayBuffer[]} copies
  */
 function copied(view, copies) {
-  const { buffer, byteOffset, byteLength } = memoryOf(view);
+  const { buffer, byteOffset, byteLength } = memoryOf('input', view);
   const bytes = new Uint8Array(byteLength);
   bytes.set(new Uint8Array(buffer, byteOffset, byteLength));
   copies.push(bytes.buffer);

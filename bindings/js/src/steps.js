@@ -22,12 +22,18 @@ import { LowrankError, boolean, number, shown } from './error.js';
 const RATES = ['learningRate', 'bRate'];
 
 /**
- * A number that may be left out; null is no number.
+ * A number that may be left out; null is no number. The module checks ranges, but has no name of its own for each factor of a rate.
  * @param {string} name
  * @param {number | undefined} value
  * @param {number} otherwise
  */
-const setting = (name, value, otherwise) => (value === undefined ? otherwise : number(name, value));
+function setting(name, value, otherwise) {
+  if (value === undefined) return otherwise;
+  if (Number.isNaN(number(name, value)) || (RATES.includes(name) && value < 0)) {
+    throw new LowrankError('Range', name, { expected: 'at least 0', got: value });
+  }
+  return value;
+}
 
 /**
  * @param {DataView} data
@@ -40,6 +46,9 @@ function floats(data, at, fields) {
 
 /** @type {(momentum: number) => (data: DataView, at: number, options: StepOptions) => void} */
 const writeSgd = (momentum) => (data, at, o) => {
+  if (momentum === 0 && o.momentum !== undefined && number('momentum', o.momentum) !== 0) {
+    throw new LowrankError('Unexpected', 'momentum', { text: "a layer with optimizer 'sgd' has no memory for it, one with 'momentum' has" });
+  }
   data.setUint32(at, abi.SGD_BYTES, true);
   floats(data, at, [
     [abi.SGD_LR, 'learningRate', o.learningRate, 1e-3], [abi.SGD_B_RATE, 'bRate', o.bRate, 1],

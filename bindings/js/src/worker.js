@@ -1,7 +1,7 @@
 // Calls from a page to a worker and back, with progress, stopping, and errors as they were thrown. Nothing is shared, so no page has
 // to be cross-origin isolated. Every message names its connection, so several connections and other messages share one port.
 import { LowrankError, onlyKnown, shown, string } from './error.js';
-import { packed } from './packed.js';
+import { memoryOf, packed } from './packed.js';
 import { received, revived } from './thrown.js';
 
 export { LowrankError } from './error.js';
@@ -80,7 +80,7 @@ function listen(port, listeners) {
  */
 function send(port, message, argument, transfer = []) {
   try {
-    const moved = new Set(transfer.map((each) => (ArrayBuffer.isView(each) ? each.buffer : each)));
+    const moved = new Set(transfer.map((each) => (ArrayBuffer.isView(each) ? memoryOf('transfer', each).buffer : each)));
     const { value, copies } = packed(message, moved);
     port.postMessage(value, [...moved, ...copies]);
   } catch (cause) {

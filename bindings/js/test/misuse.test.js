@@ -1,8 +1,10 @@
 // Every wrong use gives a typed error with the argument's name, and changes nothing.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { LowrankError, create } from 'lowrank';
 import { bytes } from 'lowrank/wasm';
+import { STATUS } from '../src/layout.js';
 import { Rng, refused, rejected } from './support.js';
 
 const lowrank = await create({ module: bytes('full-simd128') });
@@ -69,13 +71,101 @@ for (const [name, calls] of Object.entries(CASES)) {
   });
 }
 
+/** Values of every type. */
+const ANYTHING = {
+  null: null, string: 'x', digits: '1', number: 1, NaN: NaN, boolean: true, bigint: 1n, symbol: Symbol('x'), function: () => 1, array: [], object: {},
+  'Float64Array': new Float64Array(15), 'Float32Array': new Float32Array(1), DataView: new DataView(new ArrayBuffer(4)),
+};
+const NUMBER = ['number'];
+const FLAG = ['boolean'];
+
+/** Each call with one option: the options, which of the values are of its type, and the call. */
+const OPTIONS = [
+  ['layer', { alpha: NUMBER, scale: NUMBER, rslora: FLAG, trainA: FLAG, trainBias: FLAG, inputGrads: FLAG, packed: FLAG, seed: ['number', 'bigint'],
+    stream: NUMBER, inputs: [], outputs: [], rank: NUMBER, tokens: NUMBER, weights: [], bias: [], optimizer: [], arithmetic: [], dropout: [], x: [], dx: [] },
+  (_, more) => lowrank.layer({ ...options, ...more })],
+  ['dropout', { rate: [], seed: ['number', 'bigint'] }, (_, more) => lowrank.layer({ ...options, dropout: { rate: 0.5, ...more } })],
+  ['adamw', { learningRate: NUMBER, bRate: NUMBER, beta1: [], beta2: [], epsilon: NUMBER, weightDecay: NUMBER }, (layer, more) => layer.step(more)],
+  ['momentum', { learningRate: NUMBER, bRate: NUMBER, momentum: NUMBER, dampening: NUMBER, nesterov: FLAG, weightDecay: NUMBER }, (layer, more) => layer.step(more)],
+  ['sgd', { learningRate: NUMBER, bRate: NUMBER, momentum: [], dampening: NUMBER, nesterov: [], weightDecay: NUMBER }, (layer, more) => layer.step(more)],
+  ['in-place', { learningRate: NUMBER, bRate: NUMBER, maxNorm: NUMBER, tokens: [] }, (layer, more) => layer.step(more)],
+  ['backward', { accumulate: FLAG, dy: [] }, (layer, more) => layer.backward(undefined, more)],
+  ['shuffle', { seed: ['number', 'bigint'], stream: NUMBER, step: NUMBER }, (_, more) => lowrank.shuffle(Uint8Array.of(1), more)],
+  ['softmaxCrossEntropy', { classes: [], mean: [] }, (layer, more) => lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 0], layer.dy, more)],
+  ['meanSquaredError', { tokens: [], mean: [] }, (layer, more) => lowrank.meanSquaredError(layer.y, new Float32Array(12), layer.dy, more)],
+];
+
+/** What an error is about, where it is not the option itself. */
+const OTHER_NAMES = {
+  'layer inputs number': 'weights', 'layer outputs number': 'weights', 'in-place tokens number': 'dy', 'dropout rate': 'dropout.rate', 'layer dropout object': 'dropout.rate',
+  'sgd nesterov boolean': 'beta1, beta2 or momentum',
+  'adamw beta1 number': 'beta1, beta2 or momentum', 'adamw beta2 number': 'beta1, beta2 or momentum',
+};
+
+for (const [what, named, call] of OPTIONS) {
+  test(`${what}: options of another type, null and unknown ones are refused`, () => {
+    for (const [name, allowed] of Object.entries(named)) {
+      for (const [type, value] of Object.entries(ANYTHING)) {
+        const optimizer = ['adamw', 'momentum', 'sgd', 'in-place'].includes(what) ? what : 'adamw';
+        const { layer, same } = world({ optimizer, alpha: undefined });
+        const arrives = () => call(layer, { [name]: value });
+        if (allowed.includes(type)) {
+          if (['adamw', 'momentum', 'sgd'].includes(what)) layer.backward();
+          arrives();
+        } else {
+          assert.throws(arrives, (error) => {
+            assert.ok(error instanceof LowrankError, `${name}: ${type}: ${error.stack}`);
+            const argument = OTHER_NAMES[`${what} ${name} ${type}`] ?? OTHER_NAMES[`${what} ${name}`] ?? name;
+            assert.equal(error.argument, argument, `${name}: ${type}: ${error.message}`);
+            assert.ok(error.message.length < 300, error.message);
+            return true;
+          }, `${name}: ${type}`);
+          same();
+        }
+        layer.free();
+      }
+    }
+    const { layer, same } = world({ optimizer: ['momentum', 'sgd', 'in-place'].includes(what) ? what : 'adamw' });
+    refused(() => call(layer, { unknown: 1 }), 'Unknown', 'unknown');
+    refused(() => call(layer, { unknown: undefined }), 'Unknown', 'unknown');
+    same();
+  });
+}
+
+test('options that are none', async () => {
+  const { layer, same } = world();
+  for (const value of Object.values(ANYTHING)) {
+    if (value?.constructor === Object) continue;
+    for (const [call, argument] of [
+      [() => lowrank.layer(value), 'options'], [() => layer.step(value), 'options'], [() => layer.backward(undefined, value), 'options'],
+      [() => lowrank.shuffle(Uint8Array.of(1), value), 'position'], [() => lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 0], layer.dy, value), 'options'],
+      [() => lowrank.meanSquaredError(layer.y, new Float32Array(12), layer.dy, value), 'options'],
+    ]) refused(call, 'Type', argument);
+    await rejected(create(value), 'Type', 'options');
+  }
+  same();
+});
+
+test('alpha, rslora and scale', () => {
+  for (const more of [{ alpha: 8, scale: 1 }, { alpha: 0, scale: 0 }]) refused(() => lowrank.layer({ ...options, ...more }), 'Unexpected', 'scale');
+  refused(() => lowrank.layer({ ...options, scale: 1, rslora: true }), 'Unexpected', 'rslora');
+  refused(() => lowrank.layer({ ...options, dx: lowrank.array(20), inputGrads: false }), 'Unexpected', 'dx');
+  const factor = (more) => lowrank.layer({ ...options, ...more }).scale;
+  assert.deepEqual(
+    [factor({}), factor({ alpha: 8 }), factor({ alpha: 8, rslora: true }), factor({ rslora: true }), factor({ scale: 3, rslora: false }), factor({ scale: 0 })],
+    [1, 4, Math.fround(8 / Math.SQRT2), Math.fround(Math.SQRT2), 3, 0],
+  );
+  assert.equal(lowrank.layer({ ...options, rank: 0, alpha: 5 }).scale, 0);
+});
+
 test('forward', () => {
   const { layer, same } = world();
   for (const [tokens, x, code, argument] of [
     [5, undefined, 'TooMany', 'tokens'], [-1, undefined, 'Range', 'tokens'], [1.5, undefined, 'Range', 'tokens'],
     [NaN, undefined, 'Range', 'tokens'], ['2', undefined, 'Range', 'tokens'], [2, new Float32Array(9), 'Length', 'x'],
     [undefined, new Float32Array(9), 'Length', 'x'], [undefined, new Float32Array(25), 'TooMany', 'tokens'],
-    [undefined, [1, 2, 3, 4, 5], 'Type', 'x'], [1, new Float64Array(5), 'Type', 'x'],
+    [undefined, [1, 2, 3, 4, 5], 'Type', 'x'], [null, undefined, 'Range', 'tokens'], [undefined, null, 'Type', 'x'],
+    [undefined, lowrank.array(20), 'Type', 'x'], [1, new Float64Array(5), 'Type', 'x'],
   ]) refused(() => layer.forward(tokens, x), code, argument);
   same();
 });
@@ -85,7 +175,7 @@ test('backward', () => {
   for (const [tokens, more, code, argument] of [
     [3, undefined, 'Rows', 'dy'], [5, undefined, 'TooMany', 'tokens'], [0.5, undefined, 'Range', 'tokens'],
     [undefined, { accumulated: true }, 'Unknown', 'accumulated'], [undefined, { dy: new Float32Array(11) }, 'Length', 'dy'],
-    [undefined, { dy: [1] }, 'Type', 'dy'], [undefined, null, 'Type', 'options'],
+    [undefined, { dy: [1] }, 'Type', 'dy'], [null, undefined, 'Range', 'tokens'], [undefined, null, 'Type', 'options'],
   ]) refused(() => layer.backward(tokens, more), code, argument);
   assert.throws(() => layer.backward(0), { message: 'dy: expected 4 rows, got 0' });
   same();
@@ -136,7 +226,10 @@ test('losses', () => {
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], y), 'Overlap', 'logits'],
     [() => lowrank.softmaxCrossEntropy([1], [0], dy), 'Type', 'logits'],
     [() => lowrank.softmaxCrossEntropy(y, [0, 1, 2, 0], dy, { mean: lowrank.meanLoss(3) }), 'TooMany', 'tokens'],
-    [() => lowrank.meanLoss(-1), 'Range', 'tokens'],
+    [() => lowrank.meanLoss(-1), 'Range', 'tokens'], [() => lowrank.meanLoss(null), 'Range', 'tokens'], [() => lowrank.meanLoss(), 'Range', 'tokens'],
+    [() => layer.softmaxCrossEntropy([0, 1, 2, 0], null), 'Type', 'mean'], [() => layer.softmaxCrossEntropy([0, 1, 2, 0], 4), 'Type', 'mean'],
+    [() => layer.meanSquaredError(new Float32Array(12), { tokens: 4 }), 'Type', 'mean'],
+    [() => layer.softmaxCrossEntropy([0, 1, 2, 0], lowrank.meanLoss(3)), 'TooMany', 'tokens'],
     [() => lowrank.meanSquaredError(y, new Float32Array(11), dy, { tokens: 4 }), 'Length', 'targets'],
     [() => lowrank.meanSquaredError(y, [1], dy, { tokens: 4 }), 'Type', 'targets'],
     [() => lowrank.meanSquaredError(y, new Float32Array(12).fill(NaN), dy, { tokens: 4 }), 'NonFinite', 'targets'],
@@ -158,6 +251,8 @@ test('shuffle', () => {
   refused(() => lowrank.shuffle(items, { step: 2 ** 32 }), 'Range', 'step');
   refused(() => lowrank.shuffle(items, { seed: 0.5 }), 'Range', 'seed');
   refused(() => lowrank.shuffle(items, { sed: 1 }), 'Unknown', 'sed');
+  for (const seed of [-1n, 2n ** 64n, '1', null]) refused(() => lowrank.shuffle(items, { seed }), 'Range', 'seed');
+  for (const wrong of [null, undefined, {}, 'abc', new DataView(items.buffer), items.buffer]) refused(() => lowrank.shuffle(wrong), 'Type', 'items');
   assert.deepEqual(items, Uint16Array.of(1, 2, 3));
 });
 
@@ -175,8 +270,40 @@ test('what was freed', () => {
   for (const call of ['forward', 'backward', 'step', 'merge', 'reset', 'toAdapter']) refused(() => layer[call](), 'Freed', 'layer');
 });
 
+test('reset, dropout and names', () => {
+  const { layer, same } = world();
+  for (const seed of [-1, 0.5, '1', null, -1n, 2n ** 64n]) refused(() => layer.reset(seed), 'Range', 'seed');
+  for (const [rate, code] of [[1, 'Range'], [1 - 1e-9, 'Range'], [-0.1, 'Range'], [NaN, 'Range'], ['0', 'Type'], [null, 'Type'], [undefined, 'Type']]) {
+    refused(() => { layer.dropout = rate; }, code, 'dropout');
+  }
+  for (const name of [null, 5, {}]) refused(() => layer.toAdapter(name), 'Type', 'name');
+  same();
+  const of = small.layer(options);
+  refused(() => { of.dropout = 0.5; }, 'Unsupported', 'dropout');
+  of.dropout = 0;
+  assert.equal(of.forward().length, 12);
+});
+
+test('a code is one that the type names', async () => {
+  const source = await readFile(new URL('../src/error.js', import.meta.url), 'utf8');
+  const named = (type) => [.../'(\w+)'/g[Symbol.matchAll](source.slice(source.lastIndexOf('@typedef', source.indexOf(`} ${type}`)), source.indexOf(`} ${type}`)))].map(([, name]) => name);
+  assert.deepEqual(named('ModuleCode').sort(), Object.values(STATUS).sort());
+  const thrown = new Set();
+  for (const file of ['arrays', 'adapter', 'heap', 'layer', 'loss', 'lowrank', 'options', 'packed', 'seed', 'steps', 'vector', 'views', 'worker', 'module', 'index']) {
+    const text = await readFile(new URL(`../src/${file}.js`, import.meta.url), 'utf8');
+    for (const [, code] of text.matchAll(/new LowrankError\(\s*'(\w+)'/g)) thrown.add(code);
+  }
+  for (const code of thrown) assert.ok([...named('ModuleCode'), ...named('OwnCode')].includes(code), code);
+  for (const code of named('OwnCode')) assert.ok(thrown.has(code), code);
+});
+
 test('create', async () => {
   await rejected(create({ simd: 'yes' }), 'Unknown', 'simd');
+  await rejected(create({ simd: null }), 'Unknown', 'simd');
+  await rejected(create({ smid: true }), 'Unknown', 'smid');
+  for (const module of [null, 5, {}, [], Promise.resolve(null)]) await rejected(create({ module }), 'Type', 'module');
+  for (const memory of [null, -1, 1.5, '1', NaN, 2 ** 32]) await rejected(create({ memory }), 'Range', 'memory');
+  await rejected(create({ memory: 2 ** 32 - 1 }), 'Memory', 'memory');
   await rejected(create({ module: new Uint8Array(8) }), 'Format', 'module');
   await rejected(create({ module: 'module.wasm' }), 'Type', 'module');
   await rejected(create({ module: Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0) }), 'Format', 'module');

@@ -1,9 +1,20 @@
 // Compiled by scripts/gate-25-web: what a program in TypeScript sees of the package.
-import { Lowrank, LowrankError, create, type Layer, type Vector } from 'lowrank';
+import {
+  Lowrank, LowrankError, create, type Code, type CreateOptions, type Labels, type Layer, type LayerOptions, type StepOptions, type Vector,
+} from 'lowrank';
 import { type Contents, parse, saveAll } from 'lowrank/files';
 import { readPeft, writePeft } from 'lowrank/peft';
 import { bytes, url } from 'lowrank/wasm';
-import { connect, serve } from 'lowrank/worker';
+import { connect, serve, type CallOptions, type Connection, type Context, type Handlers } from 'lowrank/worker';
+
+const handlers = {
+  train({ weights }: { weights: Float32Array }, { progress, signal }: Context) {
+    progress({ stopped: signal.aborted });
+    return { steps: weights.length };
+  },
+  async load(name: string) { return name.length; },
+  ready: () => true,
+};
 
 export async function main(): Promise<void> {
   const lowrank: Lowrank = await create({ simd: 'auto', module: bytes('full-simd128') });
@@ -13,7 +24,9 @@ export async function main(): Promise<void> {
   const layer: Layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 4, weights, optimizer: 'momentum', seed: 3n });
   const vector: Vector = lowrank.array(12);
   const y: Float32Array = layer.forward(2, new Float32Array(4));
-  const loss: number = lowrank.softmaxCrossEntropy(layer.y, Uint32Array.of(1, 2), vector, lowrank.meanLoss(4));
+  const loss: number = lowrank.softmaxCrossEntropy(vector, Uint32Array.of(1, 2, 0, 1), vector, { classes: 3, mean: lowrank.meanLoss(4) });
+  const labels: Labels = [1, 2];
+  const mean: number = layer.softmaxCrossEntropy(labels, lowrank.meanLoss(2)) + layer.meanSquaredError(vector);
   layer.backward(2, { accumulate: true, dy: y });
   layer.step({ learningRate: 0.1, momentum: 0.9 });
   const file: Uint8Array = await saveAll({ layer });
@@ -22,7 +35,37 @@ export async function main(): Promise<void> {
   layer.fromAdapter(again.layers[0]!);
   const address: URL = url['small-scalar'];
   serve({ train: async (_input, { pause }) => pause() });
-  const result: unknown = await connect(new Worker(address)).call('train', { weights });
+  serve(handlers);
+  const anything: Connection<Handlers> = connect(new Worker(address));
+  const result: unknown = await anything.call('train', { weights });
+  await anything.call('ready');
+  const worker = connect<typeof handlers>(new Worker(address));
+  const options: CallOptions = { signal: new AbortController().signal, transfer: [weights.buffer], progress: (value) => value };
+  const { steps }: { steps: number } = await worker.call('train', { weights }, options);
+  const length: number = await worker.call('load', 'name');
+  const ready: boolean = await worker.call('ready');
+  // @ts-expect-error: no such handler
+  await worker.call('trane', { weights });
+  // @ts-expect-error: an input of another type
+  await worker.call('load', 5);
+  // @ts-expect-error: an input is needed
+  await worker.call('load');
+  // @ts-expect-error: a result of another type
+  const wrong: string = await worker.call('ready');
+  worker.close();
+  worker.terminate();
+  // @ts-expect-error: a handler is a function
+  serve({ train: 5 });
+  const made: LayerOptions = { inputs: 2, outputs: 3, rank: 1, tokens: 4, weights, optimizer: 'sgd' };
+  const step: StepOptions = { learningRate: 0.1, nesterov: true };
+  const reserve: CreateOptions = { simd: false, memory: 2 ** 26 };
+  const code: Code = new LowrankError('NoForward', 'forward').code;
+  if (code === 'Ended' || code === 'Type') console.log(code);
+  // @ts-expect-error: no such code
+  if (code === 'Lenght') console.log(made, step, reserve, mean, steps, length, ready, wrong);
+  // @ts-expect-error: no such option
+  const unknown: CreateOptions = { smid: true };
+  console.log(unknown);
   // @ts-expect-error: no such optimizer
   lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 4, weights, optimizer: 'adam' });
   // @ts-expect-error: weights are needed
