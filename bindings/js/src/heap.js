@@ -30,17 +30,29 @@ export class Heap {
   /**
    * @param {WebAssembly.Memory} memory
    * @param {number} base
-   * @param {number} [reserve] bytes for layers and arrays that are there from the start
    */
-  constructor(memory, base, reserve) {
+  constructor(memory, base) {
     this.memory = memory;
     const at = Math.ceil(base / ALIGN) * ALIGN;
     this.#free = [{ at, bytes: memory.buffer.byteLength - at }];
     /** Whether views live on when the memory grows. */
-    this.lasting = keepsViews(memory);
+    this.lasting = false;
     this.views = new DataView(memory.buffer);
+  }
+
+  /**
+   * Makes views outlive the growth of the memory where the engine can; elsewhere reserves what growing is going to be refused for.
+   * @param {number} [reserve] bytes that are there from the start
+   */
+  keepViews(reserve) {
+    try {
+      /** @type {any} */ (this.memory).toResizableBuffer();
+      this.lasting = true;
+    } catch {
+      // An older engine, or a module without a maximum.
+    }
     if (reserve !== undefined) this.#ensure(reserve, 'memory');
-    else if (!this.lasting) this.spare(RESERVE);
+    else this.spare(RESERVE);
   }
 
   /** A view of all of the memory, made again where it has grown. */
@@ -155,15 +167,4 @@ export class Heap {
  */
 export function within({ byteOffset, byteLength }, { at, bytes }) {
   return at <= byteOffset && byteOffset + byteLength <= at + bytes;
-}
-
-/** Makes views outlive the growth of the memory, where the engine can. @param {WebAssembly.Memory} memory */
-function keepsViews(memory) {
-  try {
-    /** @type {any} */ (memory).toResizableBuffer();
-    return true;
-  } catch {
-    // An older engine, or a module without a maximum.
-    return false;
-  }
 }

@@ -44,7 +44,8 @@ export class Lowrank {
     this.#exports = exports;
     /** The module's memory. Whoever grows it empties views that were handed out. @type {WebAssembly.Memory} */
     this.memory = exports.memory;
-    this.#heap = new Heap(this.memory, exports.__heap_base.value, reserve);
+    this.#heap = new Heap(this.memory, exports.__heap_base.value);
+    this.#heap.keepViews(reserve);
     this.#structs = this.#heap.take(STRUCTS, 'module').at;
     this.#scratch = new Scratch(this.#heap);
     this.#losses = new Losses({ heap: this.#heap, call: this.#call.bind(this), scratch: this.#scratch }, this.#structs + LOSS);

@@ -28,6 +28,7 @@ serve(handlers);
 /** Runs in the page: each check by its name. */
 const CHECKS = `
 import { LowrankError, create } from './dist/index.js';
+import { parse, saveAll } from './dist/files.js';
 import { connect } from './dist/worker.js';
 
 const make = (file = './worker.js') => new Worker(file, { type: 'module' });
@@ -43,6 +44,13 @@ const checks = {
     const grew = lowrank.memory.buffer.byteLength > before;
     x.set([3, 4]);
     return { grew, length: x.length, y: [...layer.forward()] };
+  },
+  async files() {
+    const lowrank = await create();
+    const layer = lowrank.layer({ inputs: 2, outputs: 2, rank: 1, tokens: 1, weights: new Float32Array(4) });
+    const { layers, metadata } = await parse(await saveAll({ name: layer }, { metadata: 'words' }));
+    await layer.load(await layer.save());
+    return [layers[0].name, metadata];
   },
   async arrays() {
     const own = connect(make());
@@ -138,8 +146,9 @@ async function results() {
 }
 
 test('in Chromium', { skip: !existsSync(CHROMIUM) && 'no Chromium: scripts/setup web', timeout: 90_000 }, async (context) => {
-  const { views, arrays, ports, failures, loading, pauses } = await results();
+  const { views, files, arrays, ports, failures, loading, pauses } = await results();
   await context.test('views live on when the memory grows', () => assert.deepEqual(views, { grew: true, length: 2, y: [3, 4] }));
+  await context.test('files are written and read', () => assert.deepEqual(files, ['name', 'words']));
   await context.test('parts are copied, and what is named moves', () => assert.deepEqual(arrays, [8, 2, 4, 0]));
   await context.test('a port of a worker is started, for two connections', () => assert.deepEqual(ports, ['one', 'two']));
   await context.test('failures reject', () => {
