@@ -113,7 +113,7 @@ export class Losses {
  * @param {number} tokens
  */
 export function indices(labels, tokens) {
-  if (labels === null || typeof labels !== 'object' || !Number.isInteger(labels.length) || labels instanceof DataView) {
+  if (labels === null || typeof labels !== 'object' || !Number.isInteger(labels.length)) {
     throw new LowrankError('Type', 'labels', { expected: 'an array', got: shown(labels) });
   }
   const from = arrayKind(labels) ? plain('labels', labels) : labels;

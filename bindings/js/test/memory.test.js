@@ -46,7 +46,7 @@ test('modules import nothing, and export their memory', async () => {
 });
 
 test('memory that was given back is used again', async () => {
-  const lowrank = await create();
+  const lowrank = await create({ memory: 0 });
   for (let i = 0; i < 3; i++) layerOf(lowrank).free();
   const bytes = lowrank.memory.buffer.byteLength;
   for (let i = 0; i < 200; i++) {
@@ -56,14 +56,57 @@ test('memory that was given back is used again', async () => {
   assert.ok(lowrank.memory.buffer.byteLength <= bytes + 65536);
 });
 
-test('nothing of an adapter that is refused stays', async () => {
-  const lowrank = await create();
+test('what was given back in pieces is one piece again', async () => {
+  const lowrank = await create({ memory: 2 ** 20 });
   const bytes = lowrank.memory.buffer.byteLength;
-  const endless = { inputs: 0, outputs: 0, rank: 2 ** 28, tokens: 2 ** 28, weights: new Float32Array(), bias: undefined };
-  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, endless), 'Overflow', 'arena');
-  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha');
-  for (let i = 0; i < 1000; i++) refused(() => layerOf(lowrank, { dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate');
+  const orders = [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]];
+  for (const order of orders) {
+    const parts = order.map(() => lowrank.array(2 ** 16));
+    for (const i of order) parts[i].free();
+    lowrank.array(2 ** 18).free();
+  }
   assert.equal(lowrank.memory.buffer.byteLength, bytes);
+});
+
+test('a piece that fits to the byte is taken, and the last page is used before the memory grows', async () => {
+  const lowrank = await create({ memory: 0 });
+  const sizes = () => lowrank.memory.buffer.byteLength;
+  const first = lowrank.array(2 ** 18);
+  lowrank.array(4);
+  const bytes = sizes();
+  first.free();
+  lowrank.array(2 ** 18);
+  assert.equal(sizes(), bytes);
+  // More than is left, less than a page more.
+  let grew = 0;
+  for (let i = 0; i < 64; i++) {
+    const before = sizes();
+    lowrank.array(10_000);
+    grew += sizes() > before;
+  }
+  assert.ok(sizes() - bytes <= 64 * 40_000 + 65536, `${sizes() - bytes} bytes in ${grew} times`);
+});
+
+test('nothing of what is refused, and nothing that is freed, stays', async () => {
+  const lowrank = await create({ memory: 0 });
+  const endless = { inputs: 0, outputs: 0, rank: 2 ** 28, tokens: 2 ** 28, weights: new Float32Array(), bias: undefined };
+  const acts = [
+    () => refused(() => layerOf(lowrank, endless), 'Overflow', 'arena'),
+    () => refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha'),
+    () => refused(() => layerOf(lowrank, { dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'),
+    () => refused(() => layerOf(lowrank, { tokens: 2 ** 25, inputGrads: false }), 'Overflow', 'options'),
+    () => refused(() => lowrank.array(2 ** 30), 'Memory', 'length'),
+    () => layerOf(lowrank).free(),
+    () => lowrank.array(100).free(),
+  ];
+  for (const act of acts) act();
+  const layer = layerOf(lowrank);
+  layer.merge();
+  const bytes = lowrank.memory.buffer.byteLength;
+  for (const act of [...acts, () => layer.merge(), () => lowrank.shuffle(new Uint8Array(5000))]) {
+    const [first, ...rest] = Array.from({ length: 1000 }, () => (act(), lowrank.memory.buffer.byteLength));
+    assert.ok(rest.every((now) => now === first) && first <= bytes + 65536, `${act}`);
+  }
 });
 
 test('a new vector is zero', async () => {
