@@ -6,19 +6,21 @@ import { arrayKind, tagged } from './realm.js';
  * pool of Node's buffers. Where there is such an array, the objects, arrays, maps and sets around it are made again, with a copy of the
  * part, which may move. The engine does the rest, and the value itself stays as it is.
  * @param {any} value
- * @param {Set<any>} moved buffers that go as a whole
+ * @param {Set<any>} [moved] buffers that go as a whole
+ * @param {string} [argument] for errors
  * @returns {{ value: any, copies: ArrayBuffer[] }}
  */
-export function packed(value, moved) {
+export function packed(value, moved = new Set(), argument = 'input') {
+  const parts = new Parts(moved, argument);
   /** @type {ArrayBuffer[]} */
   const copies = [];
-  if (!holdsPart(value, moved)) return { value, copies };
+  if (!parts.within(value)) return { value, copies };
   /** What stands for what: one array that is there twice arrives as one, and circles stay circles. @type {Map<any, any>} */
   const seen = new Map();
   const walk = (/** @type {any} */ each) => {
     if (typeof each !== 'object' || each === null) return each;
     if (seen.has(each)) return seen.get(each);
-    if (ArrayBuffer.isView(each)) return keep(each, partOf(each, moved) ? copied(each, copies) : each);
+    if (ArrayBuffer.isView(each)) return keep(each, parts.has(each) ? copied(each, copies) : each);
     if (Array.isArray(each)) return filled(each, keep(each, new Array(each.length)));
     if (tagged(each, 'Map')) {
       const map = keep(each, new Map());
@@ -31,7 +33,7 @@ export function packed(value, moved) {
       return set;
     }
     // What Node sends in ways of its own has no such properties.
-    return tagged(each, 'Object') && (isPlain(each) || holdsPart(each, moved)) ? filled(each, keep(each, {})) : each;
+    return tagged(each, 'Object') && (isPlain(each) || parts.within(each)) ? filled(each, keep(each, {})) : each;
   };
   const keep = (/** @type {any} */ each, /** @type {any} */ stand) => {
     seen.set(each, stand);
@@ -46,21 +48,38 @@ export function packed(value, moved) {
   return { value: walk(value), copies };
 }
 
-/**
- * Whether there is an array in it that is a part of something larger.
- * @param {any} value
- * @param {Set<any>} moved
- * @param {Set<any>} [seen]
- * @returns {boolean}
- */
-function holdsPart(value, moved, seen = new Set()) {
-  if (typeof value !== 'object' || value === null || seen.has(value)) return false;
-  seen.add(value);
-  if (ArrayBuffer.isView(value)) return partOf(value, moved);
-  const holds = (/** @type {any} */ each) => holdsPart(each, moved, seen);
-  if (tagged(value, 'Map')) return [...Map.prototype.entries.call(value)].flat().some(holds);
-  if (tagged(value, 'Set')) return [...Set.prototype.values.call(value)].some(holds);
-  return (Array.isArray(value) || tagged(value, 'Object')) && Object.values(value).some(holds);
+/** Which arrays are a part of something larger. */
+class Parts {
+  #moved;
+  #argument;
+
+  /** @param {Set<any>} moved @param {string} argument */
+  constructor(moved, argument) {
+    this.#moved = moved;
+    this.#argument = argument;
+  }
+
+  /** @param {ArrayBufferView} view */
+  has(view) {
+    const { buffer, byteLength } = memoryOf(this.#argument, view);
+    return !this.#moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || tagged(buffer, 'SharedArrayBuffer'));
+  }
+
+  /**
+   * Whether there is one in a value.
+   * @param {any} value
+   * @param {Set<any>} [seen]
+   * @returns {boolean}
+   */
+  within(value, seen = new Set()) {
+    if (typeof value !== 'object' || value === null || seen.has(value)) return false;
+    seen.add(value);
+    if (ArrayBuffer.isView(value)) return this.has(value);
+    const within = (/** @type {any} */ each) => this.within(each, seen);
+    if (tagged(value, 'Map')) return [...Map.prototype.entries.call(value)].flat().some(within);
+    if (tagged(value, 'Set')) return [...Set.prototype.values.call(value)].some(within);
+    return (Array.isArray(value) || tagged(value, 'Object')) && Object.values(value).some(within);
+  }
 }
 
 /**
@@ -71,12 +90,6 @@ function holdsPart(value, moved, seen = new Set()) {
 export function memoryOf(argument, view) {
   const { buffer, byteOffset, byteLength } = arrayKind(view) ? plain(argument, view) : view;
   return { buffer, byteOffset, byteLength };
-}
-
-/** @param {ArrayBufferView} view @param {Set<any>} moved */
-function partOf(view, moved) {
-  const { buffer, byteLength } = memoryOf('input', view);
-  return !moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || tagged(buffer, 'SharedArrayBuffer'));
 }
 
 /**

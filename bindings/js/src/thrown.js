@@ -27,7 +27,7 @@ export function received(thrown, depth = 0) {
 /** A value that is no error; what cannot be sent becomes words. @param {unknown} value */
 function sendable(value) {
   try {
-    structuredClone(packed(value, new Set()).value);
+    structuredClone(packed(value).value);
     return value;
   } catch {
     return shown(value);

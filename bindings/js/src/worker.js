@@ -81,7 +81,7 @@ function listen(port, listeners) {
 function send(port, message, argument, transfer = []) {
   try {
     const moved = new Set(transfer.map((each) => (ArrayBuffer.isView(each) ? memoryOf('transfer', each).buffer : each)));
-    const { value, copies } = packed(message, moved);
+    const { value, copies } = packed(message, moved, argument);
     port.postMessage(value, [...moved, ...copies]);
   } catch (cause) {
     if (cause instanceof LowrankError) throw cause;

@@ -8,7 +8,7 @@ const PROTOTYPE = WebAssembly.Memory.prototype;
 const VIEWS = ['x', 'y', 'dy', 'dx', 'weights', 'bias', 'a', 'b', 'da', 'db', 'dbias'];
 const SHAPE = { inputs: 6, outputs: 5, rank: 2, tokens: 4 };
 
-/** A module in an engine whose views do not outlive growth, as they do not in Node 20 to 24. */
+/** A module in an engine whose views do not outlive growth, as they do not in Node before 26. */
 async function older(memory) {
   const { toResizableBuffer } = PROTOTYPE;
   delete PROTOTYPE.toResizableBuffer;

@@ -40,6 +40,7 @@ serve({
   uncloneable: () => () => 1,
   symbol: () => ({ deep: [Symbol('no')] }),
   badReport(_, { progress }) { progress(() => 1); },
+  gone() { const array = new Float32Array(4); structuredClone(array, { transfer: [array.buffer] }); return { array }; },
   exit: () => process.exit(3),
   crash() { setTimeout(() => { throw new RangeError('crashed'); }); return sleep(1e6); },
   hang: () => sleep(1e6),
@@ -194,6 +195,7 @@ test('what cannot be sent is refused on its side', async () => {
   await rejected(worker.call('uncloneable'), 'Type', 'result');
   await rejected(worker.call('symbol'), 'Type', 'result');
   await rejected(worker.call('badReport'), 'Type', 'progress');
+  await rejected(worker.call('gone'), 'Detached', 'result');
   assert.equal(await worker.call('echo', 5), 5);
 });
 
