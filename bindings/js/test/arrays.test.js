@@ -213,3 +213,20 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
   layer.fromAdapter(other);
   assert.deepEqual(layer.toAdapter(), other);
 });
+
+test('a view that reaches beyond its piece of memory is refused', () => {
+  const [first, second] = [lowrank.array(12), lowrank.array(12)];
+  const { buffer, byteOffset } = first.view;
+  const beyond = new Float32Array(buffer, byteOffset, 15);
+  const before = [...second.view];
+  refused(() => lowrank.softmaxCrossEntropy(beyond, new Uint8Array(5), second, { classes: 3 }), 'Freed', 'logits');
+  refused(() => lowrank.softmaxCrossEntropy(first, new Uint8Array(4), beyond.subarray(3), { classes: 3 }), 'Freed', 'dlogits');
+  refused(() => lowrank.softmaxCrossEntropy(new Float32Array(buffer, byteOffset - 16, 12), new Uint8Array(4), second, { classes: 3 }), 'Freed', 'logits');
+  refused(() => lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, x: new Float32Array(buffer, byteOffset, 20) }), 'Freed', 'x');
+  const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights });
+  layer.forward();
+  // y and what follows it are no rows of the layer.
+  const over = new Float32Array(buffer, layer.y.byteOffset, 15);
+  refused(() => lowrank.softmaxCrossEntropy(over, new Uint8Array(5), layer.dy, {}), 'Length', 'dlogits');
+  assert.deepEqual([...second.view], before);
+});

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
 import { after, test } from 'node:test';
 import { MessageChannel, Worker } from 'node:worker_threads';
@@ -394,4 +395,18 @@ test('pause lets messages in, and costs no timer', async () => {
     assert.ok(await soon(endless) > 0);
     await thread.terminate();
   }
+});
+
+test('what is served and has ended keeps no process alive', () => {
+  const script = `
+    import { MessageChannel } from 'node:worker_threads';
+    import { connect, serve } from '${PACKAGE}';
+    const { port1, port2 } = new MessageChannel();
+    serve({ async many(n, { pause }) { for (let i = 0; i < n; i++) await pause(); return n; } }, port1);
+    const own = connect(port2);
+    console.log(await own.call('many', 10));
+    own.terminate();
+  `;
+  const text = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 20_000 });
+  assert.equal(text, '10\n');
 });
