@@ -77,6 +77,11 @@ test('a piece that fits to the byte is taken, and the last page is used before t
   first.free();
   lowrank.array(2 ** 18);
   assert.equal(sizes(), bytes);
+  // The open end of the memory counts.
+  const reserved = await create({ memory: 2 ** 20 });
+  const end = reserved.memory.buffer.byteLength;
+  reserved.array(2 ** 18 + 2 ** 15);
+  assert.ok(reserved.memory.buffer.byteLength <= end + 2 ** 17, 'more than is missing');
   // More than is left, less than a page more.
   let grew = 0;
   for (let i = 0; i < 64; i++) {
