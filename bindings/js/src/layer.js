@@ -349,6 +349,7 @@ export class Layer {
   reset(seed) {
     this.#alive();
     this.#open(seed === undefined ? this.#seed : seedOf(seed));
+    this.#resume();
     this.#forget();
     this.#ungraded();
   }

@@ -214,6 +214,32 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
   assert.deepEqual(layer.toAdapter(), other);
 });
 
+test('an adapter without a state, or with that of another optimizer, begins with the first step', () => {
+  const trained = (optimizer) => {
+    const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, optimizer });
+    layer.forward(undefined, NUMBERS.x);
+    layer.backward(undefined, { dy: NUMBERS.dy });
+    layer.step();
+    return layer;
+  };
+  const adapter = trained('adamw').toAdapter();
+  for (const optimizer of ['adamw', 'momentum']) {
+    const { training, ...stateless } = adapter;
+    for (const given of optimizer === 'adamw' ? [stateless] : [stateless, adapter]) {
+      const layer = trained(optimizer);
+      assert.ok(layer.toAdapter().training.moments.some((moment) => moment.some((value) => value !== 0)));
+      layer.fromAdapter(given);
+      const { steps, weights, moments } = layer.toAdapter().training;
+      assert.deepEqual([steps, weights, moments.every((moment) => moment.every((value) => value === 0))], [0n, [0, 0], true]);
+      assert.deepEqual([layer.a, layer.b], [adapter.a, adapter.b]);
+    }
+  }
+  const layer = trained('adamw');
+  layer.reset();
+  layer.fromAdapter(adapter);
+  assert.deepEqual(layer.toAdapter(), adapter);
+});
+
 test('a view that reaches beyond its piece of memory is refused', () => {
   const [first, second] = [lowrank.array(12), lowrank.array(12)];
   const { buffer, byteOffset } = first.view;

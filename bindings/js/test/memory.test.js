@@ -92,6 +92,13 @@ test('a piece that fits to the byte is taken, and the last page is used before t
   assert.ok(sizes() - bytes <= 64 * 40_000 + 65536, `${sizes() - bytes} bytes in ${grew} times`);
 });
 
+test('room for more and more labels and items is one room', async () => {
+  const lowrank = await create({ memory: 0 });
+  const bytes = lowrank.memory.buffer.byteLength;
+  for (let pages = 1; pages <= 64; pages++) lowrank.shuffle(new Uint8Array(4096 * pages));
+  assert.ok(lowrank.memory.buffer.byteLength <= bytes + 4 * 2 ** 20);
+});
+
 test('nothing of what is refused, and nothing that is freed, stays', async () => {
   const lowrank = await create({ memory: 0 });
   const endless = { inputs: 0, outputs: 0, rank: 2 ** 28, tokens: 2 ** 28, weights: new Float32Array(), bias: undefined };

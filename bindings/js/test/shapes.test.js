@@ -92,6 +92,25 @@ for (const shape of SHAPES) {
   });
 }
 
+test('rows that the last pass did not write, and rows that begin within others, are refused', () => {
+  const layer = layerOf([3, 4]);
+  const part = (from, to) => [layer.y.subarray(from, to), layer.dy.subarray(from, to)];
+  layer.forward();
+  layer.forward(2);
+  layer.dy.fill(9);
+  const calls = (from, to, n) => {
+    const [y, dy] = part(from, to);
+    return [() => lowrank.softmaxCrossEntropy(y, new Uint8Array(n), dy), () => lowrank.meanSquaredError(y, new Float32Array(to - from), dy)];
+  };
+  for (const [from, to, n, code] of [[3, 9, 2, 'TooMany'], [6, 12, 2, 'TooMany'], [9, 12, 1, 'TooMany'], [1, 4, 1, 'Misaligned'], [2, 5, 1, 'Misaligned']]) {
+    const [cross, squared] = calls(from, to, n);
+    refused(cross, code, 'logits');
+    refused(squared, code, 'prediction');
+  }
+  assert.ok(layer.dy.every((value) => value === 9));
+  for (const call of [...calls(0, 3, 1), ...calls(3, 6, 1), ...calls(0, 6, 2)]) call();
+});
+
 test('the losses of the module and of the layer are the same, for parts and for vectors', () => {
   const [outputs, tokens] = [3, 4];
   const layer = layerOf([outputs, tokens]);
@@ -221,6 +240,19 @@ test('a reset, and another adapter, leave no gradient behind', () => {
     layer.backward();
     act(layer);
     for (const name of ['da', 'db', 'dbias']) assert.ok(layer[name].every((value) => value === 0), name);
+  }
+});
+
+test('a reset layer is a new one, in all that it holds', () => {
+  for (const optimizer of OPTIMIZERS) {
+    const [layer, fresh] = [layerOf([3, 4], { optimizer, trainBias: true, bias: new Rng(9).floats(3) }), layerOf([3, 4], { optimizer, trainBias: true, bias: new Rng(9).floats(3) })];
+    layer.forward(4, new Rng(2).floats(20));
+    layer.softmaxCrossEntropy([0, 1, 2, 0]);
+    if (!['in-place', 'none'].includes(optimizer)) layer.backward();
+    if (optimizer !== 'none') layer.step({ learningRate: 0.1 });
+    layer.reset();
+    fresh.reset();
+    assert.deepEqual(layer.toAdapter(), fresh.toAdapter(), optimizer);
   }
 });
 
