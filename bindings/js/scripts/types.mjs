@@ -19,7 +19,21 @@ const older = (text) => text
   .replace(/\bDataView<ArrayBuffer>/g, 'DataView')
   .replace(/\b(\w+Array)<ArrayBuffer>/g, "ReturnType<$1Constructor['of']>");
 
+/**
+ * The types of WebAssembly come with those of the DOM, which a program for Node need not have.
+ * @param {string} text
+ */
+const withoutDom = (text) => text.replace(/\bWebAssembly\.(Module|Memory|Instance)\b(?![^\n]*\*\/)/g, "import('./engine.js').$1");
+
+const ENGINE = [
+  ['Module', 'object'], ['Memory', '{ readonly buffer: ArrayBuffer; grow(pages: number): number }'], ['Instance', '{ readonly exports: object }'],
+].map(([name, otherwise]) => [
+  `/** \`WebAssembly.${name}\`, where the program has its type. */`,
+  `export type ${name} = typeof globalThis extends { WebAssembly: { ${name}: { prototype: infer T } } } ? T : ${otherwise};`, '',
+].join('\n'));
+
 for (const name of readdirSync(DIST).filter((name) => name.endsWith('.d.ts'))) {
   const file = new URL(name, DIST);
-  writeFileSync(file, older(readFileSync(file, 'utf8')));
+  writeFileSync(file, withoutDom(older(readFileSync(file, 'utf8'))));
 }
+writeFileSync(new URL('engine.d.ts', DIST), ENGINE.join(''));

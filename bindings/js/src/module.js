@@ -10,7 +10,7 @@ import { isBuffer, tagged } from './realm.js';
  * Compiles a module of lowrank.
  * @param {unknown} source a `ModuleSource`
  * @param {string} needed a function that the module has to have
- * @returns {Promise<[WebAssembly.Module, bytes: number]>} 0 bytes where the source was compiled before
+ * @returns {Promise<[module: WebAssembly.Module, bytes: number]>} 0 bytes where the source was compiled before
  */
 export async function compile(source, needed) {
   const [module, bytes] = tagged(source, 'WebAssembly.Module')
@@ -23,7 +23,7 @@ export async function compile(source, needed) {
   return [module, bytes];
 }
 
-/** @param {unknown} source @returns {Promise<BufferSource>} */
+/** @param {unknown} source */
 async function bytesOf(source) {
   let bytes = source;
   if (tagged(source, 'Response')) {
@@ -31,11 +31,16 @@ async function bytesOf(source) {
     if (!response.ok) throw new LowrankError('Format', 'module', { expected: 'a module', got: `status ${response.status}` });
     bytes = await response.arrayBuffer();
   }
-  if (isBuffer(bytes) || ArrayBuffer.isView(bytes)) return /** @type {BufferSource} */ (bytes);
+  if (isBuffer(bytes)) return new Uint8Array(bytes);
+  if (ArrayBuffer.isView(bytes)) {
+    const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    // Engines refuse memory that is shared, and some a DataView.
+    return isBuffer(view.buffer) ? view : view.slice();
+  }
   throw new LowrankError('Type', 'module', { expected: 'bytes, a WebAssembly.Module or a Response', got: shown(bytes) });
 }
 
-/** @param {BufferSource} bytes @returns {Promise<[WebAssembly.Module, bytes: number]>} */
+/** @param {Uint8Array<any>} bytes @returns {Promise<[module: WebAssembly.Module, bytes: number]>} */
 async function compileBytes(bytes) {
   if (!WebAssembly.validate(bytes)) {
     throw new LowrankError('Format', 'module', { expected: 'WebAssembly that this engine has', got: `${bytes.byteLength} other bytes` });

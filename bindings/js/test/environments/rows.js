@@ -1,0 +1,86 @@
+// The environments of the table in README.md, in its order.
+import { BUN, DENO, NODES, bundledForNode, hosted, jest, required, vitest, workerd } from './hosts.js';
+import { STATIC, bundled, extension, mappedPage, policedPage, serviceWorker, viteServer } from './pages.js';
+import { types } from './types.js';
+import { installed } from './workspace.js';
+
+/**
+ * @typedef {{ space: import('./workspace.js').Workspace, server: import('./browsers.js').Server, id: string }} Context
+ * @typedef {(context: Context) => Promise<Record<string, string>>} Run gives what the program gave
+ */
+
+/**
+ * @typedef {object} Row
+ * @property {string} name
+ * @property {Run} run
+ * @property {string} [of] the development package whose version it is
+ * @property {string} [takes] what has to be done there, for the table
+ * @property {Record<string, RegExp>} [refused] parts that do not work there, and what they say
+ * @property {boolean} [aside] not in the table: what happens without what it takes
+ */
+
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+const WITHOUT_WASM = "default-src 'self'; script-src 'self'";
+
+/** What `lowrank/wasm` says where the modules are not beside the script. */
+const NOT_COPIED = { wasm: /^LowrankError NotFound: .*'lowrank\/full-simd128\.wasm'$/ };
+const IMPORTED = '`lowrank/*.wasm` in place of `lowrank/wasm`';
+const ADDRESS = { imports: ["import address from 'lowrank/full-simd128.wasm';"], full: 'create({ module: fetch(address) })' };
+const ON_DISK = {
+  imports: ["import { readFile } from 'node:fs/promises';", ...ADDRESS.imports],
+  full: 'create({ module: await readFile(new URL(address, import.meta.url)) })',
+};
+const NO_IMPORT = "`import 'lowrank/files'`";
+
+const NO_BYTES = /^LowrankError Unsupported: module: no WebAssembly can be compiled from bytes here/;
+const NO_STREAM = /^LowrankError Unsupported: DecompressionStream: /;
+
+const MISSING_IN_JEST = ['DecompressionStream', 'TextDecoder', 'TextEncoder'];
+
+/** @type {Row[]} */
+const HOSTS = [
+  ...Object.entries(NODES).map(([version, program]) => ({ name: `Node ${version}`, run: hosted(program) })),
+  ...Object.entries(NODES).map(([version, program]) => ({ name: `Node ${version}, \`require\``, run: required(program) })),
+  { name: 'Deno', of: '@deno/linux-x64-glibc', run: hosted(DENO, ['run', '--quiet', '--no-remote', '--allow-read', '--node-modules-dir=manual']) },
+  { name: 'Bun', of: '@oven/bun-linux-x64-baseline', run: hosted(BUN) },
+  { name: 'workerd (Cloudflare Workers)', of: '@cloudflare/workerd-linux-64', takes: `${IMPORTED}, \`setModule\``, refused: NOT_COPIED, run: workerd },
+  { name: 'Vitest, jsdom', of: 'vitest', run: vitest },
+  { name: 'Jest', of: 'jest', run: jest(installed('jest-environment-node')) },
+  { name: 'Jest, jsdom', of: 'jest', takes: `${MISSING_IN_JEST.map((name) => `\`${name}\``).join(', ')} of Node as globals`, run: jest(installed('jest-environment-jsdom'), MISSING_IN_JEST) },
+  { name: 'Jest, jsdom as it is', aside: true, refused: { train: NO_STREAM, files: NO_STREAM, peft: NO_STREAM }, run: jest(installed('jest-environment-jsdom')) },
+];
+
+/** @type {Row[]} */
+const BROWSERS = [
+  { name: 'Chromium, page', run: mappedPage('chromium') },
+  { name: 'Chromium, page under the policy above', run: policedPage('chromium', POLICY) },
+  { name: 'Chromium, page under a policy without WebAssembly', aside: true, refused: { train: NO_BYTES, files: NO_BYTES, peft: NO_BYTES, full: NO_BYTES }, run: policedPage('chromium', WITHOUT_WASM) },
+  { name: 'Chromium, service worker', takes: NO_IMPORT, run: serviceWorker('chromium', [STATIC]) },
+  { name: 'Chromium, service worker as it is', aside: true, refused: { files: /^LowrankError Missing: lowrank\/files: .*import 'lowrank\/files'/ }, run: serviceWorker('chromium') },
+  { name: 'Chromium, background of an extension', takes: NO_IMPORT, run: extension },
+  { name: 'Firefox, page', run: mappedPage('firefox') },
+  { name: 'Firefox, service worker', takes: NO_IMPORT, run: serviceWorker('firefox', [STATIC]) },
+];
+
+/** @type {Row[]} */
+const BUNDLERS = [
+  { name: 'Vite', of: 'vite', run: bundled('vite') },
+  { name: 'Vite, development server', of: 'vite', run: viteServer },
+  { name: 'webpack', of: 'webpack', run: bundled('webpack') },
+  { name: 'webpack, for Node', of: 'webpack', run: bundledForNode('webpack-node') },
+  { name: 'webpack, for Node in CommonJS', of: 'webpack', run: bundledForNode('webpack-commonjs') },
+  { name: 'Rspack', of: '@rspack/core', run: bundled('rspack') },
+  { name: 'Rspack, for Node', of: '@rspack/core', run: bundledForNode('rspack-node') },
+  { name: 'Parcel', of: 'parcel', takes: '`packageExports`, but for `lowrank` alone', run: bundled('parcel') },
+  { name: 'Parcel as it is', aside: true, run: bundled('parcel-plain', { only: true }) },
+  { name: 'Rollup', of: 'rollup', takes: IMPORTED, refused: NOT_COPIED, run: bundled('rollup', ADDRESS) },
+  { name: 'esbuild', of: 'esbuild', takes: IMPORTED, refused: NOT_COPIED, run: bundled('esbuild', ADDRESS) },
+  { name: 'esbuild, classic script', of: 'esbuild', takes: IMPORTED, refused: NOT_COPIED, run: bundled('esbuild-iife', ADDRESS) },
+  { name: 'esbuild, for Node', of: 'esbuild', takes: IMPORTED, refused: NOT_COPIED, run: bundledForNode('esbuild-node', ON_DISK) },
+  { name: 'bun build', of: '@oven/bun-linux-x64-baseline', takes: IMPORTED, refused: NOT_COPIED, run: bundled('bun', ADDRESS) },
+];
+
+export const ROWS = [
+  ...HOSTS, ...BROWSERS, ...BUNDLERS,
+  ...['5.0', '5.4', '5.6', '5.9', '6.0', '7.0'].map((version) => ({ name: `TypeScript ${version}`, run: types(version) })),
+];
