@@ -7,7 +7,8 @@ import { REPORTS, installed } from './workspace.js';
 
 /** @typedef {import('./rows.js').Run} Run */
 
-export const NODES = { 20: process.execPath, 22: installed('node-22/bin/node'), 24: installed('node-24/bin/node') };
+/** Of each version that is maintained one; of the oldest the first, which `engines` of package.json names. */
+export const NODES = Object.fromEntries([20, 22, 24].map((version) => [version, installed(`node-${version}/bin/node`)]));
 export const BUN = installed('@oven/bun-linux-x64-baseline/bin/bun');
 export const DENO = installed('@deno/linux-x64-glibc/deno');
 

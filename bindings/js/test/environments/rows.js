@@ -16,6 +16,7 @@ import { installed } from './workspace.js';
  * @property {string} [of] the development package whose version it is
  * @property {string} [takes] what has to be done there, for the table
  * @property {Record<string, RegExp>} [refused] parts that do not work there, and what they say
+ * @property {string[]} [parts] of the program; without it all of them
  * @property {boolean} [aside] not in the table: what happens without what it takes
  */
 
@@ -39,8 +40,8 @@ const MISSING_IN_JEST = ['DecompressionStream', 'TextDecoder', 'TextEncoder'];
 
 /** @type {Row[]} */
 const HOSTS = [
-  ...Object.entries(NODES).map(([version, program]) => ({ name: `Node ${version}`, run: hosted(program) })),
-  ...Object.entries(NODES).map(([version, program]) => ({ name: `Node ${version}, \`require\``, run: required(program) })),
+  ...Object.entries(NODES).map(([version, program]) => ({ name: 'Node', of: `node-${version}`, run: hosted(program) })),
+  ...[22, 24].map((version) => ({ name: 'Node, `require`', of: `node-${version}`, run: required(NODES[version]) })),
   { name: 'Deno', of: '@deno/linux-x64-glibc', run: hosted(DENO, ['run', '--quiet', '--no-remote', '--allow-read', '--node-modules-dir=manual']) },
   { name: 'Bun', of: '@oven/bun-linux-x64-baseline', run: hosted(BUN) },
   { name: 'workerd (Cloudflare Workers)', of: '@cloudflare/workerd-linux-64', takes: `${IMPORTED}, \`setModule\``, refused: NOT_COPIED, run: workerd },
@@ -72,7 +73,7 @@ const BUNDLERS = [
   { name: 'Rspack', of: '@rspack/core', run: bundled('rspack') },
   { name: 'Rspack, for Node', of: '@rspack/core', run: bundledForNode('rspack-node') },
   { name: 'Parcel', of: 'parcel', takes: '`packageExports`, but for `lowrank` alone', run: bundled('parcel') },
-  { name: 'Parcel as it is', aside: true, run: bundled('parcel-plain', { only: true }) },
+  { name: 'Parcel as it is', aside: true, parts: ['train', 'files'], run: bundled('parcel-plain', { only: true }) },
   { name: 'Rollup', of: 'rollup', takes: IMPORTED, refused: NOT_COPIED, run: bundled('rollup', ADDRESS) },
   { name: 'esbuild', of: 'esbuild', takes: IMPORTED, refused: NOT_COPIED, run: bundled('esbuild', ADDRESS) },
   { name: 'esbuild, classic script', of: 'esbuild', takes: IMPORTED, refused: NOT_COPIED, run: bundled('esbuild-iife', ADDRESS) },
@@ -82,5 +83,5 @@ const BUNDLERS = [
 
 export const ROWS = [
   ...HOSTS, ...BROWSERS, ...BUNDLERS,
-  ...['5.0', '5.4', '5.6', '5.9', '6.0', '7.0'].map((version) => ({ name: `TypeScript ${version}`, run: types(version) })),
+  ...['5.0', '5.4', '5.6', '5.9', '6.0', '7.0'].map((version) => ({ name: `TypeScript ${version}`, parts: ['types'], run: types(version) })),
 ];
