@@ -61,7 +61,7 @@ test('base64 is in modules that hold nothing else, in short lines; scripts have 
     assert.match(text(`dist/inline/${name}`), /^(\/\/.*\n|\/\*\*.*\*\/\n)*export const lengths = \[[\d,]+\];\n\/\*\*.*\*\/\nexport const deflated = `\n([\w+/=]{1,120}\n)+`;\n$/);
   }
   for (const name of scripts) {
-    assert.doesNotMatch(text(`dist/${name}`), /[\w+/=]{200}/, `${name}: base64`);
+    assert.doesNotMatch(text(`dist/${name}`), /[\w+/=]{80}/, `${name}: base64`);
     const longest = Math.max(...text(`dist/${name}`).split('\n').map(({ length }) => length));
     assert.ok(longest <= 400, `${name}: a line of ${longest} characters`);
   }

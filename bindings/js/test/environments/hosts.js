@@ -73,8 +73,6 @@ export const freePort = () => new Promise((resolve, reject) => {
   });
 });
 
-const WORKERD_MODULES = ['small-simd128', 'full-simd128', 'files'];
-
 /** As wrangler does it: one script, and the modules beside it, which it imports. @type {Run} */
 export async function workerd({ space, id }) {
   space.entry(id, {
@@ -85,8 +83,11 @@ export async function workerd({ space, id }) {
     "import { setModule } from 'lowrank/files';", "import files from 'lowrank/files.wasm';", "import { run } from './main.js';",
     'export default { async fetch() { await setModule(files); return Response.json(await run()); } };', '',
   ].join('\n'));
-  await build({ entryPoints: [start], outfile: space.at(id, 'worker.js'), bundle: true, format: 'esm', external: ['*.wasm'], conditions: ['workerd'], logLevel: 'error' });
-  const modules = WORKERD_MODULES.map((name) => `(name = "lowrank/${name}.wasm", wasm = embed "../node_modules/lowrank/dist/${name}.wasm")`);
+  await build({
+    entryPoints: { worker: start }, outdir: space.at(id), assetNames: '[name]', loader: { '.wasm': 'copy' }, bundle: true, format: 'esm',
+    conditions: ['workerd'], logLevel: 'silent',
+  });
+  const modules = ['small-simd128', 'full-simd128', 'files'].map((name) => `(name = "${name}.wasm", wasm = embed "${name}.wasm")`);
   space.write(id, 'config.capnp', `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = .main)],
