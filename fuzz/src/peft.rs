@@ -35,7 +35,7 @@ fn check(config: &[u8], tensors: &[u8]) -> std::result::Result<(), PeftError> {
     assert!(layers.windows(2).all(|pair| pair[0].name < pair[1].name));
     for layer in &layers {
         let shape = layer.shape();
-        assert_eq!((layer.b.cols(), layer.a.rows()), (shape.rank, adapter.config.rank(layer.name).0 as usize));
+        assert_eq!((layer.b.cols(), layer.a.rows()), (shape.rank, rank(&adapter.config, layer.name).unwrap()));
         let biases = [layer.bias, layer.b_bias].into_iter().flatten();
         assert!(biases.clone().all(|bias| (bias.rows(), bias.cols()) == (1, shape.outputs)));
         for tensor in [layer.a, layer.b].into_iter().chain(biases) {
@@ -45,6 +45,12 @@ fn check(config: &[u8], tensors: &[u8]) -> std::result::Result<(), PeftError> {
     }
     comes_back(&adapter, &layers);
     Ok(())
+}
+
+/// The rank of a layer by the configuration; `None` where a factor is too large or a name cannot be matched.
+fn rank(config: &peft::Config, layer: &str) -> Option<usize> {
+    let (settings, _) = config.settings(&[layer]).ok()?;
+    Some(settings[0].rank as usize)
 }
 
 /// Through an adapter file, and written by either configuration, every layer is what it was.
@@ -210,7 +216,7 @@ impl Files {
     fn check(self) {
         // The patterns decide which rank a layer has to have: what they are is the reader's to say.
         let Some((mut fields, config)) = self.fields() else { return };
-        let mut tensors = self.tensors(&config);
+        let Some(mut tensors) = self.tensors(&config) else { return };
         if self.changes.is_empty() {
             match check(&text(&fields), &tensors) {
                 Err(PeftError::NoLayers) if self.layers.is_empty() => {}
@@ -266,12 +272,12 @@ impl Files {
             "lora_bias": self.b_bias,
         });
         let fields = fields.as_object()?.clone();
-        let config = peft::Config::from_fields(fields.clone()).ok()?;
+        let config = peft::Config::parse(&text(&fields)).ok()?;
         Some((fields, config))
     }
 
-    /// A tensor file that fits the configuration.
-    fn tensors(&self, config: &peft::Config) -> Vec<u8> {
+    /// A tensor file that fits the configuration. `None` where that has no ranks.
+    fn tensors(&self, config: &peft::Config) -> Option<Vec<u8>> {
         let mut header = Map::new();
         let mut data = Vec::new();
         let mut put = |name: String, shape: &[usize], dtype: UpTo<2>, byte: u8| {
@@ -287,7 +293,7 @@ impl Files {
             if seen.contains(&name) {
                 continue;
             }
-            let (inputs, outputs, rank) = (1 + inputs.0, 1 + outputs.0, config.rank(&name).0 as usize);
+            let (inputs, outputs, rank) = (1 + inputs.0, 1 + outputs.0, rank(config, &name)?);
             let tensor = |part: &str| format!("base_model.model.{name}.{part}");
             put(tensor("lora_A.weight"), &[rank, inputs], *a, *byte);
             put(tensor("lora_B.weight"), &[outputs, rank], *b, *byte);
@@ -300,7 +306,7 @@ impl Files {
             seen.push(name);
         }
         let header = Value::Object(header).to_string();
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+        Some([&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat())
     }
 }
 

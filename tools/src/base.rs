@@ -7,17 +7,40 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lowrank::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Dtype as StoredType, Metadata, TensorInfo};
 use serde::Deserialize;
 
 use crate::error::Failure;
+use crate::mistake::Mistake;
 use crate::number::decode;
+use crate::peft::CONFIG_FILE;
+use crate::source::Kind;
 use crate::tensor_file::{self, LENGTH_BYTES, TensorFileError};
 
 /// The limit of the format itself.
 const LONGEST_HEADER: u64 = 100_000_000;
 const LONGEST_INDEX: u64 = 100_000_000;
 const INDEX_SUFFIX: &str = ".index.json";
+
+/// What bitsandbytes (4 and 8 bits), GPTQ, AWQ, HQQ, compressed-tensors and fp8 write for a module.
+const QUANTISED: [&str; 12] = [
+    "weight.absmax",
+    "weight.quant_map",
+    "weight.SCB",
+    "SCB",
+    "weight_format",
+    "qweight",
+    "qzeros",
+    "W_q",
+    "weight_packed",
+    "weight_scale",
+    "weight_scale_inv",
+    "weight.quant_state.bitsandbytes__nf4",
+];
+
+/// Ends of the names of embeddings that heads are tied to.
+const EMBEDDINGS: [&str; 5] =
+    ["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "shared.weight"];
 
 /// A base on disk.
 pub(crate) struct Base {
@@ -43,8 +66,13 @@ struct Index {
 }
 
 impl Base {
-    /// Opens a file `….safetensors`, or an index `….safetensors.index.json` and all files that it names.
+    /// Opens a file `….safetensors`, or an index `….safetensors.index.json` and all files that it names, or the one of
+    /// both that lies in a directory.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            return Self::open(&in_directory(path)?);
+        }
+        check_kind(path)?;
         let is_index = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(INDEX_SUFFIX));
         if is_index {
             return Self::open_index(path);
@@ -99,10 +127,63 @@ impl Base {
         found.next().filter(|_| found.next().is_none()).map(String::as_str)
     }
 
+    /// The sign that a module of the base is quantised: a tensor that quantisers write beside or instead of its weight, or
+    /// the type of that weight.
+    pub(crate) fn quantised(&self, module: &str) -> Option<(Stored<'_>, String)> {
+        for sign in QUANTISED {
+            if let Some(stored) = self.find(&format!("{module}.{sign}")) {
+                return Some((stored, format!("it has `{}`", stored.name)));
+            }
+        }
+        let weight = self.find(&format!("{module}.weight"))?;
+        let packed = matches!(
+            weight.info.dtype,
+            StoredType::U8 | StoredType::I8 | StoredType::I32 | StoredType::F8_E4M3 | StoredType::F8_E5M2
+        );
+        packed.then(|| (weight, format!("`{}` is {}", weight.name, weight.info.dtype)))
+    }
+
+    /// The only embedding of this shape, which a layer without a weight of its own may be tied to.
+    pub(crate) fn tied(&self, shape: [usize; 2]) -> Option<Stored<'_>> {
+        let mut found = self.tensors.keys().filter(|name| EMBEDDINGS.iter().any(|end| name.ends_with(end)));
+        let stored = self.find(found.next().filter(|_| found.next().is_none())?)?;
+        (stored.info.shape == shape).then_some(stored)
+    }
+
     /// Bytes of all tensors.
     pub(crate) fn data_len(&self) -> u64 {
         self.shards.iter().map(|shard| shard.metadata.data_len() as u64).sum()
     }
+}
+
+/// The base in a directory, as transformers looks for it.
+fn in_directory(path: &Path) -> Result<PathBuf, Failure> {
+    let names = ["model.safetensors", "model.safetensors.index.json"];
+    if let Some(found) = names.iter().map(|name| path.join(name)).find(|file| file.is_file()) {
+        return Ok(found);
+    }
+    let has = |name: &str| path.join(name).exists();
+    let hint = if has(CONFIG_FILE) {
+        "; this is a PEFT directory: are the arguments swapped?"
+    } else if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
+        "; load the model with transformers and save it with save_pretrained, which writes safetensors"
+    } else {
+        ", or name the file"
+    };
+    Err(Mistake::BaseDirectory { path: path.to_owned(), hint }.into())
+}
+
+/// Refuses what is known to be no base.
+fn check_kind(path: &Path) -> Result<(), Failure> {
+    let (what, hint) = match Kind::of_file(path) {
+        Kind::Adapter => ("this is an adapter file", "; are the arguments swapped?"),
+        Kind::Torch => {
+            ("this is a file of torch.save", "; load the model with transformers and save it with save_pretrained")
+        }
+        Kind::Safetensors | Kind::Other => return Ok(()),
+    };
+    let expected = "a base in safetensors";
+    Err(Mistake::Kind { path: path.to_owned(), what, expected, hint }.into())
 }
 
 impl Shard {

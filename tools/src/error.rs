@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::mistake::Mistake;
 use crate::peft::PeftError;
 use crate::tensor_file::TensorFileError;
 
@@ -10,6 +11,8 @@ use crate::tensor_file::TensorFileError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Peft(#[from] PeftError),
+    #[error(transparent)]
+    Mistake(#[from] Mistake),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]

@@ -9,6 +9,7 @@ use lowrank::train::Optimizer;
 use serde::Serialize;
 
 use crate::error::Failure;
+use crate::health::State;
 use crate::number::elements;
 use crate::report::{self, Outcome, Output};
 use crate::source::{Opened, Source};
@@ -19,8 +20,9 @@ and its state:
 
   ok         it changes the output
   untrained  B is zero: it changes nothing yet
-  dead       A and B are zero: it changes nothing, and can never learn
-  nonfinite  a number is infinite or NaN
+  dead       A and B are zero: they change nothing, and can never learn
+  nonfinite  a number is infinite or NaN, here or in the optimizer's state, or
+             a second moment is below zero
   off        the scale is zero: it changes nothing
 
 Example:
@@ -79,16 +81,6 @@ struct LayerReport {
     state: State,
 }
 
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Ok,
-    Untrained,
-    Dead,
-    Nonfinite,
-    Off,
-}
-
 impl Inspect {
     pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         let source = Source::load(&self.adapter)?;
@@ -119,22 +111,7 @@ impl LayerReport {
     fn of(layer: &Layer<'_>) -> Result<Self, lowrank::Error> {
         let shape = layer.shape();
         let (a, b) = (elements(&layer.a)?, elements(&layer.b)?);
-        let biases = [layer.bias, layer.b_bias].into_iter().flatten();
-        let biases = biases.map(|bias| elements(&bias)).collect::<Result<Vec<_>, _>>()?;
         let scale = layer.scale.factor(shape.rank);
-        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-        let zero = |values: &[f32]| values.iter().all(|&value| value == 0.0);
-        let state = if !(finite(&a) && finite(&b) && biases.iter().all(|bias| finite(bias))) {
-            State::Nonfinite
-        } else if zero(&a) && zero(&b) {
-            State::Dead
-        } else if scale == 0.0 {
-            State::Off
-        } else if zero(&b) {
-            State::Untrained
-        } else {
-            State::Ok
-        };
         let (scale_mode, alpha) = match layer.scale {
             Scale::Direct(_) => ("direct", None),
             Scale::Alpha(alpha) => ("alpha/r", Some(alpha)),
@@ -160,7 +137,7 @@ impl LayerReport {
             a_norm: dot(&a, &a).sqrt(),
             b_norm: dot(&b, &b).sqrt(),
             update_norm: f64::from(scale).abs() * product_norm(&a, &b, shape.rank),
-            state,
+            state: State::of(layer)?,
         })
     }
 }
@@ -186,7 +163,8 @@ fn product_norm(a: &[f32], b: &[f32], rank: usize) -> f64 {
     let square: f64 = (rows.iter().zip(&columns))
         .flat_map(|(row, column)| rows.iter().zip(&columns).map(move |(r, c)| dot(row, r) * dot(column, c)))
         .sum();
-    square.max(0.0).sqrt()
+    // Rounding can leave less than zero; what is no number stays so.
+    if square < 0.0 { 0.0 } else { square.sqrt() }
 }
 
 fn text(report: &Report) -> String {
@@ -208,7 +186,7 @@ fn text(report: &Report) -> String {
             format!("{:.3e}", layer.a_norm),
             format!("{:.3e}", layer.b_norm),
             format!("{:.3e}", layer.update_norm),
-            format!("{:?}", layer.state).to_lowercase(),
+            layer.state.name().to_owned(),
         ]
     };
     let rows: Vec<_> = report.layers.iter().map(row).collect();

@@ -6,6 +6,7 @@ use lowrank::{MatRef, Weights};
 
 use crate::base::{Base, Stored};
 use crate::error::Failure;
+use crate::mistake::Mistake;
 use crate::number::transpose;
 
 /// How names of layers become names of tensors.
@@ -31,15 +32,22 @@ impl Naming {
     pub(crate) fn place<'a>(&self, layer: &'a Layer<'a>, base: &'a Base) -> Result<Place<'a>, Failure> {
         let path = layer.name.strip_prefix(self.remove_prefix.as_str()).unwrap_or(layer.name);
         let name = |tensor| format!("{}{path}.{tensor}", self.add_prefix);
-        let tensor = name("weight");
+        let (tensor, shape) = (name("weight"), layer.shape());
+        if let Some((stored, sign)) = base.quantised(&format!("{}{path}", self.add_prefix)) {
+            let path = stored.shard.path.clone();
+            return Err(Mistake::Quantised { path, layer: layer.name.to_owned(), sign }.into());
+        }
         let Some(weight) = base.find(&tensor) else {
+            if let Some(tied) = base.tied([shape.outputs, shape.inputs]) {
+                let (path, tied) = (tied.shard.path.clone(), tied.name.to_owned());
+                return Err(Mistake::Tied { path, layer: layer.name.to_owned(), tensor, tied }.into());
+            }
             let hint = match base.with_suffix(&tensor) {
                 Some(other) => format!("it has `{other}`: see --remove-prefix and --add-prefix"),
                 None => "is it the base that the adapter was trained on?".to_owned(),
             };
             return Err(Failure::BaseMissing { layer: layer.name.to_owned(), tensor, hint });
         };
-        let shape = layer.shape();
         let (expected, why) = if layer.fan_in_fan_out {
             ([shape.inputs, shape.outputs], "by the adapter ([in, out], since fan_in_fan_out is true)")
         } else {

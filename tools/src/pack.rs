@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use lowrank::format::{Contents, Layer};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::base::Base;
 use crate::emit_source::{self, check_symbol};
 use crate::error::Failure;
+use crate::health;
 use crate::layers::Naming;
-use crate::peft::{CONFIG_FILE, Config, Files};
+use crate::peft;
 use crate::report::Output;
-use crate::source::read;
+use crate::source::{load_peft, read, read_peft};
 use crate::state_file::StateFile;
 use crate::write::Draft;
 
@@ -23,7 +23,10 @@ goes into its metadata, so that `lowrank unpack` gives the same back; --strip
 leaves it out.
 
 --optimizer-state takes PyTorch's AdamW along, so that training goes on: for
-each tensor T of the adapter, T.exp_avg, T.exp_avg_sq and T.step in F32.
+each tensor T of the adapter, T.exp_avg, T.exp_avg_sq and T.step in F32. The
+README has the three lines of Python that write it.
+
+Numbers that are infinite or NaN are refused, and so are layers that are dead.
 
 Examples:
   lowrank pack my-adapter adapter.lowrank
@@ -61,6 +64,9 @@ pub(crate) struct Pack {
     /// Number of the save
     #[arg(long, value_name = "N", default_value_t = 0)]
     generation: u32,
+    /// Take layers whose A and B are zero, which change nothing and can never learn
+    #[arg(long)]
+    allow_dead: bool,
     /// State of AdamW, a safetensors file
     #[arg(long, value_name = "FILE")]
     optimizer_state: Option<PathBuf>,
@@ -89,15 +95,16 @@ struct Report {
 
 impl Pack {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let files = Files::load(&self.directory)?;
-        let adapter = files.read()?;
+        let files = load_peft(&self.directory)?;
+        let adapter = read_peft(&files)?;
         let mut layers = adapter.layers();
         let state = self.optimizer_state.as_deref().map(read).transpose()?;
         if let (Some(path), Some(bytes)) = (&self.optimizer_state, &state) {
             StateFile::parse(path, bytes, [self.beta1, self.beta2])?.attach(&mut layers)?;
         }
+        health::check(&layers, self.allow_dead)?;
         let fingerprint = self.fingerprint(&layers)?;
-        let metadata = if self.strip { String::new() } else { metadata(&adapter.config) };
+        let metadata = if self.strip { String::new() } else { peft::metadata(&adapter.config) };
         let contents = Contents { layers: &layers, metadata: &metadata, fingerprint, generation: self.generation };
         let bytes = emit(&contents).map_err(|source| Failure::File { path: self.file.clone(), source })?;
         self.write(&bytes)?;
@@ -141,11 +148,6 @@ pub(crate) fn emit(contents: &Contents<'_>) -> Result<Vec<u8>, lowrank::Error> {
     let mut bytes = vec![0; contents.encoded_len()?];
     contents.emit(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The settings of PEFT, as `unpack` looks for them.
-fn metadata(config: &Config) -> String {
-    json!({ CONFIG_FILE: config.fields() }).to_string()
 }
 
 fn beta(text: &str) -> Result<f64, String> {

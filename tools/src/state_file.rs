@@ -11,7 +11,9 @@ use lowrank::train::{Clock, Optimizer, Trained};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::error::Failure;
+use crate::mistake::Mistake;
 use crate::peft::{ParameterNames, parameter_names};
+use crate::source::Kind;
 use crate::tensor_file;
 
 const LONGEST_HEADER: u64 = 16 << 20;
@@ -26,6 +28,9 @@ pub(crate) struct StateFile<'a> {
 
 impl<'a> StateFile<'a> {
     pub(crate) fn parse(path: &Path, bytes: &'a [u8], betas: [f64; 2]) -> Result<Self, Failure> {
+        if Kind::of(bytes) == Kind::Torch {
+            return Err(Mistake::TorchState { path: path.to_owned() }.into());
+        }
         let flaw = |source| Failure::TensorFile { path: path.to_owned(), source };
         let (metadata, data) = tensor_file::parse(bytes, LONGEST_HEADER).map_err(flaw)?;
         Ok(Self { path: path.to_owned(), metadata, data, betas })

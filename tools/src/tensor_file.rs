@@ -1,6 +1,11 @@
 //! The frame of a safetensors file: eight bytes of length, a header in JSON, and the tensors without gaps.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use safetensors::tensor::{Dtype as StoredType, Metadata};
+use serde::Deserializer;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
 use lowrank::Dtype;
 
@@ -57,10 +62,32 @@ pub(crate) fn header_len(first: [u8; LENGTH_BYTES], at_most: u64, file_len: u64)
 
 /// The header, checked against the length of the file.
 pub(crate) fn parse_header(json: &[u8], file_len: u64) -> Result<Metadata, TensorFileError> {
+    serde_json::Deserializer::from_slice(json).deserialize_map(Distinct).map_err(TensorFileError::Header)?;
     let metadata: Metadata = serde_json::from_slice(json).map_err(TensorFileError::Header)?;
     let start = (LENGTH_BYTES + json.len()) as u64;
     let expected = start.saturating_add(metadata.data_len() as u64);
     if expected == file_len { Ok(metadata) } else { Err(TensorFileError::Length { expected, got: file_len }) }
+}
+
+/// A table without a name that comes twice, of which `safetensors` would take the last one.
+struct Distinct;
+
+impl<'de> Visitor<'de> for Distinct {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names = HashSet::new();
+        while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+            if let Some(name) = names.replace(name) {
+                return Err(A::Error::custom(format!("the name {name:?} comes twice")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Header and tensors of a file that is in memory as a whole.

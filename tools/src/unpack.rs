@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lowrank::format::{AdapterFile, Layer};
+use lowrank::format::Layer;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::error::Failure;
-use crate::peft::{self, CONFIG_FILE, Config, TENSOR_FILE};
+use crate::peft::{self, CONFIG_FILE, TENSOR_FILE};
 use crate::report::Output;
-use crate::source::{parse, read};
+use crate::source::{parse, read_adapter};
 use crate::write::DraftDirectory;
 
 const HELP: &str = "\
@@ -50,10 +49,10 @@ struct Report {
 
 impl Unpack {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let bytes = read(&self.file)?;
+        let bytes = read_adapter(&self.file)?;
         let file = parse(&self.file, &bytes)?;
         let layers: Vec<Layer<'_>> = file.layers().collect();
-        let config = if self.from_table { None } else { config(&file)? };
+        let config = if self.from_table { None } else { peft::from_metadata(file.metadata())? };
         let written = peft::write(&layers, config.as_ref())?;
         let directory = DraftDirectory::new(&self.directory)?;
         for (name, bytes) in [(CONFIG_FILE, written.config.as_bytes()), (TENSOR_FILE, written.tensors.as_slice())] {
@@ -67,14 +66,5 @@ impl Unpack {
         let text =
             format!("{}: {} layers, configuration from the {configuration}", self.directory.display(), report.layers);
         self.output.print(&report, &text)
-    }
-}
-
-/// The configuration of PEFT in the metadata, if there is one.
-fn config(file: &AdapterFile<'_>) -> Result<Option<Config>, Failure> {
-    let Ok(mut metadata) = serde_json::from_str::<Map<String, Value>>(file.metadata()) else { return Ok(None) };
-    match metadata.remove(CONFIG_FILE) {
-        Some(Value::Object(fields)) => Ok(Some(Config::from_fields(fields)?)),
-        _ => Ok(None),
     }
 }

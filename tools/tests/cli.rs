@@ -211,17 +211,16 @@ fn inspect_finds_what_is_wrong_with_a_layer() {
     let states = |adapter: &Peft, status: i32| {
         let room = Room::new();
         adapter.write(&room.path("in"));
-        room.good(&["pack", "in", "file"]);
-        for source in ["in", "file"] {
+        adapter.read(|read| std::fs::write(room.path("file"), support::emit(&read.unwrap().layers())).unwrap());
+        let [directory, file] = ["in", "file"].map(|source| {
             let output = room.lowrank(&["inspect", source, "--json"]);
             assert_eq!(output.status.code(), Some(status));
             let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!(report["layers"][1]["state"], "ok");
-            if source == "file" {
-                return report["layers"][0].clone();
-            }
-        }
-        unreachable!()
+            report["layers"][0].clone()
+        });
+        assert_eq!(directory, file);
+        file
     };
     let (a, b) = (key("net.q", "lora_A.weight"), key("net.q", "lora_B.weight"));
     let zero_b = Peft::new().with(Tensor::f32(&b, &[3, 2], &[0.0; 6]));
@@ -231,7 +230,10 @@ fn inspect_finds_what_is_wrong_with_a_layer() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut values = [1.0; 6];
         values[4] = bad;
-        assert_eq!(states(&Peft::new().with(Tensor::f32(&b, &[3, 2], &values)), 1)["state"], "nonfinite");
+        let layer = states(&Peft::new().with(Tensor::f32(&b, &[3, 2], &values)), 1);
+        assert_eq!(layer["state"], "nonfinite");
+        // No number is not zero.
+        assert!(layer["update_norm"].is_null() && layer["b_norm"].is_null() && layer["a_norm"].is_number(), "{layer}");
     }
     let off = Peft::new().set("alpha_pattern", json!({ "q": 0 }));
     assert_eq!(states(&off, 0)["state"], "off");
@@ -254,7 +256,8 @@ fn the_state_of_an_optimizer_travels_along() {
             let name = key(layer, part);
             let count = shape[0] * shape[1];
             state.push(Tensor::f32(&format!("{name}.exp_avg"), &shape, &noise(1, count)));
-            state.push(Tensor::f32(&format!("{name}.exp_avg_sq"), &shape, &noise(2, count)));
+            let squares: Vec<f32> = noise(2, count).iter().map(|value| value * value).collect();
+            state.push(Tensor::f32(&format!("{name}.exp_avg_sq"), &shape, &squares));
             state.push(Tensor::f32(&format!("{name}.step"), &[], &[7.0]));
         }
     }
@@ -277,6 +280,15 @@ fn the_state_of_an_optimizer_travels_along() {
         assert_eq!(output.status.code(), Some(1));
         assert!(error.contains(expected), "{expected:?} is not in {error:?}");
     };
+    for (at, bad, part) in [
+        (0, f32::NAN, "the first moment of A"),
+        (1, f32::INFINITY, "the second moment of A"),
+        (4, -1e-30, "the second moment of B"),
+        (3, f32::NEG_INFINITY, "the first moment of B"),
+    ] {
+        let expected = format!("\"net.q\": element 2 of {part} is {bad}, expected");
+        refused(&|state| state[at].bytes[8..12].copy_from_slice(&bad.to_le_bytes()), &expected);
+    }
     refused(&|state| drop(state.remove(1)), "net.q.lora_A.weight.exp_avg_sq`: is missing");
     refused(&|state| drop(state.remove(3)), "net.q.lora_B.weight.exp_avg`: is missing");
     refused(&|state| state[2] = Tensor::f32(&state[2].name.clone(), &[], &[8.0]), "as many steps");

@@ -52,6 +52,25 @@ fn the_scale_follows_from_alpha_and_the_first_pattern_that_matches() {
     assert_eq!(scales(&defaults), [Scale::Alpha(8.0); 2]);
 }
 
+/// A weight of the base beside an adapter of the head, as PEFT saves it: it is left out, with a word.
+#[test]
+fn the_weight_of_the_base_is_left_out() {
+    let name = key("net.q", "base_layer.weight");
+    let saved = Peft::new().with(Tensor::f32(&name, &[3, 4], &noise(5, 12)));
+    saved.read(|read| {
+        let read = read.unwrap();
+        assert_eq!(read.layers.len(), 2);
+        assert!(read.warnings.len() == 1 && read.warnings[0].contains(&name), "{:?}", read.warnings);
+    });
+    // [in, out] with fan_in_fan_out; anything else is the weight of another base.
+    saved.clone().set("fan_in_fan_out", json!(true)).read(|read| {
+        assert!(matches!(read, Err(peft::PeftError::Shape { tensor, .. }) if tensor == name));
+    });
+    let turned = Peft::new().with(Tensor::f32(&name, &[4, 3], &noise(5, 12)));
+    turned.clone().set("fan_in_fan_out", json!(true)).read(|read| read.map(drop)).unwrap();
+    turned.read(|read| assert!(matches!(read, Err(peft::PeftError::Shape { tensor, .. }) if tensor == name)));
+}
+
 #[test]
 fn the_rank_is_that_of_the_first_pattern_that_matches() {
     let mut adapter = Peft::empty().set("rank_pattern", json!({ r"blocks\.[12]\.q": 3, "q": 1 }));

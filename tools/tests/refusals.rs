@@ -77,8 +77,20 @@ fn other_methods_and_changed_bases_are_refused() {
         let peft = Peft::new().set("init_lora_weights", json!(how));
         assert_refused!(peft, ["`init_lora_weights`", how], PeftError::ChangedBase { .. });
     }
-    for how in [json!(true), json!(false), json!("gaussian"), json!("orthogonal"), json!("eva"), json!(null)] {
+    // Of all names, PEFT takes only "gaussian" in any case.
+    for how in ["gaussian", "Gaussian", "GAUSSIAN", "orthogonal", "eva"].map(Value::from) {
         Peft::new().set("init_lora_weights", how).read(|read| read.map(drop)).unwrap();
+    }
+    for how in [json!(true), json!(false), json!(null)] {
+        Peft::new().set("init_lora_weights", how).read(|read| read.map(drop)).unwrap();
+    }
+    for how in ["Orthogonal", "EVA", "MiCA", "PiSSA"] {
+        let peft = Peft::new().set("init_lora_weights", json!(how));
+        assert_refused!(peft, ["`init_lora_weights`", how], PeftError::ChangedBase { .. });
+    }
+    for how in [json!(1), json!(["gaussian"]), json!({})] {
+        let peft = Peft::new().set("init_lora_weights", how);
+        assert_refused!(peft, ["`init_lora_weights`"], PeftError::FieldType { .. });
     }
 }
 
@@ -118,6 +130,65 @@ fn fields_of_another_kind_are_refused() {
     }
 }
 
+/// PEFT has defaults for fields that are not there. Null is not there for a flag and for the initialisation only: every
+/// verdict was seen with PeftModel.from_pretrained of PEFT 0.21.2.
+#[test]
+fn null_is_a_default_where_peft_takes_it() {
+    for field in ["r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "bias"] {
+        let null = Peft::new().set(field, json!(null));
+        assert_refused!(null, [field, "got null"], PeftError::FieldType { .. });
+        let mut absent = if field == "r" { Peft::empty() } else { Peft::new() };
+        if field == "r" {
+            absent.layer("q", 4, 4, 8, Dtype::F32);
+        }
+        absent.fields.remove(field);
+        absent.read(|read| read.map(drop)).unwrap();
+    }
+    assert_refused!(Peft::new().set("peft_type", json!(null)), ["`peft_type`", "null"], PeftError::Method { .. });
+    for field in ["use_rslora", "fan_in_fan_out", "lora_bias", "init_lora_weights"] {
+        Peft::new().set(field, json!(null)).read(|read| read.map(drop)).unwrap();
+    }
+}
+
+/// The error for this text of a field, which is not always JSON that `serde_json` writes.
+fn field(field: &str, text: &str) -> Option<PeftError> {
+    let mut fields = Peft::new().fields;
+    fields.insert(field.into(), json!("@"));
+    let config = Value::Object(fields).to_string().replace("\"@\"", text);
+    peft::read(config.as_bytes(), &safetensors(&Peft::new().tensors)).map(drop).err()
+}
+
+/// What is no number, or none that this field can have, is refused in whichever way it is written.
+#[test]
+fn numbers_are_read_as_they_are_written() {
+    for name in ["r", "lora_alpha", "lora_dropout"] {
+        for text in ["NaN", "Infinity", "-Infinity", "+1", "01", ".5", "1.", "0x2", "1_0"] {
+            assert!(matches!(field(name, text), Some(PeftError::ConfigJson(_))), "{name}: {text}");
+        }
+        for text in ["true", "false", "\"2\"", "[2]", "{}", "\"NaN\""] {
+            assert!(matches!(field(name, text), Some(PeftError::FieldType { .. })), "{name}: {text}");
+        }
+    }
+    for text in ["2.0", "2e0", "20e-1", "-0.0", "1e400"] {
+        assert!(matches!(field("r", text), Some(PeftError::FieldType { .. })), "r: {text}");
+    }
+    for text in ["0", "-0", "-2", "4294967296", "99999999999999999999999999"] {
+        assert!(matches!(field("r", text), Some(PeftError::FieldRange { .. })), "r: {text}");
+    }
+    for text in ["1e400", "-1e309", "9007199254740993", "18446744073709551615", "100000000000000000000000"] {
+        assert!(matches!(field("lora_alpha", text), Some(PeftError::FieldRange { .. })), "lora_alpha: {text}");
+    }
+    for text in ["1", "1.0", "1e0", "-0.5", "1e400", "0.99999999999"] {
+        assert!(matches!(field("lora_dropout", text), Some(PeftError::FieldRange { .. })), "lora_dropout: {text}");
+    }
+    for (name, text) in [("r", "2"), ("lora_alpha", "-0"), ("lora_alpha", "1E+2"), ("lora_alpha", "9007199254740994")] {
+        assert!(field(name, text).is_none(), "{name}: {text}");
+    }
+    for text in ["0", "-0.0", "0.5", "5e-324", "0.9999999"] {
+        assert!(field("lora_dropout", text).is_none(), "lora_dropout: {text}");
+    }
+}
+
 #[test]
 fn numbers_out_of_their_range_are_refused() {
     let numbers = [
@@ -125,12 +196,12 @@ fn numbers_out_of_their_range_are_refused() {
         ("r", json!(-1)),
         ("r", json!(1u64 << 32)),
         ("lora_alpha", json!(u64::MAX)),
-        ("lora_alpha", json!((1u64 << 53) + 2)),
+        ("lora_alpha", json!((1u64 << 53) + 1)),
         ("lora_dropout", json!(1.0)),
         ("lora_dropout", json!(-0.1)),
         ("lora_dropout", json!(0.999_999_999)),
         ("rank_pattern", json!({ "q": 0 })),
-        ("alpha_pattern", json!({ "q": -100_000_000_000_000_000i64 })),
+        ("alpha_pattern", json!({ "q": -9_007_199_254_740_993i64 })),
     ];
     for (field, value) in numbers {
         assert_refused!(Peft::new().set(field, value), [field], PeftError::FieldRange { .. });
@@ -143,9 +214,6 @@ fn patterns_that_python_reads_differently_are_refused() {
         let peft = Peft::new().set(field, json!({ "(?i)q": 2 }));
         assert_refused!(peft, [field, "(?i)q"], PeftError::Pattern { .. });
     }
-    let mut foreign = Peft::new().set("rank_pattern", json!({ r"\w": 2 }));
-    foreign.layer("net.é", 4, 4, 2, Dtype::F32);
-    assert_refused!(foreign, ["net.é"], PeftError::NotAscii { .. });
 }
 
 #[test]
@@ -158,15 +226,25 @@ fn tensors_of_other_adapters_are_refused() {
     assert_refused!(with(&embedding, &[2, 9]), [&embedding], PeftError::Embedding { .. });
     let magnitude = key("net.q", "lora_magnitude_vector");
     assert_refused!(with(&magnitude, &[3]), [&magnitude, "DoRA"], PeftError::DoraTensor { .. });
-    let inner = key("attn.base_layer.out_proj", "lora_A.weight");
-    assert_refused!(with(&inner, &[2, 4]), [&inner], PeftError::Wrapped { .. });
-    let saved = key("head", "weight");
-    assert_refused!(with(&saved, &[2, 4]), [&saved, "modules_to_save"], PeftError::UnknownTensor { .. });
+    for (outer, inner) in [("attn", "attn.base_layer.out_proj"), ("net.q", "net.q.base_layer"), ("", ".base_layer")] {
+        let mut wrapped = Peft::new();
+        wrapped.layer(inner, 4, 4, 2, Dtype::F32);
+        // Without a layer around it, it is a module of that name.
+        if outer != "net.q" {
+            wrapped.read(|read| read.map(drop)).unwrap();
+            wrapped.layer(outer, 4, 12, 2, Dtype::F32);
+        }
+        assert_refused!(wrapped, [inner, "MultiheadAttention"], PeftError::Wrapped { .. });
+    }
+    for saved in
+        ["lm_head.weight", "model.embed_tokens.weight", "score.bias"].map(|name| format!("base_model.model.{name}"))
+    {
+        let names = [saved.as_str(), "modules_to_save", "save_embedding_layers=False"];
+        assert_refused!(with(&saved, &[2, 4]), names, PeftError::WholeTensor { .. });
+    }
     let named = key("net.q", "lora_A.default.weight");
     assert_refused!(with(&named, &[2, 4]), [&named], PeftError::UnknownTensor { .. });
     assert_refused!(with("net.q.lora_A.weight", &[2, 4]), ["net.q.lora_A.weight"], PeftError::Prefix { .. });
-    assert_refused!(with(&key("x\ny", "lora_A.weight"), &[2, 4]), ["x\\ny"], PeftError::LayerName { .. });
-    assert_refused!(with(&key("", "lora_A.weight"), &[2, 4]), ["lora_A"], PeftError::LayerName { .. });
 }
 
 #[test]
@@ -262,6 +340,11 @@ fn damaged_files_are_refused() {
     let number = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
     let overlap = format!(r#"{{"a":{number},"b":{number}}}"#);
     assert!(matches!(tensors(&header(&overlap)), PeftError::Tensors(TensorFileError::Header(_))));
+    let twice = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}"#;
+    let bytes = [header(twice), vec![0; 4]].concat();
+    assert!(
+        matches!(tensors(&bytes), PeftError::Tensors(TensorFileError::Header(error)) if error.to_string().contains("twice"))
+    );
     let wide = r#"{"a":{"dtype":"F32","shape":[18446744073709551615,2],"data_offsets":[0,8]}}"#;
     assert!(matches!(tensors(&header(wide)), PeftError::Tensors(TensorFileError::Header(_))));
     let far = format!(r#"{{"a":{{"dtype":"U8","shape":[{0}],"data_offsets":[0,{0}]}}}}"#, usize::MAX / 8);

@@ -96,10 +96,10 @@ pub enum PeftError {
         /// Its value.
         got: String,
     },
-    /// A pattern that Python and this program could understand in different ways.
+    /// A pattern that Python refuses, or that this program does not read.
     #[error(
-        "adapter_config.json: `{field}`: the pattern {key:?} has {flaw}; expected names, `.`, `|`, `(…)`, `[…]`, \
-         `\\d`, `\\w`, escaped punctuation, `*`, `+`, `?` and `{{m,n}}`; write it in these"
+        "adapter_config.json: `{field}`: the pattern {key:?} has {flaw}; expected characters, `.`, `^`, `$`, `|`, `(…)`, \
+         `[…]`, `\\d`, `\\w`, escaped punctuation, `*`, `+`, `?` and `{{m,n}}`; write it in these"
     )]
     Pattern {
         /// `rank_pattern` or `alpha_pattern`.
@@ -108,6 +108,41 @@ pub enum PeftError {
         key: String,
         /// What is wrong with it.
         flaw: String,
+    },
+    /// All patterns of a table together are too large.
+    #[error(
+        "adapter_config.json: `{field}`: expected at most {at_most} characters in all patterns, with their repetitions \
+         written out; write shorter ones"
+    )]
+    PatternSize {
+        /// `rank_pattern` or `alpha_pattern`.
+        field: &'static str,
+        /// Limit in characters.
+        at_most: u64,
+    },
+    /// To match all patterns with all layers takes too long.
+    #[error(
+        "adapter_config.json: `{field}`: its patterns take more than {at_most} steps to match with all layers; write \
+         fewer or simpler ones"
+    )]
+    Steps {
+        /// `rank_pattern` or `alpha_pattern`.
+        field: &'static str,
+        /// Limit in steps.
+        at_most: u64,
+    },
+    /// A name that Python and this program could match in different ways.
+    #[error(
+        "adapter_config.json: `{field}`: the pattern {key:?} has a `\\d` or `\\w`, which in the layer {layer:?} may mean \
+         other characters beyond ASCII than in Python; write them as `[…]`"
+    )]
+    Ambiguous {
+        /// The layer.
+        layer: String,
+        /// `rank_pattern` or `alpha_pattern`.
+        field: &'static str,
+        /// The pattern.
+        key: String,
     },
     /// The tensor file is not one.
     #[error("adapter_model.safetensors: {0}")]
@@ -141,36 +176,33 @@ pub enum PeftError {
     },
     /// An adapter inside another wrapper, as PEFT makes them for `nn.MultiheadAttention`.
     #[error(
-        "adapter_model.safetensors: tensor `{tensor}` lies inside another adapted module (nn.MultiheadAttention), \
-         which is not supported; target its linear layers"
+        "layer `{layer}` lies inside the adapted module `{outer}`, as in nn.MultiheadAttention, which PEFT adapts in a way \
+         of its own and which is not supported; target linear layers only"
     )]
     Wrapped {
+        /// The layer.
+        layer: String,
+        /// The layer around it.
+        outer: String,
+    },
+    /// A whole tensor of the base beside the adapter.
+    #[error(
+        "adapter_model.safetensors: tensor `{tensor}` is a whole tensor of the base, and has no place in an adapter file: \
+         PEFT saves it for modules_to_save, or for embeddings and the head with save_embedding_layers; if it is as in the \
+         base, save the adapter with save_pretrained(..., save_embedding_layers=False)"
+    )]
+    WholeTensor {
         /// The tensor.
         tensor: String,
     },
     /// A tensor that belongs to no supported adapter.
     #[error(
         "adapter_model.safetensors: tensor `{tensor}`: expected `….lora_A.weight`, `….lora_B.weight`, `….lora_B.bias` \
-         or `….base_layer.bias`; whole modules (modules_to_save) and other methods are not supported"
+         or `….base_layer.bias`; other methods are not supported"
     )]
     UnknownTensor {
         /// The tensor.
         tensor: String,
-    },
-    /// The name of a layer that cannot be one.
-    #[error("adapter_model.safetensors: tensor {tensor:?}: expected the name of a layer, without control characters")]
-    LayerName {
-        /// The tensor.
-        tensor: String,
-    },
-    /// A name that Python and this program could match in different ways.
-    #[error(
-        "adapter_model.safetensors: layer {layer:?}: expected ASCII, since `rank_pattern` or `alpha_pattern` has to be \
-         matched; rename the module"
-    )]
-    NotAscii {
-        /// The layer.
-        layer: String,
     },
     /// Numbers of another type.
     #[error("adapter_model.safetensors: tensor `{tensor}`: expected F32, F16 or BF16, got {got}; convert it")]
@@ -281,6 +313,19 @@ pub enum PeftError {
         table: String,
         /// By the configuration.
         config: String,
+    },
+    /// Two layers of one name.
+    #[error(
+        "layer {layer:?}: there are several of this name, with the ids {first} and {second}; PEFT knows layers by their \
+         names only, and would keep one of them; give them different names"
+    )]
+    SameName {
+        /// The name.
+        layer: String,
+        /// The id of one of them.
+        first: u32,
+        /// That of another one.
+        second: u32,
     },
     /// The tensors cannot be written.
     #[error("adapter_model.safetensors: {0}")]

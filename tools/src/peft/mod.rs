@@ -6,13 +6,17 @@
 
 mod config;
 mod error;
+mod fields;
+mod metadata;
 mod names;
 mod pattern;
+mod python;
 mod reader;
 mod writer;
 
-pub use config::{Bias, Config};
+pub use config::{Bias, Config, Setting, Unused};
 pub use error::PeftError;
+pub use metadata::{from_metadata, metadata};
 pub(crate) use names::{ParameterNames, parameter_names};
 pub use reader::{Adapter, Files, PeftLayer, read};
 pub use writer::{Written, write};

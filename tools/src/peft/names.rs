@@ -1,8 +1,13 @@
 //! What the name of a tensor says about it.
 
+use std::collections::BTreeSet;
+
 use super::error::PeftError;
 
 const PREFIX: &str = "base_model.model.";
+
+/// The step under which PEFT keeps a module that it has wrapped.
+const WRAPPED: &str = "base_layer";
 
 /// What a tensor is to its layer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -15,17 +20,21 @@ pub(super) enum Part {
     Bias,
     /// `[out]`, the bias of `B`
     BBias,
+    /// The base's own weight. PEFT saves it along with an adapter of the head, and it changes nothing.
+    Base,
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::A, Part::B, Part::Bias, Part::BBias];
+    const ALL: [Part; 5] = [Part::A, Part::B, Part::Bias, Part::BBias, Part::Base];
 
+    // None of them ends in another one, so that a name of a tensor has one layer and one part.
     const fn suffix(self) -> &'static str {
         match self {
             Part::A => ".lora_A.weight",
             Part::B => ".lora_B.weight",
             Part::Bias => ".base_layer.bias",
             Part::BBias => ".lora_B.bias",
+            Part::Base => ".base_layer.weight",
         }
     }
 
@@ -47,23 +56,38 @@ pub(crate) fn parameter_names(layer: &str) -> ParameterNames {
     ParameterNames { a: Part::A.tensor(layer), b: Part::B.tensor(layer), bias: Part::Bias.tensor(layer) }
 }
 
-/// The layer that a tensor belongs to, and what it is there.
+/// The layer that a tensor belongs to, and what it is there. The name of a layer is whatever stands in front.
 pub(super) fn classify(tensor: &str) -> Result<(&str, Part), PeftError> {
     let name = || tensor.to_owned();
     let Some(path) = tensor.strip_prefix(PREFIX) else { return Err(PeftError::Prefix { tensor: name() }) };
+    if let Some(found) = Part::ALL.iter().find_map(|&part| Some((path.strip_suffix(part.suffix())?, part))) {
+        return Ok(found);
+    }
     if path.contains(".lora_embedding_") || path.starts_with("lora_embedding_") {
         return Err(PeftError::Embedding { tensor: name() });
     }
     if path.contains("lora_magnitude_vector") {
         return Err(PeftError::DoraTensor { tensor: name() });
     }
-    let found = Part::ALL.iter().find_map(|&part| Some((path.strip_suffix(part.suffix())?, part)));
-    let Some((layer, part)) = found else { return Err(PeftError::UnknownTensor { tensor: name() }) };
-    if layer.split('.').any(|step| step == "base_layer") {
-        return Err(PeftError::Wrapped { tensor: name() });
+    let whole = path.ends_with(".weight") || path.ends_with(".bias");
+    if whole && !path.split('.').any(|step| step.starts_with("lora_")) {
+        return Err(PeftError::WholeTensor { tensor: name() });
     }
-    if layer.is_empty() || layer.chars().any(char::is_control) {
-        return Err(PeftError::LayerName { tensor: name() });
+    Err(PeftError::UnknownTensor { tensor: name() })
+}
+
+/// Refuses layers inside of other layers. PEFT makes them for `nn.MultiheadAttention`, whose own adapter is not that of a
+/// linear layer.
+pub(super) fn check_wrapped<'a>(layers: impl Iterator<Item = &'a str> + Clone) -> Result<(), PeftError> {
+    let all: BTreeSet<&str> = layers.clone().collect();
+    for layer in layers {
+        let step = |(at, _): (usize, &str)| {
+            let (outer, rest) = (layer.get(..at)?, layer.get(at + 1 + WRAPPED.len()..)?);
+            ((rest.is_empty() || rest.starts_with('.')) && all.contains(outer)).then_some(outer)
+        };
+        if let Some(outer) = layer.match_indices(&format!(".{WRAPPED}")).find_map(step) {
+            return Err(PeftError::Wrapped { layer: layer.to_owned(), outer: outer.to_owned() });
+        }
     }
-    Ok((layer, part))
+    Ok(())
 }

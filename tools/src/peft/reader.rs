@@ -7,9 +7,9 @@ use lowrank::Scale;
 use lowrank::format::{Layer, RandomState, Tensor};
 use safetensors::tensor::TensorInfo;
 
-use super::config::{Bias, Config};
+use super::config::{Bias, Config, Setting, Unused};
 use super::error::PeftError;
-use super::names::{Part, classify};
+use super::names::{Part, check_wrapped, classify};
 use super::{CONFIG_FILE, TENSOR_FILE};
 use crate::tensor_file;
 
@@ -54,6 +54,8 @@ pub struct Adapter<'a> {
     pub config: Config,
     /// The layers.
     pub layers: Vec<PeftLayer<'a>>,
+    /// What has no effect or is left out, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Adapter<'_> {
@@ -117,8 +119,26 @@ pub fn read<'a>(config: &[u8], tensors: &'a [u8]) -> Result<Adapter<'a>, PeftErr
     if layers.is_empty() {
         return Err(PeftError::NoLayers);
     }
-    let layers: Result<_, _> = layers.iter().map(|(name, parts)| parts.layer(name, &config)).collect();
-    Ok(Adapter { layers: layers?, config })
+    check_wrapped(layers.keys().copied())?;
+    let names: Vec<&str> = layers.keys().copied().collect();
+    let (settings, unused) = config.settings(&names)?;
+    let all = layers.iter().zip(&settings);
+    let all: Result<_, _> = all.map(|((name, parts), setting)| parts.layer(name, setting, &config)).collect();
+    let warnings = unused.iter().map(unused_keys).chain(layers.values().filter_map(left_out)).collect();
+    Ok(Adapter { layers: all?, warnings, config })
+}
+
+fn unused_keys(Unused { field, keys }: &Unused) -> String {
+    let keys: Vec<_> = keys.iter().map(|key| format!("{key:?}")).collect();
+    format!("{CONFIG_FILE}: `{field}`: no layer is matched by {}, so it has no effect", keys.join(", "))
+}
+
+fn left_out(parts: &Parts<'_, '_>) -> Option<String> {
+    let tensor = parts.base?.name;
+    Some(format!(
+        "{TENSOR_FILE}: tensor `{tensor}` is the weight of the base, which PEFT saves along with an adapter of the head \
+         (save_embedding_layers); it is left out, and belongs to the base"
+    ))
 }
 
 /// A tensor in the file.
@@ -171,6 +191,7 @@ struct Parts<'n, 'a> {
     b: Option<Found<'n, 'a>>,
     bias: Option<Found<'n, 'a>>,
     b_bias: Option<Found<'n, 'a>>,
+    base: Option<Found<'n, 'a>>,
 }
 
 impl<'n, 'a> Parts<'n, 'a> {
@@ -180,25 +201,26 @@ impl<'n, 'a> Parts<'n, 'a> {
             Part::B => &mut self.b,
             Part::Bias => &mut self.bias,
             Part::BBias => &mut self.b_bias,
+            Part::Base => &mut self.base,
         }
     }
 
-    fn layer(&self, name: &str, config: &Config) -> Result<PeftLayer<'a>, PeftError> {
-        if config.has_patterns() && !name.is_ascii() {
-            return Err(PeftError::NotAscii { layer: name.to_owned() });
-        }
+    fn layer(&self, name: &str, setting: &Setting<'_>, config: &Config) -> Result<PeftLayer<'a>, PeftError> {
         let (a, b) = self.partners(name)?;
         let (rank, inputs) = a.matrix()?;
         let (outputs, _) = b.matrix()?;
-        let (expected, field) = config.rank(name);
-        if rank != expected as usize {
-            return Err(PeftError::Rank { tensor: a.name.to_owned(), field, expected, got: rank });
+        if rank != setting.rank as usize {
+            let field = setting.rank_key.map_or_else(|| "`r`".to_owned(), |key| format!("`rank_pattern[{key:?}]`"));
+            return Err(PeftError::Rank { tensor: a.name.to_owned(), field, expected: setting.rank, got: rank });
         }
         b.expect(&[outputs, rank])?;
         self.check_biases(name, outputs, config)?;
+        if let Some(base) = self.base {
+            base.expect(&if config.fan_in_fan_out { [inputs, outputs] } else { [outputs, inputs] })?;
+        }
         Ok(PeftLayer {
             name: name.to_owned(),
-            scale: config.scale(name)?,
+            scale: setting.scale,
             a: a.tensor(rank, inputs)?,
             b: b.tensor(outputs, rank)?,
             bias: self.bias.map(|bias| bias.tensor(1, outputs)).transpose()?,
@@ -212,7 +234,7 @@ impl<'n, 'a> Parts<'n, 'a> {
             return Ok((a, b));
         }
         let missing = if self.a.is_none() { Part::A } else { Part::B };
-        let present = [self.a, self.b, self.bias, self.b_bias].into_iter().flatten().next();
+        let present = [self.a, self.b, self.bias, self.b_bias, self.base].into_iter().flatten().next();
         let present = present.map_or_else(String::new, |found| found.name.to_owned());
         Err(PeftError::Partner { present, missing: missing.tensor(layer) })
     }

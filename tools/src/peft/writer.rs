@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use indexmap::IndexMap;
 use lowrank::Scale;
 use lowrank::format::{Layer, Tensor};
 use safetensors::tensor::{Dtype, View};
 use serde_json::{Map, Number, Value, json};
 
-use super::config::{Bias, Config};
+use super::config::{Bias, Config, Setting};
 use super::error::PeftError;
-use super::names::Part;
-use super::pattern::exactly;
+use super::names::{Part, check_wrapped};
+use super::pattern::{escape, exactly};
 use crate::{number, tensor_file};
 
 /// The contents of a PEFT directory.
@@ -24,25 +25,35 @@ pub struct Written {
 }
 
 /// Writes layers as PEFT does: with this configuration, which has to agree with them, or with one that is made from
-/// them.
+/// them. What is written, [`read`](super::read) reads.
 ///
 /// # Errors
-/// [`PeftError::Disagreement`] when the configuration says something else than a layer, [`PeftError::Mixed`] when PEFT
-/// has no configuration for these layers.
+/// [`PeftError::Disagreement`] when the configuration says something else than a layer; [`PeftError::Mixed`],
+/// [`PeftError::SameName`] and [`PeftError::Wrapped`] when PEFT has no configuration or no names for these layers.
 pub fn write(layers: &[Layer<'_>], config: Option<&Config>) -> Result<Written, PeftError> {
-    let fields = match config {
+    check_names(layers)?;
+    let text = match config {
         Some(config) => {
-            layers.iter().try_for_each(|layer| agree(layer, config))?;
-            Cow::Borrowed(config.fields())
+            agree(layers, config)?;
+            config.pretty()
         }
-        None => Cow::Owned(from_table(layers)?),
+        None => from_table(layers)?,
     };
     let tensors: BTreeMap<String, Stored<'_>> = layers.iter().flat_map(stored).collect();
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    Ok(Written {
-        config: format!("{:#}", Value::Object(fields.into_owned())),
-        tensors: safetensors::serialize(tensors, Some(format)).map_err(PeftError::Serialize)?,
-    })
+    let tensors = safetensors::serialize(tensors, Some(format)).map_err(PeftError::Serialize)?;
+    Ok(Written { config: text, tensors })
+}
+
+/// Checks that each layer has a name of its own, which its tensors can bear.
+fn check_names(layers: &[Layer<'_>]) -> Result<(), PeftError> {
+    let mut seen = HashMap::new();
+    for layer in layers {
+        if let Some(first) = seen.insert(layer.name, layer.id) {
+            return Err(PeftError::SameName { layer: layer.name.to_owned(), first, second: layer.id });
+        }
+    }
+    check_wrapped(layers.iter().map(|layer| layer.name))
 }
 
 /// The tensors of a layer and their names.
@@ -84,8 +95,14 @@ impl View for Stored<'_> {
     }
 }
 
-/// Checks that a configuration says of a layer what the table says.
-fn agree(layer: &Layer<'_>, config: &Config) -> Result<(), PeftError> {
+/// Checks that a configuration says of each layer what the table says.
+fn agree(layers: &[Layer<'_>], config: &Config) -> Result<(), PeftError> {
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+    let (settings, _) = config.settings(&names)?;
+    layers.iter().zip(&settings).try_for_each(|(layer, setting)| agrees(layer, setting, config))
+}
+
+fn agrees(layer: &Layer<'_>, setting: &Setting<'_>, config: &Config) -> Result<(), PeftError> {
     let rank = layer.shape().rank;
     let same = |field, table: String, config: String| {
         if table == config {
@@ -93,8 +110,8 @@ fn agree(layer: &Layer<'_>, config: &Config) -> Result<(), PeftError> {
         }
         Err(PeftError::Disagreement { layer: layer.name.to_owned(), field, table, config })
     };
-    same("rank", rank.to_string(), config.rank(layer.name).0.to_string())?;
-    same("scale", number(layer.scale.factor(rank)), number(config.scale(layer.name)?.factor(rank)))?;
+    same("rank", rank.to_string(), setting.rank.to_string())?;
+    same("scale", number(layer.scale.factor(rank)), number(setting.scale.factor(rank)))?;
     same("dropout", number(layer.random.dropout), number(config.dropout))?;
     same("fan_in_fan_out", layer.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
     same("a bias of B", layer.b_bias.is_some().to_string(), config.b_bias.to_string())?;
@@ -110,18 +127,30 @@ fn number(value: f32) -> String {
 
 /// The decimal number with the fewest digits that is this one in binary32.
 fn shortest(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
+    let decimal = value.to_string().parse().unwrap_or(f64::from(value));
+    if decimal as f32 == value { decimal } else { f64::from(value) }
 }
 
 /// A configuration that says what the layers say, and nothing else.
-fn from_table(layers: &[Layer<'_>]) -> Result<Map<String, Value>, PeftError> {
+fn from_table(layers: &[Layer<'_>]) -> Result<String, PeftError> {
     let rank_stabilized = layers.iter().all(|layer| matches!(layer.scale, Scale::RankStabilized(_)));
+    let text = fields(layers, rank_stabilized)?;
+    let config = Config::parse(text.as_bytes())?;
+    match agree(layers, &config) {
+        // A root that was rounded in another way: alpha/r can express any factor.
+        Err(PeftError::Disagreement { field: "scale", .. }) if rank_stabilized => fields(layers, false),
+        // A pattern for one name can match another one that only has a line feed more.
+        agreement => agreement.map(|()| text),
+    }
+}
+
+fn fields(layers: &[Layer<'_>], rank_stabilized: bool) -> Result<String, PeftError> {
     let ranks: Vec<_> = layers.iter().map(|layer| Value::from(layer.shape().rank)).collect();
     let alphas: Vec<_> = layers.iter().map(|layer| alpha(layer, rank_stabilized)).collect();
     let (rank, rank_pattern) = usual_and_others(layers, &ranks);
     let (alpha, alpha_pattern) = usual_and_others(layers, &alphas);
     let any_bias = layers.iter().any(|layer| layer.bias.is_some());
-    let names: Vec<_> = layers.iter().map(|layer| regex_lite::escape(layer.name)).collect();
+    let names: Vec<_> = layers.iter().map(|layer| escape(layer.name)).collect();
     let fields = json!({
         "alpha_pattern": alpha_pattern,
         "bias": if any_bias { "lora_only" } else { "none" },
@@ -137,10 +166,7 @@ fn from_table(layers: &[Layer<'_>]) -> Result<Map<String, Value>, PeftError> {
         "target_modules": format!("(?:{})", names.join("|")),
         "use_rslora": rank_stabilized,
     });
-    match fields {
-        Value::Object(fields) => Ok(fields),
-        _ => Ok(Map::new()),
-    }
+    Ok(format!("{fields:#}"))
 }
 
 /// The alpha that gives the factor of a layer.
@@ -160,14 +186,16 @@ fn alpha(layer: &Layer<'_>, rank_stabilized: bool) -> Value {
     Number::from_f64(alpha).map_or(Value::Null, Value::Number)
 }
 
-/// The most frequent value, and a pattern for each layer with another one.
+/// The most frequent value, of several the first one, and a pattern for each layer with another one.
 fn usual_and_others(layers: &[Layer<'_>], values: &[Value]) -> (Value, Map<String, Value>) {
-    let count = |value: &Value| values.iter().filter(|other| *other == value).count();
+    let mut counts: IndexMap<String, usize> = IndexMap::new();
+    values.iter().for_each(|value| *counts.entry(value.to_string()).or_default() += 1);
     // Of several, `max_by_key` takes the last.
-    let usual = values.iter().rev().max_by_key(|value| count(value)).cloned().unwrap_or_default();
-    let others = layers.iter().zip(values).filter(|(_, value)| **value != usual);
+    let usual = counts.iter().rev().max_by_key(|(_, count)| **count).map(|(text, _)| text.clone()).unwrap_or_default();
+    let is_usual = |value: &&Value| value.to_string() == usual;
+    let others = layers.iter().zip(values).filter(|(_, value)| !is_usual(value));
     let patterns = others.map(|(layer, value)| (exactly(layer.name), value.clone())).collect();
-    (usual, patterns)
+    (values.iter().find(is_usual).cloned().unwrap_or_default(), patterns)
 }
 
 /// What all layers have in common.

@@ -153,6 +153,14 @@ impl Peft {
     }
 }
 
+/// An adapter file.
+pub(crate) fn emit(layers: &[lowrank::format::Layer<'_>]) -> Vec<u8> {
+    let contents = lowrank::format::Contents { layers, metadata: "", fingerprint: 0, generation: 0 };
+    let mut bytes = vec![0; contents.encoded_len().unwrap()];
+    contents.emit(&mut bytes).unwrap();
+    bytes
+}
+
 /// A directory that goes away, and the command in it.
 pub(crate) struct Room(tempfile::TempDir);
 
