@@ -9,19 +9,23 @@ Needs torch, peft, transformers, safetensors and numpy.
 """
 
 import argparse
+import contextlib
 import copy
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +53,13 @@ class Tools:
     def lowrank(self, *arguments):
         """Run the command `lowrank`."""
         return self.run("lowrank", *arguments)
+
+    def refusal(self, *arguments):
+        """Run the command `lowrank`, which has to fail, and return its message."""
+        command = [str(self.directory / "lowrank"), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        check(done.returncode == 1 and done.stderr.startswith("error: "), f"{' '.join(command)}: {done}")
+        return done.stderr
 
 
 def check(condition, message):
@@ -117,7 +128,8 @@ CASES = [
     Case("rsLoRA", {"r": 6, "lora_alpha": 10, "use_rslora": True}),
     Case("rsLoRA with patterns",
          {"r": 6, "use_rslora": True, "rank_pattern": {"q": 3}, "alpha_pattern": {"v": 0.7, "q": 5}}),
-    Case("dropout and a Gaussian start", {"r": 4, "lora_dropout": 0.1, "init_lora_weights": "gaussian"}),
+    Case("dropout and a Gaussian start", {"r": 4, "lora_dropout": 0.1, "init_lora_weights": "Gaussian"}),
+    Case("a key that is looked up as a name", {"r": 4, "alpha_pattern": {"blocks.0.q": 3, "head+": 5}}, targets=["q", "head"]),
     Case("layers chosen by number", {"r": 4, "layers_to_transform": [0, 2], "layers_pattern": "blocks"}),
     Case("bfloat16", {"r": 4, "lora_alpha": 16}, dtype=torch.bfloat16, shards=3),
     Case("bfloat16 with patterns", {"r": 4, "rank_pattern": {"v": 9}, "use_rslora": True}, dtype=torch.bfloat16),
@@ -281,6 +293,79 @@ def patterns(tools, room):
     print(f"ok: {len(keys)} patterns match the same {len(names)} layers as in PEFT")
 
 
+ODD_NAMES = ["a b", "größe", "日本", "a\nb", "base_layer", "x\x1b[2J]y", "c+d", "e[0]", "q"]
+
+
+def odd_names(tools, room):
+    """Names of modules that patterns, JSON and terminals could stumble over; each layer has settings of its own."""
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name in ODD_NAMES:
+                self.add_module(name, nn.Linear(6, 6))
+
+        def forward(self, x):
+            for name in ODD_NAMES:
+                x = x + getattr(self, name)(x)
+            return x
+
+    base = Odd()
+    ranks = {f"^{re.escape(name)}": 1 + number % 3 for number, name in enumerate(ODD_NAMES)}
+    alphas = {name: 0.3 + number for number, name in enumerate(ODD_NAMES)}
+    case = Case("odd names", {"r": 5, "rank_pattern": ranks, "alpha_pattern": alphas}, targets="(?s).*")
+    model = adapted(case, base)
+    model.save_pretrained(room / "odd")
+    tools.lowrank("pack", room / "odd", room / "odd.file")
+    tools.lowrank("unpack", room / "odd.file", room / "odd-new")
+    tools.lowrank("unpack", room / "odd.file", room / "odd-table", "--from-table")
+    x = torch.randn(5, 6)
+    with torch.no_grad():
+        for directory in ("odd-new", "odd-table"):
+            tensors = [load_file(room / name / "adapter_model.safetensors") for name in ("odd", directory)]
+            check(same_bits(*tensors), f"{directory}: tensors")
+            check(torch.equal(load(base, room / directory)(x), model(x)), f"{directory}: outputs")
+    print(f"ok: PEFT loads layers of {len(ODD_NAMES)} odd names, as they were")
+
+
+def nulls(tools, room):
+    """Null is taken where PEFT takes it, and refused where it does not."""
+    model = adapted(Case("nulls", {"r": 8, "lora_alpha": 8}), Net())
+    taken = []
+    for field in ["r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern", "bias", "use_rslora", "fan_in_fan_out",
+                  "lora_bias", "init_lora_weights"]:
+        directory = room / f"null-{field}"
+        model.save_pretrained(directory)
+        config = json.loads((directory / "adapter_config.json").read_text())
+        (directory / "adapter_config.json").write_text(json.dumps(config | {field: None}))
+        try:
+            load(Net(), directory)
+        except (TypeError, AttributeError):
+            message = tools.refusal("pack", directory, directory / "file")
+            check(f"`{field}`" in message and "null" in message, message)
+        else:
+            tools.lowrank("pack", directory, directory / "file")
+            taken.append(field)
+    print(f"ok: null is a default for {', '.join(taken)} only, as in PEFT")
+
+
+def heads(tools, room):
+    """An adapter of a head, which PEFT saves with the weight of the base; and weights saved without an adapter."""
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 2}
+    llama = LlamaForCausalLM(LlamaConfig(vocab_size=11, num_hidden_layers=1, **shape))
+    model = get_peft_model(llama, LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
+    model.save_pretrained(room / "head")
+    check("base_model.model.lm_head.base_layer.weight" in load_file(room / "head" / "adapter_model.safetensors"), "head")
+    tools.lowrank("pack", room / "head", room / "head" / "file")
+    model = get_peft_model(model.unload(), LoraConfig(r=2, target_modules=["q_proj"]))
+    model.save_pretrained(room / "saved", save_embedding_layers=True)
+    message = tools.refusal("pack", room / "saved", room / "saved" / "file")
+    check("lm_head.weight" in message and "save_embedding_layers=False" in message, message)
+    model.save_pretrained(room / "unsaved", save_embedding_layers=False)
+    tools.lowrank("pack", room / "unsaved", room / "unsaved" / "file")
+    print("ok: the weight of the base beside an adapter of a head is left out, other weights of it are refused")
+
+
 def from_device(tools, room):
     """An adapter that was trained by `personalize` gives the same predictions in PyTorch + PEFT."""
     report = json.loads(tools.run("examples/personalize", "--save-adapter", room / "trained", "--json"))
@@ -357,14 +442,16 @@ class Run:
                 for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save_state(model, optimizer, path):
-    """The state of AdamW as `lowrank pack --optimizer-state` reads it."""
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        if parameter in optimizer.state:
-            state, name = optimizer.state[parameter], name.replace(".default", "")
-            tensors |= {f"{name}.{key}": state[key].float().contiguous() for key in ("exp_avg", "exp_avg_sq", "step")}
-    save_file(tensors, path)
+def save_state(model, optimizer, room):
+    """The state of AdamW from an `optimizer.pt`, by the lines of Python in the README; returns the path."""
+    torch.save(optimizer.state_dict(), room / "optimizer.pt")
+    again = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    again.load_state_dict(torch.load(room / "optimizer.pt"))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    check(len(blocks) == 1 and blocks[0].count("\n") == 3, "the README has three lines of Python")
+    with contextlib.chdir(room):
+        exec(blocks[0], {"model": model, "optimizer": again, "safetensors": safetensors})
+    return room / "state.safetensors"
 
 
 def distance(one, other):
@@ -378,10 +465,12 @@ def resumed(tools, run, half, room, options):
     model, optimizer = half
     name = f"{run.seed}{''.join(options)}"
     model.save_pretrained(room / f"half-{name}")
-    save_state(model, optimizer, room / f"state-{name}")
+    state = save_state(model, optimizer, room)
+    message = tools.refusal("pack", room / f"half-{name}", room / "x", "--optimizer-state", room / "optimizer.pt")
+    check("three lines of Python" in message, message)
     save_file(run.data, room / f"data-{name}")
     tools.lowrank("pack", room / f"half-{name}", room / f"half-{name}.file",
-                  "--optimizer-state", room / f"state-{name}", *options)
+                  "--optimizer-state", state, *options)
     tools.run("examples/resume", room / f"half-{name}.file", room / f"data-{name}", 50, run.rate, room / f"{name}.file")
     tools.lowrank("unpack", room / f"{name}.file", room / f"done-{name}")
     done = load_file(room / f"done-{name}" / "adapter_model.safetensors")
@@ -426,6 +515,9 @@ def main():
         print(f"ok: {len(CASES)} adapters come back: {tensors} tensors to the last bit, {fields} fields, same outputs")
         print(f"ok: {elements} merged elements within the bound of PEFT's, {equal} of them the same")
         patterns(tools, room)
+        odd_names(tools, room)
+        nulls(tools, room)
+        heads(tools, room)
         from_device(tools, room)
         continued(tools, room)
 
