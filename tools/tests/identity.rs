@@ -89,6 +89,7 @@ fn name() -> impl Strategy<Value = String> {
     ];
     prop_oneof![
         8 => prop::collection::vec(prop::sample::select(&PIECES[..]), 0..5).prop_map(|pieces| pieces.concat()),
+        2 => prop::sample::select(&["", "^", "^\\^", "a", "^a", "^\\^a"][..]).prop_map(str::to_owned),
         1 => any::<String>(),
     ]
 }
@@ -123,7 +124,7 @@ fn expressible(names: &[&str]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
     /// Whatever `unpack` writes, `pack` takes, and it is what it was. What PEFT cannot hold is refused.
     #[test]
@@ -245,6 +246,20 @@ fn the_text_of_a_written_configuration_is_that_of_the_layers() {
         let lines = written(&[("a", 1, Scale::Alpha(1e9), false)], dropout);
         assert!(lines.contains(&format!("\"lora_dropout\": {text}")), "{lines:?}");
         assert!(lines.contains(&"\"lora_alpha\": 1000000000.0".to_owned()), "{lines:?}");
+    }
+}
+
+/// The key of a layer can be the name of another one, which PEFT would look up.
+#[test]
+fn a_name_that_is_the_key_of_another_layer_has_a_key_of_its_own() {
+    for [one, other] in [["", "^"], ["a", "^a"], ["^a", "^\\^a"]] {
+        let plain =
+            [(one, 4), (other, 1), ("x", 1)].map(|(name, rank)| Plain::new(name, rank, Scale::Alpha(8.0), false));
+        let layers = plain.each_ref().map(|layer| layer.layer(0, 0.0));
+        let written = peft::write(&layers, None).unwrap();
+        let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
+        let ranks: Vec<_> = again.layers().iter().map(|layer| (layer.name.to_owned(), layer.shape().rank)).collect();
+        assert!(ranks.contains(&(one.to_owned(), 4)) && ranks.contains(&(other.to_owned(), 1)), "{ranks:?}");
     }
 }
 

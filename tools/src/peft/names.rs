@@ -1,6 +1,6 @@
 //! What the name of a tensor says about it.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::error::PeftError;
 
@@ -79,9 +79,14 @@ pub(super) fn classify(tensor: &str) -> Result<(&str, Part), PeftError> {
 /// Refuses layers inside of other layers. PEFT makes them for `nn.MultiheadAttention`, whose own adapter is not that of a
 /// linear layer.
 pub(super) fn check_wrapped<'a>(layers: impl Iterator<Item = &'a str> + Clone) -> Result<(), PeftError> {
-    let all: BTreeSet<&str> = layers.clone().collect();
+    let all: HashSet<&str> = layers.clone().collect();
+    // Few places can be the end of another layer: a name of many megabytes takes no longer than it is long.
+    let lengths: HashSet<usize> = all.iter().map(|layer| layer.len()).collect();
     for layer in layers {
         let step = |(at, _): (usize, &str)| {
+            if !lengths.contains(&at) {
+                return None;
+            }
             let (outer, rest) = (layer.get(..at)?, layer.get(at + 1 + WRAPPED.len()..)?);
             ((rest.is_empty() || rest.starts_with('.')) && all.contains(outer)).then_some(outer)
         };

@@ -1,7 +1,7 @@
 //! From the layers of an adapter to the two files of PEFT.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use indexmap::IndexMap;
 use lowrank::Scale;
@@ -193,8 +193,13 @@ fn usual_and_others(layers: &[Layer<'_>], values: &[Value]) -> (Value, Map<Strin
     // Of several, `max_by_key` takes the last.
     let usual = counts.iter().rev().max_by_key(|(_, count)| **count).map(|(text, _)| text.clone()).unwrap_or_default();
     let is_usual = |value: &&Value| value.to_string() == usual;
-    let others = layers.iter().zip(values).filter(|(_, value)| !is_usual(value));
-    let patterns = others.map(|(layer, value)| (exactly(layer.name), value.clone())).collect();
+    // A layer whose name is the key of another one would be looked up by it, if it had no key of its own.
+    let keys: HashSet<String> = layers.iter().map(|layer| exactly(layer.name)).collect();
+    let own_key = |(layer, value): &(&Layer<'_>, &Value)| !is_usual(value) || keys.contains(layer.name);
+    let others = layers.iter().zip(values).filter(own_key);
+    let patterns: Map<_, _> = others.map(|(layer, value)| (exactly(layer.name), value.clone())).collect();
+    // With the usual value alone, a table says nothing.
+    let patterns = if patterns.values().all(|value| is_usual(&value)) { Map::new() } else { patterns };
     (values.iter().find(is_usual).cloned().unwrap_or_default(), patterns)
 }
 
