@@ -46,13 +46,20 @@
 //! So gradient accumulation is exact: a batch of 128 and 128 batches of one give the same bits.
 //!
 //! # Features
-//! `std` (off by default): [`Backend::detect`](Backend#method.detect) and
-//! [`Backend::available`](Backend#method.available). Without it, [`Backend::BASELINE`] is what the build target
+//! `std` (off by default): [`Backend::detect`] and [`Backend::available`]. Without it, [`Backend::BASELINE`] is what the build target
 //! guarantees. `--cfg lowrank_scalar_only` leaves out all vector code. `--cfg lowrank_separate_only` leaves out
 //! `Arithmetic::Fused`, which saves flash where the arithmetic is not a constant: in the C library, for one.
 //! `--cfg lowrank_small` takes size for speed, with the same bits: one small kernel with one tile on WebAssembly simd128 and
 //! NEON, fewer tiles on one lane. The vectors of x86-64 keep their kernels.
 
+// Without the feature they are not there, and a link to them leads nowhere.
+#![cfg_attr(
+    not(feature = "std"),
+    doc = "",
+    doc = "[`Backend::detect`]: https://docs.rs/lowrank/latest/lowrank/struct.Backend.html#method.detect",
+    doc = "[`Backend::available`]: https://docs.rs/lowrank/latest/lowrank/struct.Backend.html#method.available"
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(

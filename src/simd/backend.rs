@@ -82,7 +82,7 @@ impl Backend {
     pub const SCALAR: Backend = Backend { isa: Isa::Scalar, arithmetic: Arithmetic::Separate };
 
     /// The best that the build target guarantees, in the arithmetic that is fast there. A constant, so that nothing else
-    /// is linked. On x86-64 without `-C target-feature` that is [`Backend::SCALAR`]: see [`Backend::detect`].
+    /// is linked. On x86-64 without `-C target-feature` that is [`Backend::SCALAR`]: see `detect`, which has feature `std`.
     pub const BASELINE: Backend = Isa::BASELINE.native();
 
     /// The same instruction set in another arithmetic.
@@ -116,12 +116,14 @@ impl Backend {
     ///
     /// Under Miri, and wherever the standard library cannot ask, this is [`Backend::BASELINE`].
     #[cfg(feature = "std")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     pub fn detect() -> Backend {
         Isa::ALL.iter().rev().find(|isa| isa.is_detected()).map_or(Backend::BASELINE, |isa| isa.native())
     }
 
     /// Every backend that this build contains and this CPU has, each in both arithmetics, slowest first.
     #[cfg(feature = "std")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     pub fn available() -> impl Iterator<Item = Backend> {
         Isa::ALL
             .iter()
