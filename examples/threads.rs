@@ -67,7 +67,7 @@ type Step = fn(Task<'_>, &mut Work<'_>, [MatMut<'_>; 2]) -> Result<f32, Error>;
 fn train(task: Task<'_>, steps: usize, step: Step) -> Result<Trained, Error> {
     let (mut arena, mut y, mut dy) = (vec![0.0; PLAN.len()], vec![0.0; TOKENS * SIZE], vec![0.0; TOKENS * SIZE]);
     let (mut work, mut loss) = (PLAN.split(&mut arena)?, 0.0);
-    init::kaiming_uniform(&mut work.adapter, 42, 0);
+    init::kaiming_uniform(&mut work.adapter, 42, 0)?;
     let start = Instant::now();
     for _ in 0..steps {
         loss = step(task, &mut work, [MatMut::new(&mut y, TOKENS, SIZE)?, MatMut::new(&mut dy, TOKENS, SIZE)?])?;

@@ -15,6 +15,11 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=-Tmemory.x");
     }
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    // On stable Rust no `cfg` tells of the FPU of a RISC-V.
+    if env::var("TARGET").is_ok_and(|target| target.ends_with("hf") || target.starts_with("riscv32imaf")) {
+        println!("cargo:rustc-cfg=has_fpu");
+    }
+    println!("cargo:rustc-check-cfg=cfg(has_fpu)");
     println!("cargo:rerun-if-changed={from}");
     println!("cargo:rerun-if-env-changed=LOWRANK_MEMORY");
 }

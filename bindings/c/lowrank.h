@@ -1374,6 +1374,9 @@ lowrank_status lowrank_scale(uint32_t mode, float alpha, size_t rank, float *sca
 //
 // # Safety
 // As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
 lowrank_status lowrank_init_kaiming_uniform(const lowrank_adapter_mut *adapter,
                                             uint64_t seed,
                                             uint32_t layer,
@@ -1383,6 +1386,9 @@ lowrank_status lowrank_init_kaiming_uniform(const lowrank_adapter_mut *adapter,
 //
 // # Safety
 // As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
 lowrank_status lowrank_init_gaussian(const lowrank_adapter_mut *adapter,
                                      uint64_t seed,
                                      uint32_t layer,
@@ -1573,7 +1579,7 @@ lowrank_status lowrank_rng_order(uint64_t seed,
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_RANGE unless 0 <= p < 1.
+// LOWRANK_RANGE unless 0 <= p < 1; LOWRANK_TOO_MANY unless `layer` is below 2^30.
 lowrank_status lowrank_set_dropout(lowrank_saved *saved,
                                    const lowrank_dropout *dropout,
                                    lowrank_error *error);
@@ -1684,7 +1690,7 @@ lowrank_status lowrank_training_plan(lowrank_training *training,
 //
 // # Errors
 // LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
-// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+// LOWRANK_TOO_MANY unless `layer` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_training_open(lowrank_training *training,
                                      uint64_t seed,
                                      uint32_t layer,

@@ -61,7 +61,7 @@ impl<'m> Training<'m> {
         };
         for (layer, work) in [&mut work.hidden, &mut work.output].into_iter().enumerate() {
             work.adapter.scale = Scale::Alpha(config.alpha).factor(config.rank);
-            init::kaiming_uniform(&mut work.adapter, config.seed, layer as u32);
+            init::kaiming_uniform(&mut work.adapter, config.seed, layer as u32)?;
         }
         let activations = Activations::cut(arena, config.micro_batch)?;
         Ok(Self { config, network, work, activations, order, steps: 0, losses: Digest::EMPTY })

@@ -5,11 +5,10 @@ use core::fmt::{self, Write};
 use lowrank::Backend;
 use semihosting::println;
 
+use crate::data;
+
 #[path = "../../tests/gates/support/golden.rs"]
 mod cases;
-#[allow(dead_code, reason = "other gates use other kinds of data")]
-#[path = "../../tests/gates/support/data.rs"]
-mod data;
 
 use cases::SIZES;
 

@@ -6,7 +6,12 @@
 /// Written by `lowrank pack`: an adapter as a static.
 #[rustfmt::skip]
 pub mod adapter;
+#[allow(dead_code, reason = "other gates use other kinds of data")]
+#[path = "../../tests/gates/support/data.rs"]
+mod data;
 mod fault;
+#[cfg(has_fpu)]
+pub mod flags;
 pub mod flash;
 pub mod golden;
 pub mod stack;

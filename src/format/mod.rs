@@ -16,7 +16,7 @@
 //!
 //! let mut arena = [0.0; PLAN.len()];
 //! let mut work = PLAN.split(&mut arena)?;
-//! init::kaiming_uniform(&mut work.adapter, 42, 0);
+//! init::kaiming_uniform(&mut work.adapter, 42, 0)?;
 //! work.state.clock.steps = 17; // as after 17 steps
 //!
 //! // Write: the adapter, the state of its optimizer, where its random numbers stand.

@@ -10,7 +10,7 @@ use crate::view::{MatMut, MatRef};
 /// `t` is kept when the random word at `(first_token + t)·in + i` of Philox4x32-10 (key: `seed`; counter words 2 and 3:
 /// `step` and `layer`) is at least `⌊p·2³²⌋`. Kept elements are `rn(x · rn(1/rn(1 - p)))`, dropped ones +0, whatever they
 /// were before.
-#[derive(Copy, Clone, Debug, PartialEq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
 pub struct Dropout {
     /// Probability of dropping, `0 <= p < 1`.
     pub p: f32,
@@ -24,10 +24,22 @@ pub struct Dropout {
     pub first_token: u64,
 }
 
+/// The largest number of a layer: each has a stream of [`Rng`](crate::train::Rng) for dropout and one for initialisation.
+const LAST_LAYER: u32 = (1 << 30) - 1;
+
+/// # Errors
+/// [`Error::TooMany`] when the streams of this layer are those of another, or free.
+pub(crate) const fn check_layer(layer: u32) -> Result<(), Error> {
+    if layer > LAST_LAYER {
+        return Err(Error::TooMany { argument: Argument::Layer, at_most: LAST_LAYER as usize, got: layer as usize });
+    }
+    Ok(())
+}
+
 impl Dropout {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.p >= 0.0 && self.p < 1.0 {
-            Ok(())
+            check_layer(self.layer)
         } else {
             Err(Error::Range { argument: Argument::Dropout, at_least: 0.0, at_most: BELOW_ONE, got: self.p })
         }
@@ -36,6 +48,22 @@ impl Dropout {
     /// `1/(1 - p)`, the factor of what is kept.
     pub fn keep_factor(&self) -> f32 {
         1.0 / (1.0 - self.p)
+    }
+
+    /// `⌊p·2³²⌋`, from 0 to 2³² - 1: smaller words are dropped.
+    ///
+    /// In integers, since `as u32` raises the invalid flag from 2³¹ on where conversion is to signed numbers only, as on i686.
+    const fn threshold(&self) -> u32 {
+        if self.p >= 1.0 {
+            return u32::MAX;
+        }
+        if !(self.p > 0.0) {
+            return 0;
+        }
+        // p = significand · 2^(exponent - 150), with an exponent below 127. What is subnormal ends at 0.
+        let (bits, exponent) = (self.p.to_bits(), self.p.to_bits() >> 23);
+        let significand = bits & 0x007f_ffff | 0x0080_0000;
+        if exponent >= 118 { significand << (exponent - 118) } else { significand.unbounded_shr(118 - exponent) }
     }
 
     /// Calls `each(j, kept)` for the elements `first..first + count` of token `token`, of a layer with `inputs` inputs.
@@ -48,8 +76,7 @@ impl Dropout {
         count: usize,
         mut each: impl FnMut(usize, bool),
     ) {
-        // Exact: a power of two.
-        let threshold = (self.p * 4_294_967_296.0) as u32;
+        let threshold = self.threshold();
         let position =
             self.first_token.wrapping_add(token as u64).wrapping_mul(inputs as u64).wrapping_add(first as u64);
         Stream { seed: self.seed, step: self.step, stream: self.layer }

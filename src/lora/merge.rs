@@ -84,7 +84,8 @@ impl Kernel for Merge<'_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { weights, adapter: Adapter { a, b, scale, .. }, at: (first, i), merged } = self;
         weights.copy_block(first, i, merged);
-        if self.adapter.is_absent() {
+        // For no inputs `s·B` would be computed, which may overflow, and thrown away.
+        if self.adapter.is_absent() || merged.cols() == 0 {
             return;
         }
         let mut o = 0;

@@ -42,6 +42,7 @@ pub use merge::{merge, merge_finite};
 pub use split::{Cut, Done, GradsPart};
 
 pub(crate) use backward::{gradient_a, gradient_b, inner_grad, input_grad, prepare};
+pub(crate) use dropout::check_layer;
 pub(crate) use dropped::{Code, FromColumn};
 
 use dropped::Dropping;
@@ -339,7 +340,7 @@ impl<'m> Saved<'m> {
     /// Dropout of the following forward passes and of the backward passes that belong to them.
     ///
     /// # Errors
-    /// [`Error::Range`] unless `0 <= p < 1`.
+    /// [`Error::Range`] unless `0 <= p < 1`, [`Error::TooMany`] unless `layer < 2³⁰`. Nothing has changed then.
     pub fn set_dropout(&mut self, dropout: Option<Dropout>) -> Result<(), Error> {
         if let Some(dropout) = &dropout {
             dropout.check()?;

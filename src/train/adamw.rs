@@ -35,6 +35,12 @@ pub struct AdamW {
     pub weight_decay: f32,
 }
 
+impl Default for AdamW {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl AdamW {
     /// The defaults of `torch.optim.AdamW`.
     pub const DEFAULT: AdamW = AdamW { lr: 1e-3, b_rate: 1.0, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2 };

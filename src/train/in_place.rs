@@ -5,8 +5,8 @@ use crate::error::{Argument, Error};
 use crate::kernel::tile::Start;
 use crate::kernel::vector::{AddSquares, PARTS, SquareSum, scale_rows};
 use crate::lora::{
-    Adapter, AdapterMut, Backprop, Code, FromColumn, Saved, Shape, gradient_a, gradient_b, inner_grad, input_grad,
-    prepare,
+    Adapter, AdapterMut, Backprop, Batch, Code, FromColumn, Progress, Saved, Shape, gradient_a, gradient_b, inner_grad,
+    input_grad, prepare,
 };
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
@@ -31,6 +31,12 @@ pub struct InPlace {
     pub max_norm: Option<f32>,
 }
 
+impl Default for InPlace {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl InPlace {
     /// `lr = 1e-3`, no clipping.
     pub const DEFAULT: InPlace = InPlace { lr: 1e-3, b_rate: 1.0, max_norm: None };
@@ -41,7 +47,7 @@ impl InPlace {
     /// # Errors
     /// As [`backward`](crate::backward); [`Error::Range`] for a hyper-parameter; [`Error::Unexpected`] when the adapter has
     /// a bias; [`Error::NonFinite`] when `dY` is not finite or, with `max_norm`, when the norm is not. Nothing is written then but
-    /// `gs` in `saved`.
+    /// `gs` in `saved`, which is then as after the forward pass.
     pub fn step(
         &self,
         backend: Backend,
@@ -61,6 +67,10 @@ impl InPlace {
         crate::lora::finite(Argument::DY, &flow.dy)?;
         let Backprop { x, dy, dx } = flow;
         let (absent, code) = (adapter.as_ref().is_absent(), saved.dropout_code());
+        // `gs` will be that of this `dY`, not of an earlier `input_grads`.
+        if !absent {
+            saved.batch = saved.batch.map(|batch| Batch { progress: Progress::Forward, ..batch });
+        }
         if !absent {
             backend.run(InnerGrad { adapter: &adapter.as_ref(), dy: &dy, gs: &mut saved.gs });
         }

@@ -5,22 +5,31 @@
 //! trained bias is left alone: copy the base's into it.
 
 use super::rng::{Rng, normal, uniform};
-use crate::lora::AdapterMut;
+use crate::error::Error;
+use crate::lora::{AdapterMut, check_layer};
 use crate::simd::sqrt;
 
 /// `A` uniform in `[-1/√in, 1/√in)`, `B` zero: the default of PEFT (Kaiming-uniform with `a = √5`).
-pub fn kaiming_uniform(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32) {
-    let bound = 1.0 / sqrt(adapter.a.cols() as f32);
-    fill(adapter, seed, layer, |word| (2.0 * uniform(word) - 1.0) * bound);
+///
+/// # Errors
+/// [`Error::TooMany`] unless `layer < 2³⁰`: no two layers have the same numbers. Nothing is written then.
+pub fn kaiming_uniform(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32) -> Result<(), Error> {
+    // Without inputs there is nothing to bound.
+    let bound = 1.0 / sqrt(adapter.a.cols().max(1) as f32);
+    fill(adapter, seed, layer, |word| (2.0 * uniform(word) - 1.0) * bound)
 }
 
 /// `A` normal with a standard deviation of `1/r`, `B` zero: `init_lora_weights="gaussian"` in PEFT.
-pub fn gaussian(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32) {
-    let deviation = 1.0 / adapter.a.rows() as f32;
-    fill(adapter, seed, layer, |word| normal(word) * deviation);
+///
+/// # Errors
+/// As [`kaiming_uniform`].
+pub fn gaussian(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32) -> Result<(), Error> {
+    let deviation = 1.0 / adapter.a.rows().max(1) as f32;
+    fill(adapter, seed, layer, |word| normal(word) * deviation)
 }
 
-fn fill(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32, value: impl Fn(u32) -> f32) {
+fn fill(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32, value: impl Fn(u32) -> f32) -> Result<(), Error> {
+    check_layer(layer)?;
     let rng = Rng { seed, stream: 0x8000_0000 | layer, step: 0 };
     let inputs = adapter.a.cols();
     for k in 0..adapter.a.rows() {
@@ -34,4 +43,5 @@ fn fill(adapter: &mut AdapterMut<'_>, seed: u64, layer: u32, value: impl Fn(u32)
     for o in 0..adapter.b.rows() {
         adapter.b.row_mut(o).fill(0.0);
     }
+    Ok(())
 }

@@ -75,7 +75,8 @@ impl MeanLoss {
         self.check_room(n)?;
         self.seen += n;
 
-        let weight = 1.0 / self.tokens as f32;
+        // Without tokens there is no gradient to weigh.
+        let weight = 1.0 / self.tokens.max(1) as f32;
         for (t, &label) in labels.iter().enumerate() {
             let (row, out) = (logits.row(t), grad.row_mut(t));
             let largest = row.iter().fold(f32::NEG_INFINITY, |m, &z| m.max(z));
@@ -98,7 +99,7 @@ impl MeanLoss {
     ///
     /// `prediction`, `target` and `grad` are `[n, outputs]`. With `d = prediction - target`:
     /// `loss[t] = (Σ d²)/outputs`, `grad[t,o] = d·(2/(tokens·outputs))`, sums ascending, every operation rounded on its own.
-    /// As `torch.nn.functional.mse_loss`.
+    /// As `torch.nn.functional.mse_loss`, except that the loss of a token without outputs is 0, not NaN.
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Cols`]; [`Error::NonFinite`]; [`Error::TooMany`]. Nothing is written then.
@@ -116,7 +117,9 @@ impl MeanLoss {
         self.check_room(n)?;
         self.seen += n;
 
-        let weight = 2.0 / (self.tokens as f32 * outputs as f32);
+        // A token without outputs has a loss of 0, and no gradient.
+        let (tokens, outputs) = (self.tokens.max(1) as f32, outputs.max(1) as f32);
+        let weight = 2.0 / (tokens * outputs);
         for t in 0..n {
             let pairs = prediction.row(t).iter().zip(target.row(t));
             let mut sum = 0.0;
@@ -125,7 +128,7 @@ impl MeanLoss {
                 sum += d * d;
                 *to = d * weight;
             }
-            self.sum += sum / outputs as f32;
+            self.sum += sum / outputs;
         }
         Ok(())
     }

@@ -6,14 +6,14 @@
 //!
 //! const SHAPE: Shape = Shape::new(2, 3, 1); // inputs, outputs, rank
 //! const PLAN: Plan = Plan::training(SHAPE, 4, Optimizer::AdamW); // up to 4 tokens at a time
-//! let mut arena = [0.0; PLAN.len()]; // does not fit? the build says so
+//! let mut arena = [0.0; PLAN.len()]; // here for short; where the stack is small: a static, see `Plan`
 //!
 //! let backend = Backend::BASELINE;
 //! let base = Base { weights: MatRef::new(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 3, 2)?.into(), bias: None };
 //! let x = MatRef::new(&[1.0, 2.0, 2.0, 1.0, 0.0, 1.0, 1.0, 0.0], 4, 2)?;
 //! let mut work = PLAN.split(&mut arena)?;
 //! work.adapter.scale = 2.0;
-//! init::kaiming_uniform(&mut work.adapter, 42, 0);
+//! init::kaiming_uniform(&mut work.adapter, 42, 0)?;
 //! let adamw = AdamW { lr: 0.05, ..AdamW::DEFAULT };
 //! let (mut y, mut dy) = ([[0.0; 3]; 4], [[0.0; 3]; 4]);
 //! let mut values = [0.0; 20];

@@ -8,6 +8,9 @@ use crate::scratch::{Piece, Scratch, total};
 
 /// The memory that training one layer takes: a constant where shape and tokens are.
 ///
+/// A buffer in a static, which is as long as the constant says, is known to fit when the image is linked. One on the stack is not:
+/// on a small board it overflows without a word.
+///
 /// The code that computes the length is the code that cuts the buffer. For inference there is nothing but the activations:
 /// see [`Saved::inference_len`].
 ///

@@ -20,7 +20,7 @@ pub struct Rng {
     /// Seed of the run.
     pub seed: u64,
     /// Independent sequences of one seed. Layer `l < 2³⁰` takes stream `l` for dropout and `2³¹ + l` for initialisation;
-    /// the streams from `2³¹ + 2³⁰` on are free.
+    /// the streams from `2³¹ + 2³⁰` on are free. Any number is a stream; which of them are a layer's is for whoever calls this.
     pub stream: u32,
     /// Independent sequences of one stream, for example one per epoch.
     pub step: u32,

@@ -3,9 +3,10 @@
 use crate::kernel::elementary::cos_pi;
 
 /// How the rate falls after the warm-up.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Decay {
     /// It stays.
+    #[default]
     Constant,
     /// In a straight line to 0 at the end.
     Linear,
@@ -13,15 +14,24 @@ pub enum Decay {
     Cosine,
 }
 
-/// Linear warm-up, then a decay: the factors of `get_linear_schedule_with_warmup`, `get_cosine_schedule_with_warmup` and
-/// `get_constant_schedule_with_warmup` in Hugging Face Transformers.
+/// Linear warm-up, then a decay to 0, which is where the rate stays.
+///
+/// These are the factors of `get_linear_schedule_with_warmup`, `get_cosine_schedule_with_warmup` and
+/// `get_constant_schedule_with_warmup` in Hugging Face Transformers, except in two places, both of the cosine:
+///
+/// - Behind `total` that of Transformers rises again, and is back at 1 after as many steps. Here it stays 0, so that a run that
+///   is longer than planned does not undo what it has learned.
+/// - Where `total` is not above `warmup`, that of Transformers jumps between 1 and 0 from step to step. Here it is 0 from step
+///   `warmup` on, as with the linear decay of both: no step is left for a decay.
+///
+/// The default is a factor of 1 in every step.
 ///
 /// ```
 /// use lowrank::train::{Decay, Schedule};
 /// let schedule = Schedule { warmup: 10, total: 110, decay: Decay::Cosine };
 /// assert_eq!([0, 5, 10, 60, 110].map(|step| schedule.factor(step)), [0.0, 0.5, 1.0, 0.5, 0.0]);
 /// ```
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// Steps over which the rate rises from 0.
     pub warmup: u32,

@@ -34,6 +34,12 @@ pub struct Sgd {
     pub weight_decay: f32,
 }
 
+impl Default for Sgd {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Sgd {
     /// No momentum, no weight decay, `lr = 1e-3`, as `torch.optim.SGD`.
     pub const DEFAULT: Sgd =
@@ -54,11 +60,12 @@ impl Sgd {
         let first_step = state.clock.steps == 0;
         let rates = (self.lr, self.lr * self.b_rate);
         let hyper = *self;
+        // The first step clears moments that it does not need, too: a later one with momentum finds none yet.
         if self.momentum == 0.0 {
-            step(backend, |lr| PlainRule { hyper, lr }, rates, false, adapter, grads, state)?;
+            step(backend, |lr| PlainRule { hyper, lr }, rates, first_step, adapter, grads, state)?;
         } else {
             let rule = |lr| MomentumRule { plain: PlainRule { hyper, lr }, first_step };
-            step(backend, rule, rates, false, adapter, grads, state)?;
+            step(backend, rule, rates, first_step, adapter, grads, state)?;
         }
         state.clock.steps = state.clock.steps.saturating_add(1);
         Ok(())

@@ -15,6 +15,12 @@ pub struct Trained {
     pub bias: bool,
 }
 
+impl Default for Trained {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Trained {
     /// `A` and `B`, not the bias.
     pub const DEFAULT: Trained = Trained { a: true, bias: false };

@@ -56,7 +56,7 @@ impl Task {
     fn start(&self) -> Run {
         let mut arena = vec![f32::NAN; self.plan().len()];
         let mut work = self.plan().split(&mut arena).unwrap();
-        init::kaiming_uniform(&mut work.adapter, 5, 0);
+        init::kaiming_uniform(&mut work.adapter, 5, 0).unwrap();
         work.adapter.bias.as_mut().unwrap().row_mut(0).copy_from_slice(&self.bias);
         let clock = work.state.clock;
         Run { arena, clock, scale: 1.5, random: random(0) }

@@ -1,5 +1,5 @@
-//! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; `fingerprint`
-//! and `personalize` need the same support.
+//! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; `fingerprint`,
+//! `numbers` and `personalize` need the same support.
 //!
 //! ```text
 //! cargo test --test gates                        the part that takes a minute
@@ -34,6 +34,7 @@ mod gate_13_gradients;
 mod gate_14_peft;
 mod gate_15_resume;
 mod gate_15_saved;
+mod gate_15_states;
 mod gate_16_base;
 mod gate_17_contents;
 mod gate_17_dtype;
@@ -42,4 +43,5 @@ mod gate_18_flash;
 mod gate_18_store;
 mod gate_20_golden;
 mod miri;
+mod numbers;
 mod personalize;

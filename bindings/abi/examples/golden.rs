@@ -40,7 +40,7 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
     let mut arena = vec![0.0; plan.len()];
     let mut work = plan.split(&mut arena)?;
     work.adapter.scale = Scale::RankStabilized(2.0).factor(SHAPE.rank);
-    init::kaiming_uniform(&mut work.adapter, 42, 0);
+    init::kaiming_uniform(&mut work.adapter, 42, 0)?;
     for step in 0..STEPS {
         let (mut y, mut dy, mut dx) = ([0.0; 28], [0.0; 28], [0.0; 52]);
         let dropout = Dropout { p: 0.25, seed: 9, step, layer: 0, first_token: 0 };

@@ -44,6 +44,9 @@ pub unsafe extern "C" fn lowrank_scale(
 ///
 /// # Safety
 /// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_init_kaiming_uniform(
     adapter: *const lowrank_adapter_mut,
@@ -51,16 +54,16 @@ pub unsafe extern "C" fn lowrank_init_kaiming_uniform(
     layer: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (adapter,), |(mut adapter,)| {
-        init::kaiming_uniform(&mut adapter, seed, layer);
-        Ok(())
-    })
+    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::kaiming_uniform(&mut adapter, seed, layer)?))
 }
 
 /// A normal with a standard deviation of 1/r, B zero. `layer` is the number of the layer, below 2^30.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
+///
+/// # Errors
+/// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_init_gaussian(
     adapter: *const lowrank_adapter_mut,
@@ -68,10 +71,7 @@ pub unsafe extern "C" fn lowrank_init_gaussian(
     layer: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (adapter,), |(mut adapter,)| {
-        init::gaussian(&mut adapter, seed, layer);
-        Ok(())
-    })
+    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::gaussian(&mut adapter, seed, layer)?))
 }
 
 /// Y = X·Wᵀ + b + hs·Bᵀ with hs = s·X·Aᵀ. `x` [n, in], `y` [n, out], one token a row, up to as many as `saved` has room for.

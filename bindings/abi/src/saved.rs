@@ -177,7 +177,7 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_RANGE unless 0 <= p < 1.
+/// LOWRANK_RANGE unless 0 <= p < 1; LOWRANK_TOO_MANY unless `layer` is below 2^30.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_set_dropout(
     saved: *mut lowrank_saved,

@@ -15,7 +15,7 @@ const FIELD = /^LAYOUT\(offsetof\(lowrank_(\w+), (\w+)\) == (\d+) && .*$/;
 const CODE = /^#define LOWRANK_(\w+) (-?\d+)$/;
 
 /** The names of arguments in JavaScript, where they are not those of C. */
-const RENAMED = { W: 'weights', TRAINING: 'layer' };
+const RENAMED = { W: 'weights', TRAINING: 'layer', LAYER_NUMBER: 'stream' };
 
 const pascal = (name) => name.toLowerCase().replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
 const camel = (name) => pascal(name).replace(/^\w/, (letter) => letter.toLowerCase());

@@ -192,8 +192,7 @@ operations! {
         lowrank::pack(BACKEND, MatRef::from_rows(&m.base.w), &mut m.packed).map(|_| ())
     }
     init_kaiming(m) {
-        init::kaiming_uniform(&mut m.adapter.view_mut(), 42, 0);
-        Ok::<(), Error>(())
+        init::kaiming_uniform(&mut m.adapter.view_mut(), 42, 0)
     }
     clip_norm(m) {
         clip::global_norm(BACKEND, &mut [&mut m.grads.view(Accum::Replace)], 1.0).map(|_| ())

@@ -80,7 +80,7 @@ fn training<const LEN: usize>(optimizer: Optimizer) -> Result<(), Failure> {
     let base = Base { weights: MatRef::from_rows(&w).into(), bias: None };
     let mut work = Plan::training(SHAPE, TOKENS, optimizer).split(&mut arena)?;
     work.adapter.scale = 2.0;
-    init::kaiming_uniform(&mut work.adapter, 1, 0);
+    init::kaiming_uniform(&mut work.adapter, 1, 0)?;
     let (adapter, saved) = (&mut work.adapter, &mut work.saved);
     forward(BACKEND, &base, &adapter.as_ref(), x, MatMut::from_rows(&mut y), saved)?;
     if optimizer == Optimizer::InPlace {

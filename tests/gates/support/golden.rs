@@ -6,8 +6,8 @@ use core::fmt;
 
 use lowrank::train::{AdamW, Decay, InPlace, MeanLoss, Optimizer, Rng as Words, Schedule, Sgd, clip, init};
 use lowrank::{
-    Accum, Adapter, AdapterMut, Arithmetic, Backend, Backprop, Base, Dropout, Grads, MatMut, MatRef, Plan, Saved,
-    Scale, Shape, backward, forward, merge, pack,
+    Accum, Adapter, AdapterMut, Arithmetic, Backend, Backprop, Base, Dropout, Error, Grads, MatMut, MatRef, Plan,
+    Saved, Scale, Shape, backward, forward, merge, pack,
 };
 
 use super::data::{Data, Rng};
@@ -276,7 +276,7 @@ fn train(backend: Backend, layer: &Layer<'_>, plan: &Plan, step: &Step, (arena, 
     let (base, x) = (layer.base(), mat(layer.x, n, inputs));
     let mut work = plan.split(arena).unwrap();
     work.adapter.scale = layer.scale;
-    init::kaiming_uniform(&mut work.adapter, 99, 3);
+    init::kaiming_uniform(&mut work.adapter, 99, 3).unwrap();
     for _ in 0..4 {
         forward(backend, &base, &work.adapter.as_ref(), x, mat_mut(y, n, outputs), &mut work.saved).unwrap();
         let flow = Backprop { x: Some(x), dy: mat(layer.dy, n, outputs), dx: None };
@@ -367,7 +367,7 @@ fn panels<'o>(layer: &Layer<'_>, width: usize, mut memory: Memory<'o>) -> &'o mu
 }
 
 fn initialisation(hashes: &mut Hashes<'_>, layer: &Layer<'_>, mut memory: Memory<'_>) {
-    type Initialise = fn(&mut AdapterMut<'_>, u64, u32);
+    type Initialise = fn(&mut AdapterMut<'_>, u64, u32) -> Result<(), Error>;
     let Shape { inputs, outputs, rank } = layer.shape;
     let (a, b) = (memory.zeros(layer.a.len()), memory.zeros(layer.b.len()));
     let both: [(&str, Initialise); 2] = [("kaiming", init::kaiming_uniform), ("gaussian", init::gaussian)];
@@ -375,7 +375,7 @@ fn initialisation(hashes: &mut Hashes<'_>, layer: &Layer<'_>, mut memory: Memory
         a.copy_from_slice(layer.a);
         b.copy_from_slice(layer.b);
         let (a_view, b_view) = (mat_mut(a, rank, inputs), mat_mut(b, outputs, rank));
-        initialise(&mut AdapterMut { a: a_view, b: b_view, bias: None, scale: 1.0 }, 42, 7);
+        initialise(&mut AdapterMut { a: a_view, b: b_view, bias: None, scale: 1.0 }, 42, 7).unwrap();
         hashes.add(name, [&*a, b]);
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod bytes;
 pub(crate) mod data;
 pub(crate) mod errors;
 pub(crate) mod files;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) mod flags;
 pub(crate) mod golden;
 pub(crate) mod nor;
 pub(crate) mod oracle;

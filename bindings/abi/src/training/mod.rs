@@ -302,7 +302,7 @@ pub unsafe extern "C" fn lowrank_training_plan(
 ///
 /// # Errors
 /// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
-/// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+/// LOWRANK_TOO_MANY unless `layer` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_open(
     training: *mut lowrank_training,
@@ -314,7 +314,7 @@ pub unsafe extern "C" fn lowrank_training_open(
     unsafe {
         call(training, (0, NEW), &[], error, &mut |view| {
             let Work { adapter, grads, state, .. } = &mut *view.work;
-            init::kaiming_uniform(adapter, seed, layer);
+            init::kaiming_uniform(adapter, seed, layer)?;
             if let Some(to) = &mut adapter.bias {
                 let to = to.row_mut(0);
                 to.fill(0.0);

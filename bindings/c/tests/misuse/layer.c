@@ -125,6 +125,7 @@ static void misuses(void)
 {
     lowrank_training *it = &w.training;
     WRONG_LAYER(lowrank_training_open(it, 7, 1, &error));
+    REFUSED((void)0, lowrank_training_open(it, 7, 1u << 30, &error), LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_LAYER_NUMBER);
     WRONG_PROGRESS(lowrank_training_forward(it, N, &error));
     WRONG_PROGRESS(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error));
     WRONG_PROGRESS(lowrank_training_adamw(it, &w.adamw, &error));

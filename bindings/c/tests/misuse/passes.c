@@ -107,6 +107,8 @@ void passes(void)
     OVERLAPS(w.work.grads.a.data = w.x, PARAMETER_GRADS, LOWRANK_ARGUMENT_DA);
 
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_set_dropout(it, &w.dropout, &error), LOWRANK_ARGUMENT_SAVED);
+    REFUSED((w.dropout.p = 0.5f, w.dropout.layer = 1u << 30), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
+            LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_LAYER_NUMBER);
     REFUSED(w.dropout.size = 3, lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_DROPOUT);
     REFUSED(w.dropout.p = -0.5f, lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_RANGE,
@@ -153,6 +155,10 @@ void weights_of_a_layer(void)
                  LOWRANK_ARGUMENT_ADAPTER);
     WRONG_STRUCT(lowrank_adapter_mut, w.work.adapter, lowrank_init_gaussian(it, 1, 0, &error),
                  LOWRANK_ARGUMENT_ADAPTER);
+    REFUSED((void)0, lowrank_init_kaiming_uniform(&w.work.adapter, 1, 1u << 30, &error), LOWRANK_TOO_MANY,
+            LOWRANK_ARGUMENT_LAYER_NUMBER);
+    REFUSED((void)0, lowrank_init_gaussian(&w.work.adapter, 1, 1u << 31, &error), LOWRANK_TOO_MANY,
+            LOWRANK_ARGUMENT_LAYER_NUMBER);
     WRONG_MATRIX(w.work.adapter.a, lowrank_init_kaiming_uniform(&w.work.adapter, 1, 0, &error), LOWRANK_ARGUMENT_A);
     WRONG_MATRIX(w.work.adapter.b, lowrank_init_gaussian(&w.work.adapter, 1, 0, &error), LOWRANK_ARGUMENT_B);
     OVERLAPS(w.work.adapter.b.data = w.work.adapter.a.data, lowrank_init_kaiming_uniform(&w.work.adapter, 1, 0, &error),
