@@ -1664,7 +1664,8 @@ const char *lowrank_flaw_text(uint32_t flaw);
 // At most `length` bytes are written, the last of them is 0. Returns the bytes that the whole sentence has, without the 0:
 // where that is `length` or more, the sentence was cut. With `length` 0, nothing is written, and `text` may be null.
 //
-// What is no `lowrank_error` (null, misaligned, of another size) gets a sentence, too. No heap; only linked where it is called.
+// What is no `lowrank_error` (null, misaligned, of another size) gets a sentence, too. It takes no heap, and is linked only
+// where it is called.
 //
 // # Safety
 // As the page of the header says of pointers.

@@ -1,5 +1,6 @@
-# lowrank_target(OUT): the Rust target that the C compiler, with its flags, compiles for. Asks the compiler what it defines, since
-# the name of a processor says neither which Cortex-M it is nor how numbers are passed. Stops where there is no such target.
+# lowrank_target(OUT): the Rust target that the C compiler, with its flags, compiles for. Asks the compiler what it defines,
+# since the name of a processor says neither which Cortex-M it is nor how numbers are passed. Stops where there is no such
+# target.
 function(lowrank_target out)
   separate_arguments(flags NATIVE_COMMAND "${CMAKE_C_COMPILER_ARG1} ${CMAKE_C_FLAGS}")
   if(CMAKE_C_COMPILER_TARGET AND CMAKE_C_COMPILER_ID MATCHES Clang)
