@@ -20,8 +20,8 @@ import { seedOf } from './seed.js';
  * @property {number} [scale] the factor itself, in place of alpha
  * @property {Optimizer} [optimizer] default: adamw; none: no training
  * @property {'separate' | 'fused'} [arithmetic] default: separate
- * @property {boolean} [trainA] default: true
- * @property {boolean} [trainBias] default: false
+ * @property {boolean} [trainA] default: true; in place A is trained
+ * @property {boolean} [trainBias] default: false; in place no bias is trained
  * @property {{ rate: number, seed?: number | bigint }} [dropout] of the adapter's input
  * @property {boolean} [inputGrads] whether `backward` computes dx; default: false
  * @property {boolean} [packed] whether the weights rest in panels, which is faster for a few tokens; `weights` then has that order.
@@ -78,6 +78,8 @@ export function sizesOf(options, { arithmetics, has }, index) {
   if (optimizer === 'in-place' && !has('lowrank_training_in_place')) {
     throw new LowrankError('Unsupported', 'optimizer', { text: 'only in the full modules of lowrank/wasm', got: optimizer });
   }
+  if (optimizer === 'in-place' && trainA === false) throw new LowrankError('Unexpected', 'trainA', { text: 'in place, A is trained' });
+  if (optimizer === 'in-place' && trainBias === true) throw new LowrankError('Unexpected', 'trainBias', { text: 'in place, no bias is trained' });
   if (boolean('packed', packed) && !has('lowrank_pack')) {
     throw new LowrankError('Unsupported', 'packed', { text: 'only in the full modules of lowrank/wasm' });
   }

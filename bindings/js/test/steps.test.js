@@ -114,3 +114,23 @@ test('dropout goes on from step to step, from token to token, and from its own s
   plain.fromAdapter(adapter);
   assert.deepEqual(kept(plain), first, 'an adapter without a state begins with the first step');
 });
+
+test('what is trained is what was asked for', () => {
+  for (const optimizer of ['adamw', 'momentum', 'sgd']) {
+    for (const [trainA, trainBias] of [[true, true], [true, false], [false, true], [false, false]]) {
+      const layer = lowrank.layer({
+        inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), bias: new Rng(2).floats(3), optimizer, trainA, trainBias,
+      });
+      layer.b.set(new Rng(4).floats(6));
+      const parts = () => [layer.a, layer.b, layer.bias, layer.weights].map((part) => part.slice());
+      const before = parts();
+      layer.forward(undefined, new Rng(5).floats(20));
+      layer.meanSquaredError(new Float32Array(12));
+      layer.backward();
+      layer.step({ learningRate: 0.1 });
+      const changed = parts().map((part, i) => part.some((value, j) => value !== before[i][j]));
+      assert.deepEqual(changed, [trainA, true, trainBias, false], optimizer);
+      assert.deepEqual([layer.da.length, layer.dbias.length], [trainA ? 10 : 0, trainBias ? 3 : 0]);
+    }
+  }
+});

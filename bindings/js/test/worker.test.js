@@ -13,14 +13,18 @@ const SOURCE = `
 import { parentPort } from 'node:worker_threads';
 import { LowrankError, serve } from '${PACKAGE}';
 import { handlers } from '${new URL('../examples/worker.js', import.meta.url)}';
+let alive = 0;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 serve({
   ...handlers,
   async forever(_, { signal, pause, progress }) {
     let rounds = 0;
+    alive++;
     while (!signal.aborted) { progress(++rounds); await pause(); }
+    alive--;
     return rounds;
   },
+  alive: () => alive,
   part: () => new Float32Array(new ArrayBuffer(1 << 20), 16, 4).fill(3),
   echo: (input) => input,
   slow: async (input) => { await sleep(50); return 'slow ' + input; },
@@ -277,7 +281,7 @@ test('a closed connection rejects what is pending and what comes, and stops the 
   assert.equal(thread.listenerCount('message'), before - 1);
   const count = rounds.length;
   await worker.call('slow', 1);
-  assert.equal(rounds.length, count);
+  assert.deepEqual([rounds.length, await worker.call('alive')], [count, 0]);
 });
 
 test('a worker that ends rejects its calls, those that are pending and those that come', async () => {
