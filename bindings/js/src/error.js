@@ -141,7 +141,12 @@ export function failure(data, at, names, flaws = {}) {
   const code = /** @type {Code} */ (abi.STATUS[-data.getInt32(at + abi.ERROR_STATUS, true)] ?? 'Other');
   const argument = abi.ARGUMENT[u32(abi.ERROR_ARGUMENT)] ?? 'none';
   const [index, sizes] = [u32(abi.ERROR_INDEX), [u32(abi.ERROR_EXPECTED), u32(abi.ERROR_GOT)]];
-  const text = code === 'File' ? `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}` : undefined;
+  const nameOf = (/** @type {string} */ argument) => names[argument] ?? argument;
+  /** @type {{ [code in Code]?: string }} */
+  const words = {
+    File: `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}`,
+    Overlap: `shares memory with ${nameOf(abi.ARGUMENT[sizes[1]] ?? 'another argument')}`,
+  };
   /** @type {{ [code in Code]?: (number | string | undefined)[] }} */
   const said = {
     Range: [range(f32(abi.ERROR_AT_LEAST), f32(abi.ERROR_AT_MOST)), f32(abi.ERROR_VALUE)],
@@ -151,7 +156,8 @@ export function failure(data, at, names, flaws = {}) {
     Stride: [`at least ${sizes[0]} elements from row to row`, sizes[1]],
     // What a flaw does not say is 0.
     File: sizes.map((size) => size || undefined),
+    Overlap: [],
   };
   const [expected, got] = said[code] ?? (sizes[0] || sizes[1] ? sizes : []);
-  return new LowrankError(code, names[argument] ?? argument, { expected, got, text });
+  return new LowrankError(code, nameOf(argument), { expected, got, text: words[code] });
 }

@@ -328,6 +328,15 @@ test('an error says what was expected and what came', () => {
     [() => layer.step({ learningRate: -1 }), /^learningRate: expected at least 0, got -1$/],
     [() => layer.step({ learningRate: 0.1, beta1: 1 }), /^beta1.*: expected 0 to 0\.99\d+, got 1$/],
     [() => lowrank.layer(options).backward(), /^forward: no forward pass of this batch came before$/],
+    [() => layer.softmaxCrossEntropy([0, 1, 2, 3]), /^labels: expected classes below 3, got 3$/],
+    [() => layer.softmaxCrossEntropy([0, 1, 2, 0.5]), /^labels: expected numbers of classes, got 0\.5 at 3$/],
+    [() => layer.softmaxCrossEntropy([0, 1, 2, 0], lowrank.meanLoss(3)), /^tokens: expected at most 3, got 4$/],
+    [() => layer.meanSquaredError(new Float32Array(12).fill(NaN, 5)), /^targets: expected finite numbers, got another one at 5$/],
+    [() => layer.backward(3), /^dy: expected 4 rows, got 3$/],
+    [() => layer.forward(undefined, 'x'.repeat(99)), /^x: expected a Float32Array, got '[x]{40}…'$/],
+    [() => layer.forward(undefined, () => 'a long function'), /^x: expected a Float32Array, got a function$/],
+    [() => lowrank.layer({ ...options, outputs: 2n }), /^outputs: expected an integer from 0 to \d+, got 2n$/],
+    [() => lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 0], layer.y), /^logits: shares memory with dlogits$/],
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });

@@ -114,6 +114,17 @@ test('without a view in use the memory grows everywhere', async () => {
   assert.equal(lowrank.array(2 ** 20).view.length, 2 ** 20);
 });
 
+test('a view of memory that a layer shares is one of its owner', async () => {
+  const lowrank = await older(0);
+  const vector = lowrank.array(24);
+  const layer = lowrank.layer({ ...SHAPE, weights: new Float32Array(30), x: vector });
+  const { x } = layer;
+  layer.free();
+  refused(() => lowrank.array(2 ** 20), 'Memory', 'length');
+  x[0] = 5;
+  assert.deepEqual([x.length, vector.view[0]], [24, 5]);
+});
+
 test('64 MiB are there from the start, and not more is taken than is used', async () => {
   const [before, modules] = [process.memoryUsage().rss, []];
   for (let i = 0; i < 8; i++) modules.push(await older());

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
+import { BlockList } from 'node:net';
 import { after, test } from 'node:test';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LowrankError, create } from 'lowrank';
@@ -25,6 +26,7 @@ serve({
     return rounds;
   },
   alive: () => alive,
+  room: ({ buffer }) => buffer.byteLength,
   part: () => new Float32Array(new ArrayBuffer(1 << 20), 16, 4).fill(3),
   echo: (input) => input,
   slow: async (input) => { await sleep(50); return 'slow ' + input; },
@@ -125,6 +127,7 @@ for (const [memory, make] of Object.entries(HANDED)) {
         assert.deepEqual(numbersOf(array), before, `${around}, at once`);
         const got = get(await pending);
         assert.deepEqual(numbersOf(got), before, around);
+        assert.ok(got.buffer instanceof ArrayBuffer && !got.buffer.resizable, 'its memory is of another kind');
         assert.ok(got.buffer.byteLength <= Math.max(array.byteLength, 1 << 16), `${got.buffer.byteLength} bytes came`);
         assert.deepEqual([numbersOf(array), array.buffer], [before, buffer], around);
         assert.equal(get(value), array);
@@ -157,6 +160,13 @@ test('an array that is there twice, and circles, arrive as they are', async () =
   assert.deepEqual(Object.entries(await worker.call('echo', { key, part }).then(({ key }) => key)), [['__proto__', 5]]);
 });
 
+test('what Node sends in ways of its own arrives, beside a part', async () => {
+  const list = new BlockList();
+  list.addAddress('10.0.0.1');
+  const got = await worker.call('echo', { list, part: Buffer.from('part') });
+  assert.deepEqual([got.list.check('10.0.0.1'), got.list.check('10.0.0.2'), `${Buffer.from(got.part)}`], [true, false, 'part']);
+});
+
 test('what is named in transfer moves, and nothing else', async () => {
   const [moved, stays, part] = [new Float32Array(4).fill(1), new Float32Array(4).fill(2), new Float32Array(new ArrayBuffer(64), 16, 4).fill(3)];
   const got = await worker.call('echo', { moved, stays, part }, { transfer: [moved, part] });
@@ -164,6 +174,8 @@ test('what is named in transfer moves, and nothing else', async () => {
   assert.deepEqual([moved.length, stays.length, part.length, part.buffer.byteLength], [0, 4, 0, 0]);
   await rejected(worker.call('echo', moved), 'Detached', 'input');
   await rejected(worker.call('echo', 1, { transfer: [moved] }), 'Detached', 'transfer');
+  const large = new Float32Array(new ArrayBuffer(64), 16, 4);
+  assert.deepEqual([await worker.call('room', large), await worker.call('room', large, { transfer: [large.buffer] }), large.length], [16, 64, 0]);
   const raw = new ArrayBuffer(8);
   assert.equal((await worker.call('echo', raw)).byteLength + raw.byteLength, 16);
 });
