@@ -11,18 +11,19 @@ import { read, rejected } from './support.js';
 const cwd = fileURLToPath(new URL('..', import.meta.url));
 
 /** What a program prints that runs in a realm of Node of its own. */
-const said = (program, ...flags) => execFileSync(process.execPath, [...flags, '--input-type=module', '-e', program], { cwd, encoding: 'utf8' }).trim();
+const said = (program) => execFileSync(process.execPath, ['--input-type=module', '-e', program], { cwd, encoding: 'utf8' }).trim();
+const IMPORTS = `const { create } = await import("lowrank"); const { emit, setModule } = await import("lowrank/files");
+  const { bytes } = await import("lowrank/wasm"); const { readFile } = await import("node:fs/promises");`;
 const CAUGHT = '.then(() => console.log("done"), (error) => console.log(error.name, error.code, error.argument))';
 
 test('nothing but DecompressionStream and atob is needed to begin', () => {
-  const gone = ['Blob', 'Response', 'Request', 'fetch', 'TextEncoder', 'TextDecoder', 'process', 'Buffer', 'navigator', 'performance', 'structuredClone'];
+  const gone = ['Blob', 'Response', 'fetch', 'TextEncoder', 'TextDecoder', 'process', 'Buffer', 'navigator', 'performance', 'structuredClone'];
   assert.equal(said(`const { log } = console; for (const name of ${JSON.stringify(gone)}) delete globalThis[name];
     const { create } = await import('lowrank'); log((await create()).flavour);`), 'simd128');
 });
 
 test('without DecompressionStream a module has to be given, and can be', () => {
-  const start = 'delete globalThis.DecompressionStream; const { create } = await import("lowrank"); const { emit, setModule } = await import("lowrank/files");'
-    + 'const { readFile } = await import("node:fs/promises"); const { bytes } = await import("lowrank/wasm");';
+  const start = `delete globalThis.DecompressionStream; ${IMPORTS}`;
   assert.equal(said(`${start} await create()${CAUGHT}`), 'LowrankError Unsupported DecompressionStream');
   assert.equal(said(`${start} await emit([])${CAUGHT}`), 'LowrankError Unsupported DecompressionStream');
   assert.equal(said(`${start} await create({ module: bytes("small-simd128") })${CAUGHT}`), 'done');
@@ -30,7 +31,7 @@ test('without DecompressionStream a module has to be given, and can be', () => {
 });
 
 test('where bytes cannot be compiled, a compiled module is needed, and is enough', () => {
-  const start = `const { create } = await import("lowrank"); const { emit, setModule } = await import("lowrank/files"); const { readFile } = await import("node:fs/promises");
+  const start = `${IMPORTS}
     const compiled = async (name) => new WebAssembly.Module(await readFile("dist/" + name + ".wasm"));
     const [small, files] = [await compiled("small-scalar"), await compiled("files")];
     WebAssembly.compile = async () => { throw new WebAssembly.CompileError("disallowed by embedder"); };`;
@@ -50,7 +51,8 @@ test('setModule takes the module for files, and nothing else', async () => {
   await rejected(setModule(new Response('', { status: 404 })), 'Format', 'module');
   await rejected(create({ module: read('bindings/js/dist/files.wasm') }), 'Format', 'module');
   assert.deepEqual(await emit([]), before);
-  for (const source of [read('bindings/js/dist/files.wasm'), WebAssembly.compile(await read('bindings/js/dist/files.wasm')), new Response(await read('bindings/js/dist/files.wasm'))]) {
+  const files = await read('bindings/js/dist/files.wasm');
+  for (const source of [files, Promise.resolve(files), WebAssembly.compile(files), new Response(files)]) {
     await setModule(source);
     assert.deepEqual(await emit([]), before);
     assert.equal((await parse(before)).layers.length, 0);
@@ -70,5 +72,6 @@ test('lowrank/wasm says what is not beside it, and where else it is', async (t) 
     });
     t.mock.restoreAll();
   }
-  for (const name of ['medium', 'constructor', '__proto__', 'toString', '', 'files', null, undefined, 7]) await rejected(bytes(name), 'Unknown', 'name');
+  const others = ['medium', 'constructor', '__proto__', 'toString', '', 'files', null, undefined, 7];
+  for (const name of others) await rejected(bytes(name), 'Unknown', 'name');
 });

@@ -19,7 +19,7 @@ after(() => rmSync(room, { recursive: true }));
 
 /** Errors from each entry, as programs that do not catch them. */
 const UNCAUGHT = {
-  lowrank: "import { create } from 'lowrank'; (await create()).layer({ inputs: 2, outputs: 3, rank: 1.5, tokens: 4, weights: new Float32Array(6) });",
+  lowrank: "import { create } from 'lowrank'; (await create()).layer({ inputs: 2, outputs: 3, rank: 1.5, tokens: 4 });",
   'lowrank, of a module': "import { create } from 'lowrank'; await create({ module: Uint8Array.of(1, 2, 3) });",
   'lowrank/files': "import { parse } from 'lowrank/files'; await parse(new Uint8Array(100));",
   'lowrank/peft': "import { readPeft } from 'lowrank/peft'; readPeft({ config: '{', tensors: new Uint8Array() });",
@@ -30,7 +30,8 @@ const UNCAUGHT = {
 
 for (const [name, program] of Object.entries(UNCAUGHT)) {
   test(`an error that nobody catches is short, and says where: ${name}`, () => {
-    const run = (...flags) => spawnSync(process.execPath, [...flags, '--input-type=module', '-e', program], { cwd: path('.'), encoding: 'utf8', timeout: 20_000 });
+    const options = { cwd: path('.'), encoding: 'utf8', timeout: 20_000 };
+    const run = (...flags) => spawnSync(process.execPath, [...flags, '--input-type=module', '-e', program], options);
     const plain = run();
     assert.equal(plain.status, 1);
     assert.ok(plain.stderr.length < 2000, `${plain.stderr.length} characters`);
@@ -50,15 +51,16 @@ test('classes have the names that they are exported under', async () => {
     const classes = Object.entries(await import(entry)).filter(([, value]) => typeof value === 'function' && /^class\b/.test(`${value}`));
     for (const [name, value] of classes) assert.equal(value.name, name, entry);
   }
-  const { LowrankError, Layer, Lowrank, MeanLoss, Vector } = await import('lowrank');
-  assert.deepEqual([LowrankError, Layer, Lowrank, MeanLoss, Vector].map(({ name }) => name), ['LowrankError', 'Layer', 'Lowrank', 'MeanLoss', 'Vector']);
+  const lowrank = await import('lowrank');
+  for (const name of ['LowrankError', 'Layer', 'Lowrank', 'MeanLoss', 'Vector']) assert.equal(lowrank[name].name, name);
 });
 
 test('base64 is in modules that hold nothing else, in short lines; scripts have short lines, too', () => {
   const data = readdirSync(path('dist/inline')).filter((name) => name.endsWith('.js'));
   assert.deepEqual(data.sort(), ['files.js', 'small.js']);
   for (const name of data) {
-    assert.match(text(`dist/inline/${name}`), /^(\/\/.*\n|\/\*\*.*\*\/\n)*export const lengths = \[[\d,]+\];\n\/\*\*.*\*\/\nexport const deflated = `\n([\w+/=]{1,120}\n)+`;\n$/);
+    const code = text(`dist/inline/${name}`).replace(/^(\/\/.*|\/\*\*.*\*\/)\n/gm, '');
+    assert.match(code, /^export const lengths = \[[\d,]+\];\nexport const deflated = `\n([\w+/=]{1,120}\n)+`;\n$/);
   }
   for (const name of scripts) {
     assert.doesNotMatch(text(`dist/${name}`), /[\w+/=]{80}/, `${name}: base64`);

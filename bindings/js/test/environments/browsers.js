@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { running } from './process.js';
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' };
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 
 /** A server of the workspace, which takes the results: POST /report/NAME. */
 export class Server {
@@ -69,9 +69,10 @@ const QUIET = [
   '--no-first-run', '--no-default-browser-check', '--disable-dev-shm-usage', '--mute-audio', '--disable-features=LocalNetworkAccessChecks',
 ];
 
-const BROWSERS = {
-  chromium: (profile, address, extra) => [process.env.CHROMIUM ?? 'chromium', [...QUIET, `--user-data-dir=${profile}`, ...extra, address]],
-  firefox: (profile, address, extra) => [process.env.FIREFOX ?? 'firefox-esr', ['--headless', '--no-remote', '--profile', profile, ...extra, address]],
+/** Each with the arguments that it takes. */
+export const BROWSERS = {
+  chromium: { program: process.env.CHROMIUM ?? 'chromium', args: (profile) => [...QUIET, `--user-data-dir=${profile}`] },
+  firefox: { program: process.env.FIREFOX ?? 'firefox-esr', args: (profile) => ['--headless', '--no-remote', '--profile', profile] },
 };
 
 /**
@@ -85,8 +86,9 @@ const BROWSERS = {
 export async function browse(browser, server, id, address, extra = []) {
   const profile = mkdtempSync(join(tmpdir(), `lowrank-${browser}-`));
   try {
-    const [program, args] = BROWSERS[browser](profile, address.startsWith('/') ? server.address + address : address, extra);
-    return await running(program, args, { cwd: profile, env: { HOME: profile } }, () => server.result(id));
+    const { program, args } = BROWSERS[browser];
+    const target = address.startsWith('/') ? server.address + address : address;
+    return await running(program, [...args(profile), ...extra, target], { cwd: profile, env: { HOME: profile } }, () => server.result(id));
   } finally {
     rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }

@@ -31,7 +31,8 @@ const webpackLike = (name, target, script = ENTRY) => async (entry, folder) => {
 async function vite(entry, folder) {
   const { build } = await import('vite');
   const warnings = [];
-  const logger = { ...quiet, warn: (text) => warnings.push(text), warnOnce: (text) => warnings.push(text) };
+  const complain = (text) => warnings.push(text);
+  const logger = { info() {}, warn: complain, warnOnce: complain, error: complain, clearScreen() {}, hasErrorLogged: () => false };
   await build({
     root: dirname(entry), logLevel: 'warn', customLogger: logger, configFile: false, base: './',
     build: { outDir: folder, emptyOutDir: true, target: 'es2022', rollupOptions: { input: entry, output: { entryFileNames: ENTRY } } },
@@ -39,7 +40,6 @@ async function vite(entry, folder) {
   none('warnings', warnings);
   return ENTRY;
 }
-const quiet = { info() {}, warn() {}, warnOnce() {}, error(text) { throw new Error(text); }, clearScreen() {}, hasErrorLogged: () => false, hasWarned: false };
 
 async function rollup(entry, folder) {
   const [{ rollup }, { default: resolve }, { default: url }] = await Promise.all([
@@ -56,8 +56,8 @@ async function rollup(entry, folder) {
 const esbuild = (options) => async (entry, folder) => {
   const { build } = await import('esbuild');
   const { warnings } = await build({
-    entryPoints: { bundled: entry }, outdir: folder, bundle: true, format: 'esm', minify: true, loader: { '.wasm': 'file' }, logLevel: 'silent',
-    publicPath: '.', ...options,
+    entryPoints: { bundled: entry }, outdir: folder, bundle: true, format: 'esm', minify: true, loader: { '.wasm': 'file' },
+    publicPath: '.', logLevel: 'silent', ...options,
   });
   none('warnings', warnings.map(({ text }) => text));
   return ENTRY;
@@ -68,7 +68,7 @@ const parcel = (packageExports) => async (entry, folder) => {
   const root = dirname(entry);
   const files = {
     'index.html': `<!doctype html><script type="module" src="./${basename(entry)}"></script>`,
-    'package.json': JSON.stringify({ name: 'app', type: 'module', ...packageExports && { '@parcel/resolver-default': { packageExports } } }),
+    'package.json': JSON.stringify({ name: 'app', ...packageExports && { '@parcel/resolver-default': { packageExports } } }),
     // What Parcel takes for the root of a project.
     'package-lock.json': '{}',
   };
@@ -80,7 +80,8 @@ const parcel = (packageExports) => async (entry, folder) => {
 
 async function bun(entry, folder) {
   const program = installed('@oven/bun-linux-x64-baseline/bin/bun');
-  await output(program, ['build', entry, '--outdir', folder, '--entry-naming', ENTRY, '--target', 'browser', '--minify', '--splitting'], { cwd: dirname(entry) });
+  const args = ['build', entry, '--outdir', folder, '--entry-naming', ENTRY, '--target', 'browser', '--minify', '--splitting'];
+  await output(program, args, { cwd: dirname(entry) });
   return ENTRY;
 }
 

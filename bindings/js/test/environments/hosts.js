@@ -25,7 +25,7 @@ export const hosted = (program, args = []) => ({ space, id }) => {
 export const required = (program) => ({ space, id }) => {
   space.entry(id, { report: REPORTS.print });
   // Node's own loader takes the ES module of the entry, and with it those of the package, by `require`.
-  space.write(id, 'start.cjs', "const { create } = require('lowrank');\nif (!create) throw new Error('no create');\nrequire('./main.js').run();\n");
+  space.write(id, 'start.cjs', "if (!require('lowrank').create) throw new Error('no create');\nrequire('./main.js').run();\n");
   return printed(program, ['start.cjs'], { cwd: space.at(id) });
 };
 
@@ -41,7 +41,8 @@ export const bundledForNode = (bundler, how = {}) => async ({ space, id }) => {
 export function vitest({ space, id }) {
   space.entry(id, { report: REPORTS.print });
   space.write(id, 'start.test.js', [
-    "import { run } from './main.js';", "test('runs', async () => {", '  expect(new Blob([]).stream).toBeUndefined();', '  await run();', '});', '',
+    "import { run } from './main.js';",
+    "test('runs', async () => { expect(new Blob([]).stream).toBeUndefined(); await run(); });", '',
   ].join('\n'));
   const args = ['run', '--root', '.', '--environment', 'jsdom', '--globals', '--disable-console-intercept', '--no-color'];
   return printed(NODES[24], [installed('vitest/vitest.mjs'), ...args], { cwd: space.at(id) });

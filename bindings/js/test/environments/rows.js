@@ -1,7 +1,7 @@
 // The environments of the table in README.md, in its order.
 import { BUN, DENO, NODES, bundledForNode, hosted, jest, required, vitest, workerd } from './hosts.js';
 import { STATIC, bundled, extension, mappedPage, policedPage, serviceWorker, viteServer } from './pages.js';
-import { types } from './types.js';
+import { COMPILERS, types } from './types.js';
 import { installed } from './workspace.js';
 
 /**
@@ -34,30 +34,41 @@ const ON_DISK = {
 const NO_IMPORT = "`import 'lowrank/files'`";
 
 const NO_BYTES = /^LowrankError Unsupported: module: no WebAssembly can be compiled from bytes here/;
+const NO_FILES = /^LowrankError Missing: lowrank\/files: .*import 'lowrank\/files'/;
 const NO_STREAM = /^LowrankError Unsupported: DecompressionStream: /;
 
+const DENO_RUN = ['run', '--quiet', '--no-remote', '--allow-read', '--node-modules-dir=manual'];
+const JEST_JSDOM = installed('jest-environment-jsdom');
 const MISSING_IN_JEST = ['DecompressionStream', 'TextDecoder', 'TextEncoder'];
+/** @param {string[]} names */
+const quoted = (names) => names.map((name) => `\`${name}\``).join(', ');
 
 /** @type {Row[]} */
 const HOSTS = [
   ...Object.entries(NODES).map(([version, program]) => ({ name: 'Node', of: `node-${version}`, run: hosted(program) })),
   ...[22, 24].map((version) => ({ name: 'Node, `require`', of: `node-${version}`, run: required(NODES[version]) })),
-  { name: 'Deno', of: '@deno/linux-x64-glibc', run: hosted(DENO, ['run', '--quiet', '--no-remote', '--allow-read', '--node-modules-dir=manual']) },
+  { name: 'Deno', of: '@deno/linux-x64-glibc', run: hosted(DENO, DENO_RUN) },
   { name: 'Bun', of: '@oven/bun-linux-x64-baseline', run: hosted(BUN) },
-  { name: 'workerd (Cloudflare Workers)', of: '@cloudflare/workerd-linux-64', takes: `${IMPORTED}, \`setModule\``, refused: NOT_COPIED, run: workerd },
+  {
+    name: 'workerd (Cloudflare Workers)', of: '@cloudflare/workerd-linux-64', takes: `${IMPORTED}, \`setModule\``, refused: NOT_COPIED,
+    run: workerd,
+  },
   { name: 'Vitest, jsdom', of: 'vitest', run: vitest },
   { name: 'Jest', of: 'jest', run: jest(installed('jest-environment-node')) },
-  { name: 'Jest, jsdom', of: 'jest', takes: `${MISSING_IN_JEST.map((name) => `\`${name}\``).join(', ')} of Node as globals`, run: jest(installed('jest-environment-jsdom'), MISSING_IN_JEST) },
-  { name: 'Jest, jsdom as it is', aside: true, refused: { train: NO_STREAM, files: NO_STREAM, peft: NO_STREAM }, run: jest(installed('jest-environment-jsdom')) },
+  { name: 'Jest, jsdom', of: 'jest', takes: `${quoted(MISSING_IN_JEST)} of Node as globals`, run: jest(JEST_JSDOM, MISSING_IN_JEST) },
+  { name: 'Jest, jsdom as it is', aside: true, refused: { train: NO_STREAM, files: NO_STREAM, peft: NO_STREAM }, run: jest(JEST_JSDOM) },
 ];
 
 /** @type {Row[]} */
 const BROWSERS = [
   { name: 'Chromium, page', run: mappedPage('chromium') },
   { name: 'Chromium, page under the policy above', run: policedPage('chromium', POLICY) },
-  { name: 'Chromium, page under a policy without WebAssembly', aside: true, refused: { train: NO_BYTES, files: NO_BYTES, peft: NO_BYTES, full: NO_BYTES }, run: policedPage('chromium', WITHOUT_WASM) },
+  {
+    name: 'Chromium, page under a policy without WebAssembly', aside: true, run: policedPage('chromium', WITHOUT_WASM),
+    refused: { train: NO_BYTES, files: NO_BYTES, peft: NO_BYTES, full: NO_BYTES },
+  },
   { name: 'Chromium, service worker', takes: NO_IMPORT, run: serviceWorker('chromium', [STATIC]) },
-  { name: 'Chromium, service worker as it is', aside: true, refused: { files: /^LowrankError Missing: lowrank\/files: .*import 'lowrank\/files'/ }, run: serviceWorker('chromium') },
+  { name: 'Chromium, service worker as it is', aside: true, refused: { files: NO_FILES }, run: serviceWorker('chromium') },
   { name: 'Chromium, background of an extension', takes: NO_IMPORT, run: extension },
   { name: 'Firefox, page', run: mappedPage('firefox') },
   { name: 'Firefox, service worker', takes: NO_IMPORT, run: serviceWorker('firefox', [STATIC]) },
@@ -83,5 +94,5 @@ const BUNDLERS = [
 
 export const ROWS = [
   ...HOSTS, ...BROWSERS, ...BUNDLERS,
-  ...['5.0', '5.4', '5.6', '5.9', '6.0', '7.0'].map((version) => ({ name: `TypeScript ${version}`, parts: ['types'], run: types(version) })),
+  ...COMPILERS.map((version) => ({ name: `TypeScript ${version}`, parts: ['types'], run: types(version) })),
 ];

@@ -5,6 +5,12 @@ import { output } from './process.js';
 import { installed } from './workspace.js';
 
 const PROGRAMS = fileURLToPath(new URL('../types', import.meta.url));
+/** That of the package. */
+const NEWEST = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
+export const COMPILERS = ['5.0', '5.4', '5.6', '5.9', '6.0', '7.0'];
+
+/** The libraries of TypeScript are its own matter, and take most of the time. */
+const STRICT = { strict: true, noEmit: true, skipDefaultLibCheck: true, target: 'es2022' };
 const DOM = { lib: ['es2022', 'dom'], types: [] };
 
 /** How programs are set up. */
@@ -19,12 +25,12 @@ const OLD = { module: 'es2022', moduleResolution: 'node', ...DOM };
 
 /** @type {(version: string) => import('./rows.js').Run} */
 export const types = (version) => async ({ space, id }) => {
-  const compiler = version === '7.0' ? fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url)) : installed(`typescript-${version}/bin/tsc`);
+  const compiler = version === '7.0' ? NEWEST : installed(`typescript-${version}/bin/tsc`);
   cpSync(PROGRAMS, space.at(id), { recursive: true });
   space.write(id, 'package.json', '{ "type": "module" }');
-  for (const { files = ['consumer.ts', 'options.ts'], ...way } of [...WAYS, ...version < '5.6' ? [] : [NODE], ...version < '6' ? [OLD] : []]) {
-    // The libraries of TypeScript are its own matter, and take most of the time.
-    const compilerOptions = { strict: true, noEmit: true, skipDefaultLibCheck: true, target: 'es2022', typeRoots: [installed('@types')], ...way };
+  const ways = [...WAYS, ...version < '5.6' ? [] : [NODE], ...version < '6' ? [OLD] : []];
+  for (const { files = ['consumer.ts', 'options.ts'], ...way } of ways) {
+    const compilerOptions = { ...STRICT, typeRoots: [installed('@types')], ...way };
     space.write(id, 'tsconfig.json', JSON.stringify({ compilerOptions, files }));
     await output(process.execPath, [compiler, '--project', '.'], { cwd: space.at(id) });
   }

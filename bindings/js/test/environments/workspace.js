@@ -15,7 +15,8 @@ export const installed = (name) => path(`node_modules/${name}`);
 /** How results leave an environment. */
 export const REPORTS = {
   print: "console.log('RESULT ' + JSON.stringify(result));",
-  post: (/** @type {string} */ address) => `return fetch(${JSON.stringify(address)}, { method: 'POST', mode: 'no-cors', body: JSON.stringify(result) });`,
+  post: (/** @type {string} */ address) =>
+    `return fetch(${JSON.stringify(address)}, { method: 'POST', mode: 'no-cors', body: JSON.stringify(result) });`,
 };
 
 /** How the bytes of a full module come: by `lowrank/wasm`, or by the address of the file, which a bundler knows. */
@@ -24,11 +25,12 @@ const BYTES = "create({ module: bytes('full-simd128') })";
 export class Workspace {
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'lowrank-environments-'));
-    const [{ filename }] = JSON.parse(execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', this.folder], { cwd: PACKAGE, encoding: 'utf8' }));
+    const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', this.folder];
+    const [{ filename }] = JSON.parse(execFileSync('npm', pack, { cwd: PACKAGE, encoding: 'utf8' }));
     const installed = join(this.folder, 'node_modules', 'lowrank');
     mkdirSync(installed, { recursive: true });
     execFileSync('tar', ['-xzf', join(this.folder, filename), '--strip-components=1', '-C', installed]);
-    writeFileSync(join(this.folder, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module', dependencies: { lowrank: '*' } }));
+    writeFileSync(join(this.folder, 'package.json'), JSON.stringify({ name: 'app', type: 'module', dependencies: { lowrank: '*' } }));
     copyFileSync(path('program.js'), join(this.folder, 'program.js'));
     const tensors = readFileSync(join(ADAPTER, 'adapter_model.safetensors')).toString('base64');
     const config = readFileSync(join(ADAPTER, 'adapter_config.json'), 'utf8');
