@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::blocks::{Block, GROUP};
 use crate::error::Failure;
+use crate::report::percent;
 
 /// How merged weights are stored.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -69,37 +70,55 @@ fn round_group(group: &mut [f32], largest: f32) {
     }
 }
 
-/// What rounding does to an update Δ: with the base `W` as it is stored and `M` the rounded `W + Δ`.
+/// What a storage does to an update Δ of a base W.
 #[derive(Copy, Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Advice {
     pub(crate) storage: Storage,
-    /// `⟨M−W, Δ⟩/‖Δ‖²`, 1 where all of the update arrives. None where there is no update.
+    /// `‖Q(W)−W‖/‖Δ‖`: the noise that the base has in that storage without any update. None where there is no update.
+    pub(crate) base_noise: Option<f64>,
+    /// `M = Q(W+Δ)`, against `W`.
+    pub(crate) merge_then_store: Arrival,
+    /// `M = Q(Q(W)+Δ)`, against `Q(W)`.
+    pub(crate) into_stored_base: Arrival,
+}
+
+/// What arrives of an update Δ when the weights go from `V` to `M`. None where there is no update.
+#[derive(Copy, Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Arrival {
+    /// `⟨M−V, Δ⟩/‖Δ‖²`, 1 where all of the update arrives.
     pub(crate) kept: Option<f64>,
-    /// `‖M−W−Δ‖/‖Δ‖`, 0 where nothing is added to it.
+    /// `‖M−V−Δ‖/‖Δ‖`, 0 where nothing is added to it.
     pub(crate) noise: Option<f64>,
     pub(crate) verdict: Verdict,
 }
 
-/// What to think of it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
+impl Arrival {
+    /// For a table.
+    pub(crate) fn cells(&self) -> [String; 3] {
+        [percent(self.kept), percent(self.noise), self.verdict.name().to_owned()]
+    }
+}
+
+/// What to think of it, from the best to the worst.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
-    /// At least 99 % arrive, with at most 10 % of noise.
+    /// There is no update.
+    Empty,
+    /// At least 99 % arrive, with at most 10 % of noise or 1.1 times that of the base alone.
     Survives,
-    /// At least 90 % arrive, with at most as much noise as update.
+    /// At least 90 % arrive, with at most as much noise as update or twice that of the base alone.
     Noisy,
     /// Less arrives, or more noise.
     Lost,
-    /// There is no update.
-    Empty,
 }
 
 impl Verdict {
-    const fn of(kept: f64, noise: f64) -> Self {
+    const fn of(kept: f64, noise: f64, unavoidable: f64) -> Self {
         // Written so that NaN is lost.
-        if kept >= 0.99 && noise <= 0.1 {
+        if kept >= 0.99 && (noise <= 0.1 || noise <= 1.1 * unavoidable) {
             Verdict::Survives
-        } else if kept >= 0.9 && noise <= 1.0 {
+        } else if kept >= 0.9 && (noise <= 1.0 || noise <= 2.0 * unavoidable) {
             Verdict::Noisy
         } else {
             Verdict::Lost
@@ -116,37 +135,55 @@ impl Verdict {
     }
 }
 
-/// Sums over the elements of a layer, in one pass.
-#[derive(Clone, Debug)]
-struct Meter {
-    storage: Storage,
+/// Sums over the elements of a layer: what goes from `V` to `M`, along Δ and beside it.
+#[derive(Copy, Clone, Debug, Default)]
+struct Sums {
     along: f64,
-    update: f64,
     error: f64,
 }
 
-impl Meter {
-    const fn new(storage: Storage) -> Self {
-        Self { storage, along: 0.0, update: 0.0, error: 0.0 }
-    }
-
-    /// Adds elements: the base and the merged weights as they are stored, and the update.
-    fn add(&mut self, base: &[f32], merged: &[f32], update: &[f32]) {
-        for ((&base, &merged), &update) in base.iter().zip(merged).zip(update) {
-            let (arrived, update) = (f64::from(merged) - f64::from(base), f64::from(update));
+impl Sums {
+    fn add(&mut self, from: &[f32], to: &[f32], update: &[f32]) {
+        for ((&from, &to), &update) in from.iter().zip(to).zip(update) {
+            let (arrived, update) = (f64::from(to) - f64::from(from), f64::from(update));
             self.along += arrived * update;
-            self.update += update * update;
             self.error += (arrived - update).powi(2);
         }
     }
 
-    fn advice(&self) -> Advice {
-        let storage = self.storage;
-        if self.update == 0.0 {
-            return Advice { storage, kept: None, noise: None, verdict: Verdict::Empty };
+    fn arrival(&self, square: f64, unavoidable: f64) -> Arrival {
+        if square == 0.0 {
+            return Arrival { kept: None, noise: None, verdict: Verdict::Empty };
         }
-        let (kept, noise) = (self.along / self.update, (self.error / self.update).sqrt());
-        Advice { storage, kept: Some(kept), noise: Some(noise), verdict: Verdict::of(kept, noise) }
+        let (kept, noise) = (self.along / square, (self.error / square).sqrt());
+        Arrival { kept: Some(kept), noise: Some(noise), verdict: Verdict::of(kept, noise, unavoidable) }
+    }
+}
+
+/// What one storage does to a layer.
+#[derive(Clone, Debug)]
+struct Meter {
+    storage: Storage,
+    /// `‖Q(W)−W‖²`
+    base: f64,
+    then: Sums,
+    into: Sums,
+}
+
+impl Meter {
+    const fn new(storage: Storage) -> Self {
+        let zero = Sums { along: 0.0, error: 0.0 };
+        Self { storage, base: 0.0, then: zero, into: zero }
+    }
+
+    fn advice(&self, square: f64) -> Advice {
+        let base_noise = (square != 0.0).then(|| (self.base / square).sqrt());
+        Advice {
+            storage: self.storage,
+            base_noise,
+            merge_then_store: self.then.arrival(square, base_noise.unwrap_or(0.0)),
+            into_stored_base: self.into.arrival(square, 0.0),
+        }
     }
 }
 
@@ -154,44 +191,54 @@ impl Meter {
 pub(crate) struct Advisor {
     meters: Vec<Meter>,
     backend: Backend,
-    zero: Vec<f32>,
+    /// `‖Δ‖²`
+    square: f64,
     update: Vec<f32>,
     base: Vec<f32>,
     merged: Vec<f32>,
+    stored: Vec<f32>,
 }
 
 impl Advisor {
     pub(crate) fn new(backend: Backend, storages: &[Storage]) -> Self {
         let meters = storages.iter().map(|&storage| Meter::new(storage)).collect();
-        let (zero, update, base, merged) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { meters, backend, zero, update, base, merged }
+        let (update, base, merged, stored) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { meters, backend, square: 0.0, update, base, merged, stored }
     }
 
-    /// Rounds the base, merges, and rounds again. A base that is stored so already is taken as it is. Returns the merged
-    /// block in the last of the storages.
+    /// Merges in both situations, and rounds. Returns the block merged into the last storage of the base.
     pub(crate) fn add(&mut self, block: &Block<'_>) -> Result<&[f32], Failure> {
-        let cols = block.inputs;
-        self.zero.clear();
-        self.zero.resize(block.base.len(), 0.0);
-        block.merge_into(self.backend, &self.zero, &mut self.update)?;
-        for meter in &mut self.meters {
-            self.base.clear();
-            self.base.extend(block.base);
-            meter.storage.round(&mut self.base, cols);
-            block.merge_into(self.backend, &self.base, &mut self.merged)?;
-            meter.storage.round(&mut self.merged, cols);
-            meter.add(&self.base, &self.merged, &self.update);
+        let Self { meters, backend, square, update, base, merged, stored } = self;
+        base.clear();
+        base.resize(block.base.len(), 0.0);
+        block.merge_into(*backend, base, update)?;
+        *square += update.iter().map(|&update| f64::from(update).powi(2)).sum::<f64>();
+        block.merge_into(*backend, block.base, merged)?;
+        for meter in meters {
+            let round = |from: &[f32], to: &mut Vec<f32>| {
+                to.clear();
+                to.extend(from);
+                meter.storage.round(to, block.inputs);
+            };
+            round(merged, stored);
+            meter.then.add(block.base, stored, update);
+            round(block.base, base);
+            meter.base +=
+                base.iter().zip(block.base).map(|(&q, &w)| (f64::from(q) - f64::from(w)).powi(2)).sum::<f64>();
+            block.merge_into(*backend, base, stored)?;
+            meter.storage.round(stored, block.inputs);
+            meter.into.add(base, stored, update);
         }
-        Ok(&self.merged)
+        Ok(&self.stored)
     }
 
     pub(crate) fn advice(&self) -> Vec<Advice> {
-        self.meters.iter().map(Meter::advice).collect()
+        self.meters.iter().map(|meter| meter.advice(self.square)).collect()
     }
 
     /// `‖Δ‖`
     pub(crate) fn norm(&self) -> f64 {
-        self.meters.first().map_or(0.0, |meter| meter.update.sqrt())
+        self.square.sqrt()
     }
 }
 
@@ -214,15 +261,34 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_says_what_its_formulas_say() {
-        let mut meter = Meter::new(Storage::F16);
-        // M − W = (1, 0), Δ = (1, 1): half is kept, and what is missing is as long as 1 in √2.
-        meter.add(&[1.0, 1.0], &[2.0, 1.0], &[1.0, 1.0]);
-        let advice = meter.advice();
-        assert_eq!((advice.kept, advice.verdict), (Some(0.5), Verdict::Lost));
-        assert_eq!(advice.noise, Some(0.5f64.sqrt()));
-        assert_eq!(Meter::new(Storage::F16).advice().verdict, Verdict::Empty);
-        assert_eq!(Verdict::of(f64::NAN, 0.0), Verdict::Lost);
-        assert_eq!(Verdict::of(1.0, f64::NAN), Verdict::Lost);
+    fn sums_say_what_their_formulas_say() {
+        let mut sums = Sums::default();
+        // M − V = (1, 0), Δ = (1, 1): half is kept, and what is missing is as long as 1 in √2.
+        sums.add(&[1.0, 1.0], &[2.0, 1.0], &[1.0, 1.0]);
+        let arrival = sums.arrival(2.0, 0.0);
+        assert_eq!((arrival.kept, arrival.verdict), (Some(0.5), Verdict::Lost));
+        assert_eq!(arrival.noise, Some(0.5f64.sqrt()));
+        assert_eq!(Meter::new(Storage::F16).advice(0.0).merge_then_store.verdict, Verdict::Empty);
+    }
+
+    #[test]
+    fn noise_that_the_base_has_anyway_is_no_fault_of_the_update() {
+        for (kept, noise, unavoidable, expected) in [
+            (0.99, 0.1, 0.0, Verdict::Survives),
+            (0.99, 0.11, 0.0, Verdict::Noisy),
+            (0.99, 55.0, 50.0, Verdict::Survives),
+            (0.99, 56.0, 50.0, Verdict::Noisy),
+            (0.989, 0.0, 0.0, Verdict::Noisy),
+            (0.9, 1.0, 0.0, Verdict::Noisy),
+            (0.9, 1.01, 0.0, Verdict::Lost),
+            (0.9, 100.0, 50.0, Verdict::Noisy),
+            (0.9, 101.0, 50.0, Verdict::Lost),
+            (0.899, 0.0, 50.0, Verdict::Lost),
+            (f64::NAN, 0.0, 0.0, Verdict::Lost),
+            (1.0, f64::NAN, 0.0, Verdict::Lost),
+            (1.0, f64::INFINITY, 0.0, Verdict::Lost),
+        ] {
+            assert_eq!(Verdict::of(kept, noise, unavoidable), expected, "{kept} {noise} {unavoidable}");
+        }
     }
 }

@@ -9,20 +9,29 @@ use lowrank::train::Rng;
 use lowrank::{Backend, Dtype};
 use serde::Serialize;
 
-use crate::advice::{Advice, Advisor, Storage};
+use crate::advice::{Advice, Advisor, Arrival, Storage, Verdict};
 use crate::base::Base;
 use crate::blocks::Update;
 use crate::error::Failure;
-use crate::layers::{Naming, Place};
-use crate::report::{self, Output};
+use crate::health;
+use crate::layers::{Acceptance, Naming, Place};
+use crate::layout::Layout;
+use crate::report::{self, Output, percent};
 use crate::source::Source;
+use crate::terminal;
 
 const HELP: &str = "\
-Per layer and storage, with the update D = s·B·A, the base W as that storage
-rounds it, and M the rounded W + D:
+Per layer and storage, with the update D = s·B·A, the base W as its file has it,
+and Q for rounding to that storage, in two situations:
 
-  kept   <M-W, D>/|D|^2   share of the update that arrives (1 is all of it)
-  noise  |M-W-D|/|D|      what rounding adds to it (0 is nothing)
+  merge, then store   M = Q(W + D) and V = W: the base is merged as it is, and
+                      the merged weights are rounded
+  into a stored base  M = Q(Q(W) + D) and V = Q(W): the base lies in that
+                      storage already, and so does what it is merged to
+
+  kept   <M-V, D>/|D|^2   share of the update that arrives (1 is all of it)
+  noise  |M-V-D|/|D|      what rounding adds to it (0 is nothing)
+  base   |Q(W)-W|/|D|     what it adds to the base alone, without an update
 
 int8 and int4 are symmetric: whole numbers from -127 to 127, or -7 to 7, times
 one f32 per row and block of 32 inputs, the largest magnitude of the block over
@@ -30,7 +39,10 @@ one f32 per row and block of 32 inputs, the largest magnitude of the block over
 
 Verdicts: `survives` with kept >= 99 % and noise <= 10 %, `noisy` with kept >=
 90 % and noise <= 100 %, otherwise `lost`: then keep the adapter beside the
-base, or merge into more bits.
+base, or merge into more bits. In `merge, then store`, noise that the base has
+anyway is no fault of the update: up to 1.1 times `base` survives, and up to
+twice is noisy. The summary says of each storage how many layers survive, and
+the verdict of the worst.
 
 Without --base, W is made up: normal deviates of standard deviation 1/sqrt(in).
 
@@ -54,6 +66,8 @@ pub(crate) struct Advise {
     #[command(flatten)]
     naming: Naming,
     #[command(flatten)]
+    acceptance: Acceptance,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -61,6 +75,7 @@ pub(crate) struct Advise {
 struct Report {
     base: Option<PathBuf>,
     layers: Vec<Advised>,
+    summary: Vec<Summary>,
 }
 
 #[derive(Serialize)]
@@ -76,13 +91,11 @@ impl Advise {
         let source = Source::load(&self.adapter)?;
         let opened = source.open()?;
         let layers = opened.layers();
+        health::check(&layers, false)?;
         let base = self.base.as_deref().map(Base::open).transpose()?;
         let places = match &base {
             None => None,
-            Some(base) => {
-                let places: Result<Vec<_>, _> = layers.iter().map(|layer| self.naming.place(layer, base)).collect();
-                Some(places?)
-            }
+            Some(base) => Some(self.acceptance.places(&self.naming, &opened, &layers, base)?),
         };
         let bar = report::progress(layers.iter().map(weights).sum());
         let mut advised = Vec::new();
@@ -92,16 +105,17 @@ impl Advise {
             bar.inc(weights(layer));
         }
         bar.finish_and_clear();
-        let rows: Vec<_> = advised.iter().flat_map(rows).collect();
-        let mut text = report::table(["layer", "update", "storage", "kept", "noise", "verdict"], &rows);
+        let summary = summaries(&advised, &self.storage);
+        let mut text = text(&advised, &summary);
         if base.is_none() {
             text.push_str("The base is made up: give --base for the real one.\n");
         }
-        self.output.print(&Report { base: self.base.clone(), layers: advised }, &text)
+        self.output.print(&Report { base: self.base.clone(), layers: advised, summary }, &text)
     }
 
     fn layer(&self, layer: &Layer<'_>, number: usize, place: Option<&Place<'_>>) -> Result<Advised, Failure> {
-        let update = Update::of(layer).map_err(Failure::Core)?;
+        let layout = place.map_or(Layout::of(layer), |place| place.layout);
+        let update = Update::of(layer, layout).map_err(Failure::Core)?;
         let [_, cols] = update.stored_shape();
         let mut advisor = Advisor::new(Backend::detect(), &self.storage);
         let read = |rows: Range<usize>, values: &mut Vec<f32>| match place {
@@ -112,6 +126,9 @@ impl Advise {
             }
         };
         update.each_block(read, |block| advisor.add(block).map(drop))?;
+        if !advisor.norm().is_finite() {
+            return Err(Failure::Overflow { layer: layer.name.to_owned() });
+        }
         Ok(Advised { layer: layer.name.to_owned(), update_norm: advisor.norm(), advice: advisor.advice() })
     }
 }
@@ -130,10 +147,104 @@ fn made_up(update: &Update, number: usize, rows: Range<usize>, values: &mut Vec<
     values.extend((rows.start * cols..rows.end * cols).map(|at| deviation * rng.normal(at as u64)));
 }
 
-fn rows(advised: &Advised) -> impl Iterator<Item = [String; 6]> {
-    advised.advice.iter().map(|&Advice { storage, kept, noise, verdict }| {
-        let [kept, noise] = [kept, noise].map(report::percent);
-        let update = format!("{:.3e}", advised.update_norm);
-        [advised.layer.clone(), update, storage.name().to_owned(), kept, noise, verdict.name().to_owned()]
-    })
+/// How an update gets into a storage.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Situation {
+    MergeThenStore,
+    IntoStoredBase,
+}
+
+impl Situation {
+    const ALL: [Self; 2] = [Situation::MergeThenStore, Situation::IntoStoredBase];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Situation::MergeThenStore => "merge, then store",
+            Situation::IntoStoredBase => "into a stored base",
+        }
+    }
+
+    const fn of(self, advice: &Advice) -> Arrival {
+        match self {
+            Situation::MergeThenStore => advice.merge_then_store,
+            Situation::IntoStoredBase => advice.into_stored_base,
+        }
+    }
+}
+
+/// All layers in one storage and situation.
+#[derive(Serialize)]
+struct Summary {
+    situation: Situation,
+    storage: Storage,
+    layers: usize,
+    /// Layers by verdict.
+    survives: usize,
+    noisy: usize,
+    lost: usize,
+    empty: usize,
+    /// The layer with the worst verdict; of several, the one of which the least is kept.
+    worst: String,
+    base_noise: Option<f64>,
+    /// Of the worst layer.
+    #[serde(flatten)]
+    arrival: Arrival,
+}
+
+fn summaries(advised: &[Advised], storages: &[Storage]) -> Vec<Summary> {
+    let summary = |situation: Situation, number: usize| {
+        let arrival = |layer: &Advised| situation.of(&layer.advice[number]);
+        let badness = |layer: &&Advised| (arrival(layer).verdict, -arrival(layer).kept.unwrap_or(f64::INFINITY));
+        let worst = advised.iter().max_by(|x, y| {
+            let ((x, less), (y, least)) = (badness(x), badness(y));
+            x.cmp(&y).then(less.total_cmp(&least))
+        })?;
+        let count = |verdict| advised.iter().filter(|layer| arrival(layer).verdict == verdict).count();
+        Some(Summary {
+            situation,
+            storage: storages[number],
+            layers: advised.len(),
+            survives: count(Verdict::Survives),
+            noisy: count(Verdict::Noisy),
+            lost: count(Verdict::Lost),
+            empty: count(Verdict::Empty),
+            worst: worst.layer.clone(),
+            base_noise: worst.advice[number].base_noise,
+            arrival: arrival(worst),
+        })
+    };
+    let numbers = |situation| (0..storages.len()).map(move |number| (situation, number));
+    let all = Situation::ALL.into_iter().flat_map(numbers);
+    all.filter_map(|(situation, number)| summary(situation, number)).collect()
+}
+
+fn text(advised: &[Advised], summaries: &[Summary]) -> String {
+    let mut text = String::new();
+    for situation in Situation::ALL {
+        let row = |layer: &Advised, advice: &Advice| {
+            let [kept, noise, verdict] = situation.of(advice).cells();
+            let (update, base) = (format!("{:.3e}", layer.update_norm), percent(advice.base_noise));
+            [layer.layer.clone(), update, advice.storage.name().to_owned(), kept, noise, base, verdict]
+        };
+        let rows = advised.iter().flat_map(|layer| layer.advice.iter().map(move |advice| row(layer, advice)));
+        let table = report::table(
+            ["layer", "update", "storage", "kept", "noise", "base", "verdict"],
+            &rows.collect::<Vec<_>>(),
+        );
+        text += &format!("{}:\n{table}\n", situation.name());
+    }
+    for summary in summaries {
+        let Summary { situation, storage, layers, survives, worst, .. } = summary;
+        let [kept, noise, verdict] = summary.arrival.cells();
+        text += &format!(
+            "{}, {}: {survives} of {layers} layers survive; the worst is {}: {kept} kept, {noise} noise ({} of the base \
+             alone), {verdict}\n",
+            situation.name(),
+            storage.name(),
+            terminal::line(worst),
+            percent(summary.base_noise),
+        );
+    }
+    text
 }

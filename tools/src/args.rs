@@ -1,7 +1,10 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::advise::Advise;
@@ -11,6 +14,7 @@ use crate::merge::Merge;
 use crate::pack::Pack;
 use crate::plan::PlanArgs;
 use crate::report::Outcome;
+use crate::terminal;
 use crate::unpack::Unpack;
 use crate::verify::Verify;
 
@@ -44,13 +48,40 @@ enum Command {
 
 /// Runs the command line of the process.
 pub fn run() -> ExitCode {
-    match dispatch(&Arguments::parse().command) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let outcome = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => expect_json(&words).and_then(|()| dispatch(&arguments.command)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            printed.map(|()| Outcome::Good).map_err(Failure::Output)
+        }
+        Err(error) => {
+            terminal::complain_lines(&wrong(&words).unwrap_or(error).render().to_string());
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            terminal::complain(&format!("error: {failure}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What is wrong with the command line, where words that would do something to a terminal are escaped. Names of files
+/// become such words.
+fn wrong(words: &[OsString]) -> Option<clap::Error> {
+    let clean = words.iter().map(|word| terminal::line(&word.to_string_lossy()).into_owned());
+    Arguments::try_parse_from(clean).err()
+}
+
+/// Refuses early what could not be reported in the end.
+fn expect_json(words: &[OsString]) -> Result<(), Failure> {
+    match words.iter().skip(1).find(|word| word.to_str().is_none()) {
+        Some(path) if words.iter().any(|word| word == "--json") => Err(Failure::JsonPath { path: path.clone() }),
+        _ => Ok(()),
     }
 }
 

@@ -127,6 +127,23 @@ impl Base {
         found.next().filter(|_| found.next().is_none()).map(String::as_str)
     }
 
+    /// As it was named: the index, or the one file.
+    pub(crate) fn path(&self) -> &Path {
+        self.paths().next().unwrap_or(Path::new(""))
+    }
+
+    /// All tensors, in the order of their names.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Stored<'_>> {
+        let mut names: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names.into_iter().filter_map(|name| self.find(name))
+    }
+
+    /// Every file of it.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.index.as_deref().into_iter().chain(self.shards.iter().map(|shard| shard.path.as_path()))
+    }
+
     /// The sign that a module of the base is quantised: a tensor that quantisers write beside or instead of its weight, or
     /// the type of that weight.
     pub(crate) fn quantised(&self, module: &str) -> Option<(Stored<'_>, String)> {
@@ -246,6 +263,19 @@ impl Stored<'_> {
         })
     }
 
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        let (start, end) = self.info.data_offsets;
+        end - start
+    }
+
+    /// Replaces `buffer` by some of its bytes.
+    pub(crate) fn bytes(&self, range: Range<usize>, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+        buffer.clear();
+        buffer.resize(range.len(), 0);
+        self.shard.read((self.info.data_offsets.0 + range.start) as u64, buffer)
+    }
+
     /// Replaces `values` by rows of `cols` elements.
     pub(crate) fn rows(
         &self,
@@ -254,9 +284,8 @@ impl Stored<'_> {
         dtype: Dtype,
         values: &mut Vec<f32>,
     ) -> Result<(), Failure> {
-        let row = cols * dtype.size();
-        let mut bytes = vec![0; rows.len() * row];
-        self.shard.read((self.info.data_offsets.0 + rows.start * row) as u64, &mut bytes)?;
+        let (row, mut bytes) = (cols * dtype.size(), Vec::new());
+        self.bytes(rows.start * row..rows.end * row, &mut bytes)?;
         decode(dtype, &bytes, values);
         Ok(())
     }

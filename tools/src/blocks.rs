@@ -6,6 +6,7 @@ use lowrank::format::Layer;
 use lowrank::{Adapter, Backend, Base, MatMut, MatRef, Shape};
 
 use crate::error::Failure;
+use crate::layout::Layout;
 use crate::number::{elements, transpose};
 
 /// Elements of a block, about; there are always whole rows of the stored matrix in one.
@@ -33,14 +34,14 @@ pub(crate) struct Block<'b> {
 }
 
 impl Update {
-    pub(crate) fn of(layer: &Layer<'_>) -> Result<Self, lowrank::Error> {
+    pub(crate) fn of(layer: &Layer<'_>, layout: Layout) -> Result<Self, lowrank::Error> {
         let shape = layer.shape();
         Ok(Self {
             shape,
             a: elements(&layer.a)?,
             b: elements(&layer.b)?,
             scale: layer.scale.factor(shape.rank),
-            transposed: layer.fan_in_fan_out,
+            transposed: layout == Layout::InOut,
         })
     }
 

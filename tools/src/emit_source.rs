@@ -34,12 +34,12 @@ pub(crate) fn rust(symbol: &str, bytes: &[u8]) -> String {
         "// An adapter file, made by `lowrank pack`.\n\
          \n\
          /// For `lowrank::format::AdapterFile::parse`. It starts at a multiple of 16.\n\
-         pub static {symbol}: &[u8; {len}] = &ALIGNED.0;\n\
-         \n\
-         #[repr(C, align(16))]\n\
-         struct Aligned([u8; {len}]);\n\
-         \n\
-         static ALIGNED: Aligned = Aligned([\n{}]);\n",
+         pub static {symbol}: &[u8; {len}] = {{\n    \
+             #[repr(C, align(16))]\n    \
+             struct Aligned([u8; {len}]);\n    \
+             static ALIGNED: Aligned = Aligned([\n{}    ]);\n    \
+             &ALIGNED.0\n\
+         }};\n",
         numbers(bytes)
     )
 }
@@ -54,14 +54,4 @@ fn numbers(bytes: &[u8]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Whether C and Rust take this name.
-pub(crate) fn check_symbol(symbol: &str) -> Result<String, String> {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let starts_well = symbol.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
-    if starts_well && symbol.chars().all(word) {
-        return Ok(symbol.to_owned());
-    }
-    Err("expected an ASCII letter, then letters, digits and `_`".to_owned())
 }

@@ -13,14 +13,27 @@ pub(crate) enum Failure {
     Peft(#[from] PeftError),
     #[error(transparent)]
     Mistake(#[from] Mistake),
-    #[error("{}: {source}", path.display())]
+    #[error("{}: cannot be read: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: exists already, and is not overwritten; remove it, or choose another name", path.display())]
     Exists { path: PathBuf },
-    #[error("standard output: {0}")]
+    #[error("{}: is {kind}, and --force replaces only regular files; remove it, or choose another name", path.display())]
+    NotRegular { path: PathBuf, kind: &'static str },
+    #[error(
+        "{} and {} are names of one file, and two outputs go there; choose another name for one of them",
+        first.display(), second.display()
+    )]
+    OneOutputTwice { first: PathBuf, second: PathBuf },
+    #[error("{}: is an input of this command (as {}), and is not replaced; choose another name", path.display(), input.display())]
+    OutputIsInput { path: PathBuf, input: PathBuf },
+    #[error("the standard output cannot be written: {0}; nothing else was written")]
     Output(std::io::Error),
+    #[error("the report cannot be written as JSON: {0}; nothing was written")]
+    Json(serde_json::Error),
+    #[error("{path:?}: the path is not UTF-8, and JSON cannot hold it; leave out --json, or choose another name")]
+    JsonPath { path: std::ffi::OsString },
     #[error("{}: {source}", path.display())]
     TensorFile { path: PathBuf, source: TensorFileError },
     #[error("{}: {flaw}; download the base again", path.display())]
@@ -45,6 +58,22 @@ pub(crate) enum Failure {
          was written"
     )]
     NonFinite { layer: String, tensor: String, index: usize, value: f32, dtype: &'static str },
+    #[error(
+        "layer `{layer}`{}: the weight in {} is square, so its shape does not say whether it is stored [out, in] \
+         (nn.Linear) or [in, out] (Conv1D), and PEFT saves the fan_in_fan_out of one module for all; add `--layout out-in` \
+         or `--layout in-out`, for single layers `--layout LAYER=in-out`",
+        and_others(*others), path.display()
+    )]
+    LayoutUnknown { layer: String, others: usize, path: PathBuf },
+    #[error("--layout: no layer has the name `{name}` or one that ends in `.{name}`")]
+    LayoutUnused { name: String },
+    #[error(
+        "layer `{layer}`: the tensor `{tensor}` of the base is also {other}: tied weights, which a merge would change under \
+         both names or under only one; keep the adapter beside the base, or add --tied to change `{tensor}` all the same"
+    )]
+    Tied { layer: String, tensor: String, other: String },
+    #[error("layer `{layer}`: the update s·B·A is too large for 32 bits; its scale or its numbers are wrong")]
+    Overflow { layer: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: lowrank::Error },
     #[error("{0}")]
@@ -54,9 +83,28 @@ pub(crate) enum Failure {
     #[error("the file has no fingerprint of its base; expected one, by --base; pack it with --fingerprint")]
     NoFingerprint,
     #[error(
-        "fingerprint: expected {expected:016x}, that of the base, got {got:016x}; the file belongs to another base"
+        "the fingerprint of the base is {base:016x}, but the adapter was made for one with {adapter:016x}; give the base \
+         that it was trained on"
     )]
-    Fingerprint { expected: u64, got: u64 },
-    #[error("the plan: {0}; no buffer is that long")]
+    Fingerprint { base: u64, adapter: u64 },
+    #[error(
+        "the fingerprint of the base is {base:016x}, but the adapter was made for one with {adapter:016x}; give the base \
+         that it was trained on, or add --other-base to take this one all the same"
+    )]
+    OtherBase { base: u64, adapter: u64 },
+    #[error("{0} of a layer of these sizes is more than any memory holds; take smaller sizes")]
     Plan(&'static str),
+    #[error(
+        "the optimizer `inplace` has no gradients and cannot train a bias; leave out --train-bias, or take another \
+         optimizer"
+    )]
+    InPlaceBias,
+}
+
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " and another one".to_owned(),
+        _ => format!(" and {others} others"),
+    }
 }

@@ -6,8 +6,10 @@ use lowrank::{MatRef, Weights};
 
 use crate::base::{Base, Stored};
 use crate::error::Failure;
+use crate::layout::{Knowledge, Layout, Told};
 use crate::mistake::Mistake;
 use crate::number::transpose;
+use crate::source::Opened;
 
 /// How names of layers become names of tensors.
 #[derive(Args, Debug, Default)]
@@ -18,6 +20,39 @@ pub(crate) struct Naming {
     /// What to put there instead
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     add_prefix: String,
+    /// How a weight is stored whose shape does not tell: out-in (nn.Linear) or in-out (Conv1D); with LAYER=, only of the
+    /// layers whose name is LAYER or ends in .LAYER
+    #[arg(long, value_name = "[LAYER=]LAYOUT", value_parser = Told::parse)]
+    layout: Vec<Told>,
+}
+
+/// Which bases are taken to merge into.
+#[derive(Args, Debug)]
+pub(crate) struct Acceptance {
+    /// Take a base with another fingerprint than that of the base that the adapter was made for
+    #[arg(long)]
+    other_base: bool,
+}
+
+impl Acceptance {
+    /// The places of layers in the base that they were made for, as far as the adapter knows it.
+    pub(crate) fn places<'a>(
+        &self,
+        naming: &Naming,
+        opened: &Opened<'_>,
+        layers: &'a [Layer<'a>],
+        base: &'a Base,
+    ) -> Result<Vec<Place<'a>>, Failure> {
+        let adapter = if self.other_base { 0 } else { opened.fingerprint() };
+        let places = naming.places(layers, base, adapter != 0)?;
+        if adapter != 0 {
+            let base = fingerprint(&places)?;
+            if base != adapter {
+                return Err(Failure::OtherBase { base, adapter });
+            }
+        }
+        Ok(places)
+    }
 }
 
 /// A layer and its tensors in the base, whose shapes fit.
@@ -26,14 +61,56 @@ pub(crate) struct Place<'a> {
     pub(crate) layer: &'a Layer<'a>,
     pub(crate) weight: Stored<'a>,
     pub(crate) bias: Option<Stored<'a>>,
+    pub(crate) layout: Layout,
 }
 
 impl Naming {
-    pub(crate) fn place<'a>(&self, layer: &'a Layer<'a>, base: &'a Base) -> Result<Place<'a>, Failure> {
+    /// Where each layer lies. `confirmed`: the base will be held to a fingerprint, which is another one when a layout is wrong.
+    ///
+    /// # Errors
+    /// When a tensor is missing or does not fit, and when nobody knows the layout of a square weight.
+    pub(crate) fn places<'a>(
+        &self,
+        layers: &'a [Layer<'a>],
+        base: &'a Base,
+        confirmed: bool,
+    ) -> Result<Vec<Place<'a>>, Failure> {
+        let weights: Vec<Stored<'a>> = layers.iter().map(|layer| self.weight(layer, base)).collect::<Result<_, _>>()?;
+        let mut knowledge = Knowledge::new(&self.layout, layers, base.path(), confirmed);
+        if let Some(name) = knowledge.unused(layers) {
+            return Err(Failure::LayoutUnused { name: name.to_owned() });
+        }
+        let stored: Vec<_> = layers.iter().zip(weights.iter().map(|weight| weight.info.shape.as_slice())).collect();
+        knowledge.distrust_model(&stored);
+        let (mut places, mut unknown) = (Vec::new(), Vec::new());
+        for (layer, weight) in layers.iter().zip(weights) {
+            match knowledge.layout(layer, &weight.info.shape) {
+                Some(layout) => places.push(self.place(layer, weight, layout, base)?),
+                None => {
+                    weight.expect(&Layout::of(layer).shape(layer), "by the adapter")?;
+                    unknown.push(layer.name);
+                }
+            }
+        }
+        match unknown.split_first() {
+            None => Ok(places),
+            Some((layer, others)) => Err(Failure::LayoutUnknown {
+                layer: (*layer).to_owned(),
+                others: others.len(),
+                path: base.path().to_owned(),
+            }),
+        }
+    }
+
+    /// The name of a tensor of a layer in the base.
+    fn tensor(&self, layer: &Layer<'_>, tensor: &str) -> String {
         let path = layer.name.strip_prefix(self.remove_prefix.as_str()).unwrap_or(layer.name);
-        let name = |tensor| format!("{}{path}.{tensor}", self.add_prefix);
-        let (tensor, shape) = (name("weight"), layer.shape());
-        if let Some((stored, sign)) = base.quantised(&format!("{}{path}", self.add_prefix)) {
+        format!("{}{path}.{tensor}", self.add_prefix)
+    }
+
+    fn weight<'a>(&self, layer: &Layer<'_>, base: &'a Base) -> Result<Stored<'a>, Failure> {
+        let (tensor, shape) = (self.tensor(layer, "weight"), layer.shape());
+        if let Some((stored, sign)) = base.quantised(tensor.strip_suffix(".weight").unwrap_or(&tensor)) {
             let path = stored.shard.path.clone();
             return Err(Mistake::Quantised { path, layer: layer.name.to_owned(), sign }.into());
         }
@@ -48,42 +125,58 @@ impl Naming {
             };
             return Err(Failure::BaseMissing { layer: layer.name.to_owned(), tensor, hint });
         };
-        let (expected, why) = if layer.fan_in_fan_out {
-            ([shape.inputs, shape.outputs], "by the adapter ([in, out], since fan_in_fan_out is true)")
-        } else {
-            ([shape.outputs, shape.inputs], "by the adapter ([out, in], since fan_in_fan_out is false)")
-        };
-        weight.expect(&expected, why)?;
         weight.dtype()?;
-        let bias = base.find(&name("bias"));
-        if let Some(bias) = bias {
-            bias.expect(&[shape.outputs], "by the adapter ([out])")?;
-            bias.dtype()?;
-        } else if layer.bias.is_some() || layer.b_bias.is_some() {
-            return Err(Failure::BaseBias { layer: layer.name.to_owned(), tensor: name("bias") });
-        }
-        Ok(Place { layer, weight, bias })
+        Ok(weight)
     }
 
-    /// The fingerprint of the base of these layers, one after the other.
-    pub(crate) fn fingerprint(&self, layers: &[Layer<'_>], base: &Base) -> Result<u64, Failure> {
-        let mut fingerprint = Fingerprint::new();
-        let (mut weights, mut turned, mut bias) = (Vec::new(), Vec::new(), Vec::new());
-        for layer in layers {
-            let place = self.place(layer, base)?;
-            let shape = layer.shape();
-            place.weight.all(&mut weights)?;
-            if layer.fan_in_fan_out {
-                transpose(&weights, shape.outputs, &mut turned);
-                std::mem::swap(&mut weights, &mut turned);
-            }
-            if let Some(stored) = place.bias {
-                stored.all(&mut bias)?;
-            }
-            let rows = MatRef::new(&weights, shape.outputs, shape.inputs).map_err(Failure::Core)?;
-            let bias = place.bias.map(|_| bias.as_slice());
-            fingerprint.base(&lowrank::Base { weights: Weights::Rows(rows), bias });
+    fn place<'a>(
+        &self,
+        layer: &'a Layer<'a>,
+        weight: Stored<'a>,
+        layout: Layout,
+        base: &'a Base,
+    ) -> Result<Place<'a>, Failure> {
+        weight.expect(
+            &layout.shape(layer),
+            match layout {
+                Layout::OutIn => "by the adapter ([out, in])",
+                Layout::InOut => "by the adapter ([in, out])",
+            },
+        )?;
+        let name = self.tensor(layer, "bias");
+        let bias = base.find(&name);
+        if let Some(bias) = bias {
+            bias.expect(&[layer.shape().outputs], "by the adapter ([out])")?;
+            bias.dtype()?;
+        } else if layer.bias.is_some() || layer.b_bias.is_some() {
+            return Err(Failure::BaseBias { layer: layer.name.to_owned(), tensor: name });
         }
-        Ok(fingerprint.finish())
+        Ok(Place { layer, weight, bias, layout })
     }
+
+    /// The fingerprint of the base of these layers.
+    pub(crate) fn fingerprint(&self, layers: &[Layer<'_>], base: &Base) -> Result<u64, Failure> {
+        fingerprint(&self.places(layers, base, false)?)
+    }
+}
+
+/// The fingerprint of the base at these places, one after the other.
+pub(crate) fn fingerprint(places: &[Place<'_>]) -> Result<u64, Failure> {
+    let mut fingerprint = Fingerprint::new();
+    let (mut weights, mut turned, mut bias) = (Vec::new(), Vec::new(), Vec::new());
+    for place in places {
+        let shape = place.layer.shape();
+        place.weight.all(&mut weights)?;
+        if place.layout == Layout::InOut {
+            transpose(&weights, shape.outputs, &mut turned);
+            std::mem::swap(&mut weights, &mut turned);
+        }
+        if let Some(stored) = place.bias {
+            stored.all(&mut bias)?;
+        }
+        let rows = MatRef::new(&weights, shape.outputs, shape.inputs).map_err(Failure::Core)?;
+        let bias = place.bias.map(|_| bias.as_slice());
+        fingerprint.base(&lowrank::Base { weights: Weights::Rows(rows), bias });
+    }
+    Ok(fingerprint.finish())
 }

@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lowrank::format::Layer;
 use lowrank::{Backend, Dtype};
 use serde::Serialize;
 
-use crate::advice::{Advice, Advisor, Storage};
+use crate::advice::{Advice, Advisor, Arrival, Storage};
 use crate::base::{Base, Shard, Stored};
 use crate::blocks::Update;
 use crate::error::Failure;
-use crate::layers::{Naming, Place};
+use crate::health;
+use crate::layers::{Acceptance, Naming, Place};
+use crate::layout::Layout;
 use crate::number::{elements, encode, transpose};
 use crate::report::{self, Output};
 use crate::source::{Source, read};
-use crate::write::{Draft, DraftDirectory};
+use crate::terminal;
+use crate::tied;
+use crate::write::{Complete, Draft, DraftDirectory, Outputs};
 
 /// Bytes that are copied at a time.
 const COPY: usize = 1 << 20;
@@ -28,6 +31,15 @@ W' = W + s·B·A is computed in f32 and rounded once to the type of the base. A
 trained bias takes the place of the base's, and s times the bias of B is added.
 All other tensors, the header and the index are copied bit for bit. The base is
 only read. A sharded base becomes a directory.
+
+Refused are adapters with a NaN or a dead layer, a base with another fingerprint
+than the one in the adapter, and tied weights: those that the base has under a
+second name, or as a copy, or that tie_word_embeddings in a config.json beside
+it is about.
+
+A weight is stored [out, in] by nn.Linear and [in, out] by Conv1D. Its shape
+tells which, unless it is square; then --layout has to, or a config.json of a
+model that is known.
 
 At the end: how much of each update is left in the merged weights, and how much
 noise rounding has added to it (see `lowrank advise --help`).
@@ -51,6 +63,11 @@ pub(crate) struct Merge {
     #[command(flatten)]
     naming: Naming,
     #[command(flatten)]
+    acceptance: Acceptance,
+    /// Merge into weights that the model has under another name, too
+    #[arg(long)]
+    tied: bool,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -66,9 +83,11 @@ struct Report {
 struct Merged {
     layer: String,
     tensor: String,
+    layout: Layout,
     bias: bool,
+    storage: Storage,
     #[serde(flatten)]
-    advice: Advice,
+    arrival: Arrival,
 }
 
 impl Merge {
@@ -77,32 +96,37 @@ impl Merge {
         let opened = source.open()?;
         let layers = opened.layers();
         let base = Base::open(&self.base)?;
-        let jobs = Jobs::plan(&layers, &base, &self.naming)?;
+        health::check(&layers, false)?;
+        let places = self.acceptance.places(&self.naming, &opened, &layers, &base)?;
+        if !self.tied {
+            tied::check(&places, &base)?;
+        }
+        let jobs = Jobs::plan(places)?;
+        let mut outputs = Outputs::new(&[&self.out], &[], false)?;
         let bar = report::progress(base.data_len());
         let mut work = Work { jobs: &jobs, bar: &bar, backend: Backend::detect(), advice: HashMap::new() };
-        match &base.index {
+        outputs.add(match &base.index {
             None => {
-                let mut out = Draft::new(&self.out, false)?;
+                let mut out = Draft::new(&self.out)?;
                 base.shards.iter().try_for_each(|shard| work.shard(shard, &mut out))?;
-                out.finish()?;
+                out.complete()?
             }
             Some(index) => work.directory(&base, index, &self.out)?,
-        }
+        });
         bar.finish_and_clear();
-        self.report(&work, &base)
+        self.report(&work, &base, outputs)
     }
 
-    fn report(&self, work: &Work<'_>, base: &Base) -> Result<(), Failure> {
+    fn report(&self, work: &Work<'_>, base: &Base, outputs: Outputs) -> Result<(), Failure> {
         let merged = |place: &Place<'_>| {
-            let advice = *work.advice.get(place.weight.name)?;
+            let Advice { storage, into_stored_base: arrival, .. } = *work.advice.get(place.weight.name)?;
             let (layer, tensor) = (place.layer.name.to_owned(), place.weight.name.to_owned());
-            Some(Merged { layer, tensor, bias: place.bias.is_some(), advice })
+            Some(Merged { layer, tensor, layout: place.layout, bias: place.bias.is_some(), storage, arrival })
         };
         let layers: Vec<Merged> = work.jobs.places.iter().filter_map(merged).collect();
         let row = |merged: &Merged| {
-            let Advice { storage, kept, noise, verdict } = merged.advice;
-            let [kept, noise] = [kept, noise].map(report::percent);
-            [merged.layer.clone(), storage.name().to_owned(), kept, noise, verdict.name().to_owned()]
+            let [kept, noise, verdict] = merged.arrival.cells();
+            [merged.layer.clone(), merged.storage.name().to_owned(), kept, noise, verdict]
         };
         let rows: Vec<_> = layers.iter().map(row).collect();
         let tensors = base.shards.iter().map(|shard| shard.metadata.tensors().len()).sum();
@@ -110,10 +134,10 @@ impl Merge {
             "{}\n{} of {tensors} tensors merged into {}\n",
             report::table(["layer", "type", "kept", "noise", "verdict"], &rows),
             work.jobs.by_tensor.len(),
-            self.out.display()
+            terminal::path(&self.out)
         );
         let report = Report { out: self.out.clone(), backend: work.backend.name(), tensors, layers };
-        self.output.print(&report, &text)
+        self.output.deliver(outputs, &report, &text)
     }
 }
 
@@ -130,8 +154,7 @@ enum Job {
 }
 
 impl<'a> Jobs<'a> {
-    fn plan(layers: &'a [Layer<'a>], base: &'a Base, naming: &Naming) -> Result<Self, Failure> {
-        let places: Vec<_> = layers.iter().map(|layer| naming.place(layer, base)).collect::<Result<_, _>>()?;
+    fn plan(places: Vec<Place<'a>>) -> Result<Self, Failure> {
         let mut by_tensor = HashMap::new();
         for (number, place) in places.iter().enumerate() {
             let changes_bias = place.layer.bias.is_some() || place.layer.b_bias.is_some();
@@ -155,18 +178,18 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn directory(&mut self, base: &Base, index: &Path, out: &Path) -> Result<(), Failure> {
+    fn directory(&mut self, base: &Base, index: &Path, out: &Path) -> Result<Complete, Failure> {
         let directory = DraftDirectory::new(out)?;
         let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
         for shard in &base.shards {
             let mut file = directory.file(&name(&shard.path))?;
             self.shard(shard, &mut file)?;
-            file.finish()?;
+            directory.add(file)?;
         }
         let mut copy = directory.file(&name(index))?;
         copy.write(&read(index)?)?;
-        copy.finish()?;
-        directory.finish()
+        directory.add(copy)?;
+        Ok(directory.complete())
     }
 
     /// One file: what changes keeps its place and length.
@@ -195,7 +218,7 @@ impl<'a> Work<'a> {
     }
 
     fn weight(&mut self, place: &Place<'a>, out: &mut Draft) -> Result<(), Failure> {
-        let update = Update::of(place.layer).map_err(Failure::Core)?;
+        let update = Update::of(place.layer, place.layout).map_err(Failure::Core)?;
         let dtype = place.weight.dtype()?;
         let [_, cols] = update.stored_shape();
         let mut advisor = Advisor::new(self.backend, &[Storage::from(dtype)]);

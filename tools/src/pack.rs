@@ -1,21 +1,23 @@
 //! `lowrank pack`: from a PEFT directory to an adapter file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lowrank::format::{Contents, Layer};
 use serde::Serialize;
 
 use crate::base::Base;
-use crate::emit_source::{self, check_symbol};
+use crate::emit_source;
 use crate::error::Failure;
 use crate::health;
 use crate::layers::Naming;
-use crate::peft;
+use crate::peft::{self, CONFIG_FILE, TENSOR_FILE};
 use crate::report::Output;
 use crate::source::{load_peft, read, read_peft};
 use crate::state_file::StateFile;
-use crate::write::Draft;
+use crate::symbol::check_symbol;
+use crate::terminal;
+use crate::write::Outputs;
 
 const HELP: &str = "\
 Tensors keep their bits. What the file has no place for in adapter_config.json
@@ -76,7 +78,7 @@ pub(crate) struct Pack {
     /// Of that AdamW
     #[arg(long, value_name = "BETA", default_value_t = 0.999, value_parser = beta)]
     beta2: f64,
-    /// Replace files that exist
+    /// Replace regular files that exist
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -107,7 +109,7 @@ impl Pack {
         let metadata = if self.strip { String::new() } else { peft::metadata(&adapter.config) };
         let contents = Contents { layers: &layers, metadata: &metadata, fingerprint, generation: self.generation };
         let bytes = emit(&contents).map_err(|source| Failure::File { path: self.file.clone(), source })?;
-        self.write(&bytes)?;
+        let outputs = self.outputs(&bytes)?;
         let report = Report {
             file: self.file.clone(),
             bytes: bytes.len(),
@@ -116,8 +118,8 @@ impl Pack {
             fingerprint: (fingerprint != 0).then(|| format!("{fingerprint:016x}")),
             optimizer_state: state.is_some(),
         };
-        let text = format!("{}: {} layers, {} bytes", self.file.display(), report.layers, report.bytes);
-        self.output.print(&report, &text)
+        let text = format!("{}: {} layers, {} bytes", terminal::path(&self.file), report.layers, report.bytes);
+        self.output.deliver(outputs, &report, &text)
     }
 
     /// 0 without a base.
@@ -126,21 +128,33 @@ impl Pack {
         self.naming.fingerprint(layers, &Base::open(path)?)
     }
 
-    /// All files are complete before the first of them gets its name.
-    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let draft = |path: &PathBuf, text: &[u8]| -> Result<Draft, Failure> {
-            let mut draft = Draft::new(path, self.force)?;
-            draft.write(text)?;
-            Ok(draft)
-        };
-        let mut drafts = vec![draft(&self.file, bytes)?];
+    /// The adapter file, and the same as source code.
+    fn outputs(&self, bytes: &[u8]) -> Result<Outputs, Failure> {
+        let paths: Vec<&Path> = [Some(&self.file), self.c_array.as_ref(), self.rust.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        let mut outputs = Outputs::new(&paths, &self.inputs()?, self.force)?;
+        outputs.file(&self.file, bytes)?;
         if let Some(path) = &self.c_array {
-            drafts.push(draft(path, emit_source::c(&self.symbol, bytes).as_bytes())?);
+            outputs.file(path, emit_source::c(&self.symbol, bytes).as_bytes())?;
         }
         if let Some(path) = &self.rust {
-            drafts.push(draft(path, emit_source::rust(&self.symbol, bytes).as_bytes())?);
+            outputs.file(path, emit_source::rust(&self.symbol, bytes).as_bytes())?;
         }
-        drafts.into_iter().try_for_each(Draft::finish)
+        Ok(outputs)
+    }
+
+    /// Every file that is read.
+    fn inputs(&self) -> Result<Vec<PathBuf>, Failure> {
+        let mut inputs: Vec<PathBuf> =
+            [CONFIG_FILE, TENSOR_FILE].iter().map(|name| self.directory.join(name)).collect();
+        inputs.extend(self.optimizer_state.clone());
+        if let Some(path) = &self.fingerprint {
+            inputs.extend(Base::open(path)?.paths().map(Path::to_owned));
+        }
+        Ok(inputs)
     }
 }
 

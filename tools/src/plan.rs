@@ -25,24 +25,24 @@ simd128.
 Example:
   lowrank plan --inputs 64 --outputs 48 --rank 4 --tokens 1 --optimizer adamw
 
-Exit status: 0 done, 1 the sizes are too large for any memory, 2 the command
-line is wrong.";
+Exit status: 0 done, 1 no layer can be trained so, or the sizes are too large
+for any memory, 2 the command line is wrong.";
 
 /// Says what a layer takes: flash, RAM, stack and work, for inference and training
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct PlanArgs {
     /// Inputs of the layer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     inputs: u32,
     /// Outputs of the layer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     outputs: u32,
     /// Rank of the adapter
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = count)]
     rank: u32,
     /// Tokens at a time
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     tokens: u32,
     /// How it is trained
     #[arg(long, value_name = "NAME", default_value = "adamw")]
@@ -196,6 +196,9 @@ impl PlanArgs {
     }
 
     fn report(&self) -> Result<Report, Failure> {
+        if matches!(self.optimizer, OptimizerName::Inplace) && self.train_bias {
+            return Err(Failure::InPlaceBias);
+        }
         Ok(Report {
             inputs: self.inputs,
             outputs: self.outputs,
@@ -203,11 +206,11 @@ impl PlanArgs {
             tokens: self.tokens,
             optimizer: format!("{:?}", self.optimizer).to_lowercase(),
             base_dtype: Dtype::from(self.base_dtype).name(),
-            inference_bytes: self.bytes(None).ok_or(Failure::Plan("inference"))?,
-            training_bytes: self.bytes(Some(self.optimizer.into())).ok_or(Failure::Plan("training"))?,
+            inference_bytes: self.bytes(None).ok_or(Failure::Plan("the memory for inference"))?,
+            training_bytes: self.bytes(Some(self.optimizer.into())).ok_or(Failure::Plan("the memory for training"))?,
             stack_bytes: Stack::of(self.optimizer),
-            inference_work: self.work(false).ok_or(Failure::Plan("work"))?,
-            training_work: self.work(true).ok_or(Failure::Plan("work"))?,
+            inference_work: self.work(false).ok_or(Failure::Plan("the number of multiplications"))?,
+            training_work: self.work(true).ok_or(Failure::Plan("the number of multiplications"))?,
         })
     }
 
@@ -269,6 +272,15 @@ impl PlanArgs {
             input_gradients: sum(&[full, down])?,
             updated_parameters: up.checked_add(down_if_trained)?.checked_add(trained_bias)?,
         })
+    }
+}
+
+/// What a layer can have of inputs, outputs, rank and tokens.
+fn count(text: &str) -> Result<u32, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Err("a layer has at least one".to_owned()),
+        Ok(number) => u32::try_from(number).map_err(|_| format!("a layer has at most {}", u32::MAX)),
+        Err(_) => Err(format!("expected a whole number from 1 to {}", u32::MAX)),
     }
 }
 

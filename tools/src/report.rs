@@ -1,13 +1,14 @@
 //! What commands say: tables for people, JSON for programs, progress for those who wait.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::Failure;
+use crate::terminal;
+use crate::write::Outputs;
 
 /// How a command says what it found.
 #[derive(Args, Debug)]
@@ -19,13 +20,19 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn print(&self, report: &impl Serialize, text: &str) -> Result<(), Failure> {
-        let mut text = if self.json {
-            serde_json::to_string_pretty(report).map_err(|error| Failure::Output(error.into()))?
+        let printed = if self.json {
+            let json = serde_json::to_string_pretty(report).map_err(Failure::Json)?;
+            terminal::print_json(&(json + "\n"))
         } else {
-            text.trim_end().to_owned()
+            terminal::print(&format!("{}\n", text.trim_end()))
         };
-        text.push('\n');
-        std::io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+        printed.map_err(Failure::Output)
+    }
+
+    /// Prints, and then gives the outputs their names: a command that cannot say what it has done has not done it.
+    pub(crate) fn deliver(&self, outputs: Outputs, report: &impl Serialize, text: &str) -> Result<(), Failure> {
+        self.print(report, text)?;
+        outputs.commit()
     }
 }
 
@@ -44,6 +51,7 @@ pub(crate) fn progress(bytes: u64) -> ProgressBar {
 
 /// Rows in columns: the first to the left, the others to the right.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let rows: Vec<[_; N]> = rows.iter().map(|row| row.each_ref().map(|cell| terminal::line(cell))).collect();
     let width = |col: usize| {
         let cells = rows.iter().map(|row| row[col].chars().count());
         cells.chain([head[col].chars().count()]).max().unwrap_or(0)
@@ -60,7 +68,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         text.push('\n');
     };
     line(head);
-    rows.iter().for_each(|row| line(std::array::from_fn(|col| row[col].as_str())));
+    rows.iter().for_each(|row| line(std::array::from_fn(|col| &*row[col])));
     text
 }
 
@@ -75,5 +83,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["aé".to_owned(), "1".to_owned()], ["b".to_owned(), "1000".to_owned()]];
         assert_eq!(super::table(["layer", "n"], &rows), "layer     n\naé        1\nb      1000\n");
+        let rows = [["a\n\x1bb".to_owned()]];
+        assert_eq!(super::table(["layer"], &rows), "layer\na\\n\\u{1b}b\n");
     }
 }

@@ -7,6 +7,7 @@ use lowrank::format::{AdapterFile, Layer};
 use crate::error::Failure;
 use crate::mistake::Mistake;
 use crate::peft::{Adapter, CONFIG_FILE, Files, TENSOR_FILE};
+use crate::terminal;
 
 /// What PEFT wrote before it wrote safetensors.
 const BIN_FILE: &str = "adapter_model.bin";
@@ -48,6 +49,14 @@ impl Opened<'_> {
             Opened::File(file) => file.layers().collect(),
         }
     }
+
+    /// Of the base that the adapter was made for, 0 where that is not known.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        match self {
+            Opened::Peft(_) => 0,
+            Opened::File(file) => file.fingerprint(),
+        }
+    }
 }
 
 /// The files of a PEFT directory.
@@ -74,7 +83,7 @@ pub(crate) fn load_peft(path: &Path) -> Result<Files, Failure> {
 /// The adapter in these files; warns of what has no effect.
 pub(crate) fn read_peft(files: &Files) -> Result<Adapter<'_>, Failure> {
     let adapter = files.read()?;
-    adapter.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    adapter.warnings.iter().for_each(|warning| terminal::complain(&format!("warning: {warning}")));
     Ok(adapter)
 }
 

@@ -10,7 +10,8 @@ use crate::error::Failure;
 use crate::peft::{self, CONFIG_FILE, TENSOR_FILE};
 use crate::report::Output;
 use crate::source::{parse, read_adapter};
-use crate::write::DraftDirectory;
+use crate::terminal;
+use crate::write::{DraftDirectory, Outputs};
 
 const HELP: &str = "\
 PeftModel.from_pretrained loads the directory. Tensors keep their bits. The
@@ -54,17 +55,18 @@ impl Unpack {
         let layers: Vec<Layer<'_>> = file.layers().collect();
         let config = if self.from_table { None } else { peft::from_metadata(file.metadata())? };
         let written = peft::write(&layers, config.as_ref())?;
+        let mut outputs = Outputs::new(&[&self.directory], &[], false)?;
         let directory = DraftDirectory::new(&self.directory)?;
         for (name, bytes) in [(CONFIG_FILE, written.config.as_bytes()), (TENSOR_FILE, written.tensors.as_slice())] {
             let mut draft = directory.file(Path::new(name))?;
             draft.write(bytes)?;
-            draft.finish()?;
+            directory.add(draft)?;
         }
-        directory.finish()?;
+        outputs.add(directory.complete());
         let configuration = if config.is_some() { "metadata" } else { "table" };
         let report = Report { directory: self.directory.clone(), layers: layers.len(), configuration };
-        let text =
-            format!("{}: {} layers, configuration from the {configuration}", self.directory.display(), report.layers);
-        self.output.print(&report, &text)
+        let name = terminal::path(&self.directory);
+        let text = format!("{name}: {} layers, configuration from the {configuration}", report.layers);
+        self.output.deliver(outputs, &report, &text)
     }
 }

@@ -7,15 +7,18 @@ use serde::Serialize;
 
 use crate::base::Base;
 use crate::error::Failure;
-use crate::layers::Naming;
+use crate::health;
+use crate::layers::{Naming, fingerprint};
 use crate::report::{Outcome, Output};
 use crate::source::{Opened, Source};
+use crate::terminal;
 
 const HELP: &str = "\
 Of an adapter file, every byte is checked: both checksums, all lengths, offsets
-and reserved bytes. Of a PEFT directory, all that `lowrank pack` checks. With
---base, also that shapes fit, and that the fingerprint in a file is that of the
-base.
+and reserved bytes. Of a PEFT directory, all that `lowrank pack` checks. Of
+both, that no number is infinite or NaN, and that no layer is dead: A and B are
+zero, so it changes nothing and can never learn. With --base, also that shapes
+fit, and that the fingerprint in a file is that of the base.
 
 Example:
   lowrank verify adapter.lowrank my-adapter
@@ -58,9 +61,12 @@ impl Verify {
             Report { adapter: path.clone(), good: flaw.is_none(), layers, flaw }
         };
         let reports: Vec<_> = self.adapters.iter().map(report).collect();
-        let line = |report: &Report| match &report.flaw {
-            None => format!("{}: good, {} layers\n", report.adapter.display(), report.layers.unwrap_or(0)),
-            Some(flaw) => format!("{}: NOT GOOD: {flaw}\n", report.adapter.display()),
+        let line = |report: &Report| {
+            let name = terminal::path(&report.adapter);
+            match &report.flaw {
+                None => format!("{name}: good, {} layers\n", report.layers.unwrap_or(0)),
+                Some(flaw) => format!("{name}: NOT GOOD: {}\n", terminal::line(flaw)),
+            }
         };
         self.output.print(&reports, &reports.iter().map(line).collect::<String>())?;
         Ok(if reports.iter().all(|report| report.good) { Outcome::Good } else { Outcome::Found })
@@ -71,14 +77,19 @@ impl Verify {
         let source = Source::load(path)?;
         let opened = source.open()?;
         let layers = opened.layers();
+        health::check(&layers, false)?;
         if let Some(base) = base {
-            let expected = self.naming.fingerprint(&layers, base)?;
-            match &opened {
-                Opened::File(file) if file.fingerprint() == 0 => return Err(Failure::NoFingerprint),
-                Opened::File(file) if file.fingerprint() != expected => {
-                    return Err(Failure::Fingerprint { expected, got: file.fingerprint() });
+            let adapter = opened.fingerprint();
+            match opened {
+                // All that is known of its base is that it fits, whichever way round.
+                Opened::Peft(_) => drop(self.naming.places(&layers, base, true)?),
+                Opened::File(_) if adapter == 0 => return Err(Failure::NoFingerprint),
+                Opened::File(_) => {
+                    let base = fingerprint(&self.naming.places(&layers, base, true)?)?;
+                    if base != adapter {
+                        return Err(Failure::Fingerprint { base, adapter });
+                    }
                 }
-                _ => {}
             }
         }
         Ok(layers.len())

@@ -77,6 +77,66 @@ fn a_wrong_command_line_has_status_2() {
     }
 }
 
+/// What no layer can be trained with, no plan is made of.
+#[test]
+fn a_plan_refuses_what_training_refuses() {
+    let room = Room::new();
+    let plan = |changes: &[(&str, &str)]| {
+        let mut options = vec![("--inputs", "64"), ("--outputs", "48"), ("--rank", "4"), ("--tokens", "2")];
+        for change in changes {
+            options.retain(|option| option.0 != change.0);
+            options.push(*change);
+        }
+        let words = options.iter().flat_map(|(name, value)| [*name, *value]).filter(|word| !word.is_empty());
+        let output = room.lowrank(&["plan"].into_iter().chain(words).collect::<Vec<_>>());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(plan(&[]).0, 0);
+    let most = u32::MAX.to_string();
+    for option in ["--inputs", "--outputs", "--rank", "--tokens"] {
+        for (value, expected) in [
+            ("0", "a layer has at least one"),
+            ("4294967296", "a layer has at most 4294967295"),
+            ("-1", "-1"),
+            ("1.5", "expected a whole number from 1 to 4294967295"),
+            ("", option),
+        ] {
+            let (status, error) = plan(&[(option, value)]);
+            assert_eq!(status, 2, "{option} {value}");
+            assert!(error.contains(expected), "{option} {value}: {error}");
+        }
+        assert_eq!(plan(&[(option, "1")]).0, 0, "{option}");
+    }
+    let all = ["--inputs", "--outputs", "--rank", "--tokens"].map(|option| (option, most.as_str()));
+    let (status, error) = plan(&all);
+    assert_eq!(status, 1);
+    assert!(
+        error.contains("the memory for inference of a layer of these sizes is more than any memory holds"),
+        "{error}"
+    );
+    for optimizer in ["adamw", "sgd", "momentum", "inplace"] {
+        for flags in
+            [&[][..], &[("--freeze-a", "")], &[("--train-bias", "")], &[("--train-bias", ""), ("--freeze-a", "")]]
+        {
+            let (status, error) = plan(&[&[("--optimizer", optimizer)], flags].concat());
+            let refused = optimizer == "inplace" && flags.first().is_some_and(|flag| flag.0 == "--train-bias");
+            assert_eq!(status, i32::from(refused), "{optimizer} {flags:?}: {error}");
+            assert!(!refused || error.contains("`inplace` has no gradients and cannot train a bias"), "{error}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    for arguments in [&["--help"][..], &["--version"], &["pack", "--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lowrank"));
+        assert_eq!(command.args(arguments).stdout(full).output().unwrap().status.code(), Some(1), "{arguments:?}");
+        assert!(!Room::new().good(arguments).is_empty());
+    }
+}
+
 #[test]
 fn an_adapter_comes_back_as_it_was() {
     let room = Room::new();
@@ -159,7 +219,7 @@ fn verify_knows_the_base() {
     other[2].bytes[0] ^= 1;
     std::fs::write(room.path("other.safetensors"), support::safetensors(&other)).unwrap();
     for (file, base, expected) in [
-        ("marked", "other.safetensors", "fingerprint: expected"),
+        ("marked", "other.safetensors", "the fingerprint of the base is"),
         ("adapter.lowrank", "base.safetensors", "no fingerprint"),
     ] {
         let output = room.lowrank(&["verify", file, "--base", base]);

@@ -225,7 +225,9 @@ def merge(tools, case, room, base, model):
     """Compare merged models; return how many elements were compared, and how many agree to the last bit."""
     path = save_base(base, room, case.shards)
     before = {file: file.read_bytes() for file in path.parent.glob("*.safetensors")}
-    tools.lowrank("merge", room / "new", path, room / "merged")
+    # The layers are square, so that nothing else tells how their weights are stored.
+    layout = "in-out" if case.linear is conv1d else "out-in"
+    tools.lowrank("merge", room / "new", path, room / "merged", "--layout", layout)
     check(all(file.read_bytes() == data for file, data in before.items()), f"{case.name}: the base has changed")
     files = [room / "merged"] if case.shards == 1 else sorted((room / "merged").glob("*.safetensors"))
     ours = {name: tensor for file in files for name, tensor in load_file(file).items()}

@@ -1,0 +1,131 @@
+//! Which way round the base stores the weight of a layer.
+//!
+//! PEFT decides that for each module by its class, but saves one `fan_in_fan_out` for all, that of the last one. So the
+//! flag says nothing about a layer that is one of several. The shape of the stored weight does, unless it is square; then
+//! somebody else has to know.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use lowrank::format::Layer;
+use serde::Serialize;
+
+use crate::model::Model;
+
+/// The order of the sides of a stored weight.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Layout {
+    /// `[out, in]`, as `nn.Linear` stores it.
+    OutIn,
+    /// `[in, out]`, as the `Conv1D` of Transformers stores it.
+    InOut,
+}
+
+impl Layout {
+    /// By the adapter.
+    pub(crate) const fn of(layer: &Layer<'_>) -> Self {
+        if layer.fan_in_fan_out { Layout::InOut } else { Layout::OutIn }
+    }
+
+    /// The only one in which a weight of this layer has this shape; `None` when both or neither do.
+    fn by_shape(layer: &Layer<'_>, stored: &[usize]) -> Option<Self> {
+        let mut fitting = [Layout::OutIn, Layout::InOut].into_iter().filter(|layout| layout.shape(layer) == stored);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
+    pub(crate) const fn shape(self, layer: &Layer<'_>) -> [usize; 2] {
+        let shape = layer.shape();
+        match self {
+            Layout::OutIn => [shape.outputs, shape.inputs],
+            Layout::InOut => [shape.inputs, shape.outputs],
+        }
+    }
+}
+
+/// What the command line says: of one layer, or of all of which nothing else is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    layer: Option<String>,
+    layout: Layout,
+}
+
+impl Told {
+    /// `[LAYER=]LAYOUT`
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (layer, layout) = match text.rsplit_once('=') {
+            Some((layer, layout)) => (Some(layer.to_owned()), layout),
+            None => (None, text),
+        };
+        let layout = Layout::from_str(layout, false).map_err(|_| "expected out-in, in-out or LAYER=…".to_owned())?;
+        Ok(Self { layer, layout })
+    }
+
+    /// Whether it names the layer, or the end of its name behind a dot.
+    fn names(&self, layer: &str) -> bool {
+        self.layer
+            .as_deref()
+            .is_some_and(|name| layer.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with('.')))
+    }
+}
+
+/// Everything that is known about layouts.
+pub(crate) struct Knowledge<'k> {
+    told: &'k [Told],
+    model: Model,
+    /// The flags of the layers say it, layer by layer.
+    flags: bool,
+}
+
+impl<'k> Knowledge<'k> {
+    /// About these layers of a base. `confirmed`: a fingerprint will tell whether the flags are right.
+    pub(crate) fn new(told: &'k [Told], layers: &[Layer<'_>], base: &Path, confirmed: bool) -> Self {
+        let differ = layers.windows(2).any(|pair| pair[0].fan_in_fan_out != pair[1].fan_in_fan_out);
+        Self { told, model: Model::beside(base), flags: confirmed || differ || layers.len() == 1 }
+    }
+
+    /// What is said about no layer at all.
+    pub(crate) fn unused(&self, layers: &[Layer<'_>]) -> Option<&'k str> {
+        let unused = |told: &&Told| told.layer.is_some() && !layers.iter().any(|layer| told.names(layer.name));
+        self.told.iter().find(unused).and_then(|told| told.layer.as_deref())
+    }
+
+    fn by_model(&self, layer: &Layer<'_>) -> Option<Layout> {
+        self.model.is_conv1d(layer.name).map(|conv1d| if conv1d { Layout::InOut } else { Layout::OutIn })
+    }
+
+    /// A configuration that does not describe these layers is that of another model.
+    pub(crate) fn distrust_model(&mut self, layers: &[(&Layer<'_>, &[usize])]) {
+        let wrong = |&(layer, stored): &(&Layer<'_>, &[usize])| {
+            let (seen, said) = (Layout::by_shape(layer, stored), self.by_model(layer));
+            seen.is_some() && said.is_some() && seen != said
+        };
+        if layers.iter().any(wrong) {
+            self.model.forget_classes();
+        }
+    }
+
+    /// The layout of a layer whose weight has this shape; `None` when nobody knows.
+    pub(crate) fn layout(&self, layer: &Layer<'_>, stored: &[usize]) -> Option<Layout> {
+        let (mut named, mut other) = (None, None);
+        for told in self.told {
+            match &told.layer {
+                // The longest name counts: it is the most exact one.
+                Some(name) if told.names(layer.name) && named.is_none_or(|(len, _)| len <= name.len()) => {
+                    named = Some((name.len(), told.layout));
+                }
+                Some(_) => {}
+                None => other = Some(told.layout),
+            }
+        }
+        let shape = layer.shape();
+        named
+            .map(|(_, layout)| layout)
+            .or_else(|| Layout::by_shape(layer, stored))
+            // Neither fits, or both do with one element: what follows makes no difference.
+            .or_else(|| (shape.inputs != shape.outputs || shape.inputs == 1).then(|| Layout::of(layer)))
+            .or(other)
+            .or_else(|| self.by_model(layer))
+            .or_else(|| self.flags.then(|| Layout::of(layer)))
+    }
+}

@@ -1,0 +1,396 @@
+//! A merge is of the base that the adapter was trained on: its layout, its fingerprint, its tied weights.
+
+mod support;
+
+use lowrank::Dtype;
+use serde_json::{Value, json};
+use support::{Peft, Room, Tensor, key, load, noise};
+
+/// Layers of both layouts, square and not: name, sides as stored, and whether that is `[in, out]`.
+const CONV1D: [(&str, [usize; 2], bool); 5] = [
+    ("h.0.attn.c_attn", [4, 12], true),
+    ("h.0.attn.c_proj", [4, 4], true),
+    ("h.0.mlp.c_fc", [4, 16], true),
+    ("h.0.mlp.gate", [4, 4], false),
+    ("lm_head", [9, 4], false),
+];
+
+/// An adapter for some of the layers, whose flag is the given one, and the base.
+fn mixture(room: &Room, names: &[&str], flag: bool) -> Peft {
+    let mut adapter = Peft::empty().set("fan_in_fan_out", json!(flag));
+    let mut base = Vec::new();
+    for (number, (name, stored, turned)) in CONV1D.into_iter().enumerate() {
+        base.push(Tensor::f32(&format!("{name}.weight"), &stored, &noise(90 + number as u64, stored[0] * stored[1])));
+        if names.contains(&name) {
+            let [inputs, outputs] = if turned { stored } else { [stored[1], stored[0]] };
+            adapter.layer(name, inputs, outputs, 2, Dtype::F32);
+        }
+    }
+    let _ = std::fs::remove_dir_all(room.path("adapter"));
+    adapter.write(&room.path("adapter"));
+    std::fs::write(room.path("base"), support::safetensors(&base)).unwrap();
+    adapter
+}
+
+/// Checks every layer of a merged model: `W'[o, i] = W[o, i] + 4·Σ B[o, k]·A[k, i]`, to a few roundings.
+fn assert_merged(room: &Room, adapter: &Peft, out: &str) {
+    let (base, out) = (load(&room.path("base")), load(&room.path(out)));
+    let find = |tensors: &[Tensor], name: &str| tensors.iter().find(|tensor| tensor.name == name).unwrap().values();
+    for (name, [_, cols], turned) in CONV1D {
+        let weight = format!("{name}.weight");
+        let (before, after) = (find(&base, &weight), find(&out, &weight));
+        let parts = ["lora_A.weight", "lora_B.weight"].map(|part| key(name, part));
+        if !adapter.tensors.iter().any(|tensor| tensor.name == parts[0]) {
+            assert_eq!(before, after, "{name}");
+            continue;
+        }
+        let [a, b] = parts.map(|part| adapter.tensor(&part).values());
+        let inputs = a.len() / 2;
+        for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+            let (row, col) = (at / cols, at % cols);
+            let (o, i) = if turned { (col, row) } else { (row, col) };
+            let update = 4.0 * (b[2 * o] * a[i] + b[2 * o + 1] * a[inputs + i]);
+            assert!(
+                (after - before - update).abs() < 1e-5,
+                "{name} at {at}: {before} became {after}, not {update} more"
+            );
+        }
+    }
+}
+
+/// Commands that read an adapter and a base that has to be understood.
+const MERGING: [&[&str]; 3] = [
+    &["merge", "adapter", "base", "out"],
+    &["advise", "adapter", "--base", "base"],
+    &["pack", "adapter", "out", "--fingerprint", "base"],
+];
+
+#[test]
+fn where_the_shape_tells_the_layout_the_flag_does_not_count() {
+    let names = ["h.0.attn.c_attn", "h.0.mlp.c_fc", "lm_head"];
+    for flag in [false, true] {
+        let room = Room::new();
+        let adapter = mixture(&room, &names, flag);
+        let report = room.json(MERGING[0]);
+        let layouts: Vec<&Value> = report["layers"].as_array().unwrap().iter().map(|layer| &layer["layout"]).collect();
+        assert_eq!(layouts, [&json!("in-out"), &json!("in-out"), &json!("out-in")]);
+        assert_merged(&room, &adapter, "out");
+    }
+}
+
+#[test]
+fn where_nothing_tells_the_layout_the_command_asks() {
+    let all: Vec<&str> = CONV1D.iter().map(|layer| layer.0).collect();
+    for names in [&all[..], &["h.0.attn.c_proj", "lm_head"], &["h.0.attn.c_proj", "h.0.mlp.gate"], &all[..2]] {
+        for flag in [false, true] {
+            let room = Room::new();
+            let adapter = mixture(&room, names, flag);
+            room.good(&["pack", "adapter", "packed", "--strip"]);
+            let before = room.names();
+            for command in MERGING {
+                let from_file = command.iter().map(|&word| if word == "adapter" { "packed" } else { word }).collect();
+                for arguments in [command.to_vec(), from_file] {
+                    if arguments[..2] == ["pack", "packed"] {
+                        continue;
+                    }
+                    let error = room.bad(&arguments);
+                    let expected = ["layer `h.0.attn.c_proj`", "square", "--layout in-out", "--layout out-in"];
+                    expected.iter().for_each(|text| assert!(error.contains(text), "{text:?} is not in {error:?}"));
+                    assert_eq!(room.names(), before);
+                }
+            }
+            // Of square layers that are alike, one word is enough; others have a name, or the end of one.
+            let mut told = vec!["--layout", "in-out"];
+            if names.contains(&"h.0.mlp.gate") {
+                told.extend(["--layout", "mlp.gate=out-in"]);
+            }
+            room.good(&[MERGING[0], &told].concat());
+            assert_merged(&room, &adapter, "out");
+            room.good(&[&["merge", "packed", "base", "out-2"], &told[..]].concat());
+            assert_merged(&room, &adapter, "out-2");
+        }
+    }
+}
+
+#[test]
+fn flags_that_were_set_layer_by_layer_count() {
+    // PEFT saves the flag of the last module, and here there is no other.
+    for (name, flag) in [("h.0.attn.c_proj", true), ("h.0.mlp.gate", false)] {
+        let room = Room::new();
+        let adapter = mixture(&room, &[name], flag);
+        room.good(MERGING[0]);
+        assert_merged(&room, &adapter, "out");
+    }
+    // A file has a flag for each layer; where they differ, somebody has set them so.
+    let room = Room::new();
+    let adapter = mixture(&room, &["h.0.attn.c_proj", "h.0.mlp.gate"], false);
+    room.good(&["pack", "adapter", "packed"]);
+    let bytes = std::fs::read(room.path("packed")).unwrap();
+    let file = lowrank::format::AdapterFile::parse(&bytes).unwrap();
+    let mut layers: Vec<_> = file.layers().collect();
+    layers[0].fan_in_fan_out = true;
+    let contents = lowrank::format::Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+    let mut bytes = vec![0; contents.encoded_len().unwrap()];
+    contents.emit(&mut bytes).unwrap();
+    std::fs::write(room.path("device"), bytes).unwrap();
+    room.good(&["merge", "device", "base", "out"]);
+    assert_merged(&room, &adapter, "out");
+}
+
+#[test]
+fn a_known_model_beside_the_base_tells_the_layout() {
+    let room = Room::new();
+    let gpt2 = ["h.0.attn.c_attn", "h.0.attn.c_proj", "lm_head"];
+    let adapter = mixture(&room, &gpt2, false);
+    let config = |config: Value| std::fs::write(room.path("config.json"), config.to_string()).unwrap();
+    for (model, good) in [
+        (json!({ "model_type": "gpt2" }), true),
+        (json!({ "model_type": "gpt2", "auto_map": { "AutoModel": "code.Mine" } }), false),
+        (json!({ "model_type": "of-tomorrow" }), false),
+        // All of its layers are nn.Linear, and `c_attn` is not: the configuration is that of another model.
+        (json!({ "model_type": "llama" }), false),
+        (json!([]), false),
+        (json!({ "model_type": 7 }), false),
+    ] {
+        config(model.clone());
+        let output = room.lowrank(MERGING[0]);
+        assert_eq!(output.status.success(), good, "{model}");
+        if good {
+            assert_merged(&room, &adapter, "out");
+            std::fs::remove_file(room.path("out")).unwrap();
+        }
+    }
+    let linear = mixture(&room, &["h.0.mlp.gate", "lm_head"], true);
+    config(json!({ "model_type": "llama" }));
+    room.good(MERGING[0]);
+    assert_merged(&room, &linear, "out");
+}
+
+#[test]
+fn what_is_said_about_layouts_has_to_fit() {
+    let room = Room::new();
+    mixture(&room, &["h.0.attn.c_attn", "h.0.attn.c_proj"], true);
+    for (told, expected) in [
+        ("c_attn=out-in", "expected the shape [12, 4]"),
+        ("nothing=out-in", "no layer has the name `nothing`"),
+        ("proj=out-in", "no layer has the name `proj`"),
+    ] {
+        let error = room.bad(&["merge", "adapter", "base", "out", "--layout", "in-out", "--layout", told]);
+        assert!(error.contains(expected), "{error}");
+    }
+    let output = room.lowrank(&["merge", "adapter", "base", "out", "--layout", "sideways"]);
+    assert_eq!(output.status.code(), Some(2));
+    // The most exact name counts, wherever it stands.
+    let exact = ["--layout", "h.0.attn.c_proj=in-out", "--layout", "c_proj=out-in", "--layout", "out-in"];
+    let report = room.json(&[&["merge", "adapter", "base", "out"], &exact[..]].concat());
+    assert_eq!(report["layers"][1]["layout"], "in-out");
+}
+
+#[test]
+fn another_base_than_that_of_the_fingerprint_is_refused() {
+    let room = Room::new();
+    Peft::new().write(&room.path("adapter"));
+    let base = |last: f32| {
+        let mut q = noise(2, 12);
+        q[11] = last;
+        [Tensor::f32("net.q.weight", &[3, 4], &q), Tensor::f32("net.v.weight", &[5, 4], &noise(3, 20))]
+    };
+    std::fs::write(room.path("base"), support::safetensors(&base(0.25))).unwrap();
+    std::fs::write(room.path("other"), support::safetensors(&base(0.5))).unwrap();
+    room.good(&["pack", "adapter", "packed", "--fingerprint", "base"]);
+    let before = room.names();
+    for arguments in [&["merge", "packed", "other", "out"][..], &["advise", "packed", "--base", "other"]] {
+        let error = room.bad(arguments);
+        for text in ["the fingerprint of the base is", "--other-base"] {
+            assert!(error.contains(text), "{error}");
+        }
+        assert_eq!(room.names(), before);
+        room.good(&[arguments, &["--other-base"]].concat());
+        let _ = std::fs::remove_file(room.path("out"));
+    }
+    room.good(&["merge", "packed", "base", "out"]);
+    room.good(&["advise", "packed", "--base", "base"]);
+    room.good(&["advise", "packed"]);
+}
+
+/// A fingerprint is that of weights in one layout: it tells whether the flags of square layers are right.
+#[test]
+fn a_fingerprint_confirms_the_layout() {
+    let room = Room::new();
+    let names = ["h.0.attn.c_proj", "h.0.attn.c_attn"];
+    let adapter = mixture(&room, &names, true);
+    room.good(&["pack", "adapter", "packed", "--fingerprint", "base", "--layout", "in-out"]);
+    room.good(&["verify", "packed", "--base", "base"]);
+    room.good(&["merge", "packed", "base", "out"]);
+    assert_merged(&room, &adapter, "out");
+    let wrong = room.bad(&["merge", "packed", "base", "out-2", "--layout", "c_proj=out-in"]);
+    assert!(wrong.contains("the fingerprint of the base is"), "{wrong}");
+    // Flags that were wrong do not go unnoticed either.
+    mixture(&room, &names, false);
+    room.good(&["pack", "adapter", "packed-2", "--fingerprint", "base", "--layout", "in-out"]);
+    let wrong = room.bad(&["merge", "packed-2", "base", "out-2"]);
+    assert!(wrong.contains("the fingerprint of the base is"), "{wrong}");
+    room.good(&["merge", "packed-2", "base", "out-2", "--layout", "in-out"]);
+    assert_merged(&room, &adapter, "out-2");
+}
+
+/// A base with an output layer and an embedding, of these names and numbers.
+fn ends(head: &str, embedding: Option<(&str, u64)>, metadata: Value) -> Vec<u8> {
+    let mut tensors = vec![Tensor::f32(head, &[5, 4], &noise(7, 20)), Tensor::f32("other", &[5, 4], &noise(9, 20))];
+    tensors.extend(embedding.map(|(name, seed)| Tensor::f32(name, &[5, 4], &noise(seed, 20))));
+    let bytes = support::safetensors(&tensors);
+    let (header, data) = bytes[8..].split_at(u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    header["__metadata__"] = metadata;
+    let header = header.to_string().into_bytes();
+    [&(header.len() as u64).to_le_bytes(), &header[..], data].concat()
+}
+
+#[test]
+fn tied_weights_are_refused() {
+    let plain = || json!({ "format": "pt" });
+    let (tied, untied) = (json!({ "tie_word_embeddings": true }), json!({ "tie_word_embeddings": false }));
+    let nested = json!({ "text_config": { "tie_word_embeddings": true } });
+    let embedding = |seed| Some(("model.embed_tokens.weight", seed));
+    let by_header = json!({ "format": "pt", "model.embed_tokens.weight": "lm_head.weight" });
+    for (layer, base, config, refused) in [
+        // `safetensors` keeps one of the names of a tensor, and says so.
+        ("lm_head", ends("lm_head.weight", None, by_header), None, Some("`model.embed_tokens.weight`, by the header")),
+        // A copy under another name.
+        ("lm_head", ends("lm_head.weight", embedding(7), plain()), None, Some("which holds the same numbers")),
+        ("decoder", ends("decoder.weight", Some(("encoder.weight", 7)), plain()), None, Some("`encoder.weight`")),
+        ("lm_head", ends("lm_head.weight", embedding(8), plain()), None, None),
+        ("lm_head", ends("lm_head.weight", embedding(7), plain()), Some(&untied), None),
+        (
+            "decoder",
+            ends("decoder.weight", Some(("encoder.weight", 7)), plain()),
+            Some(&untied),
+            Some("`encoder.weight`"),
+        ),
+        // The configuration of the model.
+        ("lm_head", ends("lm_head.weight", None, plain()), Some(&tied), Some("tie_word_embeddings")),
+        ("lm_head", ends("lm_head.weight", embedding(8), plain()), Some(&nested), Some("tie_word_embeddings")),
+        ("transformer.wte", ends("transformer.wte.weight", None, plain()), Some(&tied), Some("tie_word_embeddings")),
+        ("net.q", ends("net.q.weight", None, plain()), Some(&tied), None),
+        ("lm_head", ends("lm_head.weight", None, plain()), None, None),
+    ] {
+        let room = Room::new();
+        let mut adapter = Peft::empty();
+        adapter.layer(layer, 4, 5, 2, Dtype::F32);
+        adapter.write(&room.path("adapter"));
+        std::fs::write(room.path("base"), base).unwrap();
+        if let Some(config) = config {
+            std::fs::write(room.path("config.json"), config.to_string()).unwrap();
+        }
+        let arguments = ["merge", "adapter", "base", "out"];
+        match refused {
+            None => drop(room.good(&arguments)),
+            Some(expected) => {
+                let error = room.bad(&arguments);
+                for text in [expected, "tied weights", "--tied", &format!("layer `{layer}`")] {
+                    assert!(error.contains(text), "{text:?} is not in {error:?}");
+                }
+                assert!(!room.path("out").exists());
+                room.good(&[&arguments[..], &["--tied"]].concat());
+            }
+        }
+    }
+}
+
+/// Tensors that are equal in all elements look alike by chance; a long one differs only far behind its start.
+#[test]
+fn tensors_that_only_look_alike_are_not_tied() {
+    let room = Room::new();
+    let mut adapter = Peft::empty();
+    adapter.layer("q", 512, 1030, 2, Dtype::F32);
+    adapter.write(&room.path("adapter"));
+    let weights = noise(4, 512 * 1030);
+    let other = |at: Option<usize>| {
+        let mut weights = weights.clone();
+        at.into_iter().for_each(|at| weights[at] += 1.0);
+        [("q.weight", self::weights(&noise(4, 512 * 1030))), ("k.weight", self::weights(&weights))]
+    };
+    for (tensors, tied) in [
+        (other(None), true),
+        (other(Some(0)), false),
+        (other(Some(512 * 1030 - 1)), false),
+        ([("q.weight", self::weights(&[0.5; 512 * 1030])), ("k.weight", self::weights(&[0.5; 512 * 1030]))], false),
+    ] {
+        let tensors = tensors.map(|(name, tensor)| Tensor { name: name.into(), ..tensor });
+        std::fs::write(room.path("base"), support::safetensors(&tensors)).unwrap();
+        assert_eq!(room.lowrank(&["merge", "adapter", "base", "out"]).status.success(), !tied);
+        let _ = std::fs::remove_file(room.path("out"));
+    }
+}
+
+fn weights(values: &[f32]) -> Tensor {
+    Tensor::f32("", &[1030, 512], values)
+}
+
+#[test]
+fn adapters_that_are_never_good_are_refused() {
+    let [a, b] = ["lora_A.weight", "lora_B.weight"].map(|part| key("net.v", part));
+    let with = |name: &str, shape: &[usize], at: usize, value: f32| {
+        let mut values = noise(5, shape.iter().product());
+        values[at] = value;
+        Peft::new().with(Tensor::f32(name, shape, &values))
+    };
+    let zero = |name: &str, shape: &[usize]| Tensor::f32(name, shape, &vec![-0.0; shape.iter().product()]);
+    let bias = key("net.v", "lora_B.bias");
+    let biased = Peft::new().set("lora_bias", json!(true));
+    let biased = biased.with(Tensor::f32(&key("net.q", "lora_B.bias"), &[3], &[0.0; 3]));
+    let trained = key("net.v", "base_layer.bias");
+    let lora_only = Peft::new().set("bias", json!("lora_only"));
+    for (adapter, expected) in [
+        (with(&a, &[2, 4], 7, f32::NAN), "element 7 of A is NaN"),
+        (with(&a, &[2, 4], 0, f32::INFINITY), "element 0 of A is inf"),
+        (with(&b, &[5, 2], 9, f32::NEG_INFINITY), "element 9 of B is -inf"),
+        (biased.with(Tensor::f32(&bias, &[5], &[0.0, f32::NAN, 0.0, 0.0, 0.0])), "element 1 of the bias of B is NaN"),
+        (lora_only.with(Tensor::f32(&trained, &[5], &[f32::NAN; 5])), "element 0 of the bias is NaN"),
+        (Peft::new().with(zero(&a, &[2, 4])).with(zero(&b, &[5, 2])), "is dead: A and B are zero"),
+    ] {
+        let room = Room::new();
+        adapter.write(&room.path("adapter"));
+        let base: Vec<Tensor> = [("q", 3), ("v", 5)]
+            .into_iter()
+            .flat_map(|(name, outputs)| {
+                let weight = Tensor::f32(&format!("net.{name}.weight"), &[outputs, 4], &noise(6, 4 * outputs));
+                [weight, Tensor::f32(&format!("net.{name}.bias"), &[outputs], &noise(7, outputs))]
+            })
+            .collect();
+        std::fs::write(room.path("base"), support::safetensors(&base)).unwrap();
+        for command in
+            [&["merge", "adapter", "base", "out"][..], &["advise", "adapter", "--base", "base"], &["advise", "adapter"]]
+        {
+            let error = room.bad(command);
+            assert!(error.contains("net.v") && error.contains(expected), "{error}");
+            assert!(!room.path("out").exists());
+        }
+        let output = room.lowrank(&["verify", "adapter", "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &report[0]["good"]), (Some(1), &json!(false)));
+        assert!(report[0]["flaw"].as_str().unwrap().contains(expected), "{report}");
+    }
+}
+
+/// The product of finite numbers can be none.
+#[test]
+fn an_update_beyond_f32_is_refused() {
+    let room = Room::new();
+    let mut adapter = Peft::empty();
+    adapter.layer("q", 4, 3, 2, Dtype::F32);
+    let large = adapter.with(Tensor::f32(&key("q", "lora_A.weight"), &[2, 4], &[3e30; 8])).with(Tensor::f32(
+        &key("q", "lora_B.weight"),
+        &[3, 2],
+        &[3e30; 6],
+    ));
+    large.write(&room.path("adapter"));
+    std::fs::write(room.path("base"), support::safetensors(&[Tensor::f32("q.weight", &[3, 4], &noise(1, 12))]))
+        .unwrap();
+    for command in
+        [&["merge", "adapter", "base", "out"][..], &["advise", "adapter"], &["advise", "adapter", "--base", "base"]]
+    {
+        let error = room.bad(command);
+        assert!(error.contains("layer `q`"), "{error}");
+    }
+}
