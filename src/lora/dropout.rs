@@ -57,7 +57,7 @@ impl Dropout {
         if self.p >= 1.0 {
             return u32::MAX;
         }
-        if !(self.p > 0.0) {
+        if self.p.is_nan() || self.p <= 0.0 {
             return 0;
         }
         // p = significand · 2^(exponent - 150), with an exponent below 127. What is subnormal ends at 0.
