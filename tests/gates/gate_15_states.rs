@@ -113,7 +113,10 @@ fn perform(call: Do, saved: &mut Saved<'_>, out: &mut Outputs) -> Result<(), Err
         Do::Dropout(step) => return saved.set_dropout(Some(dropout(step))),
         NoDropout => return saved.set_dropout(None),
         Resume(batch) => return saved.resume(batch),
-        Split => return Ok(drop(saved.whole().split_tokens(1))),
+        Split => {
+            drop(saved.whole().split_tokens(1));
+            return Ok(());
+        }
         SplitAndJoin(at) => {
             let (first, second) = saved.whole().split_tokens(at);
             let done = [first.done(), second.done()];
