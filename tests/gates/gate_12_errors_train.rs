@@ -91,7 +91,7 @@ fn cross_entropy(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let (cut, mut loss) = (&mut Cut::new(arena, call), begun(call));
     let (logits, grad) = (cut.read(Argument::Y, call.y), cut.write(Argument::LossGrad, call.loss_grad));
     let result = if act { loss.softmax_cross_entropy(logits, &call.labels, grad) } else { Ok(()) };
-    (result, loss.value().to_string())
+    (result, format!("{loss:?}"))
 }
 
 static SQUARED_ERROR: Function = Function {
@@ -105,7 +105,7 @@ fn squared_error(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let (y, targets) = (cut.read(Argument::Y, call.y), cut.read(Argument::Targets, call.targets));
     let grad = cut.write(Argument::LossGrad, call.loss_grad);
     let result = if act { loss.mean_squared_error(y, targets, grad) } else { Ok(()) };
-    (result, loss.value().to_string())
+    (result, format!("{loss:?}"))
 }
 
 static FACTOR: Function = Function { name: "clip::factor", run: factor, documented: &["Range", "NonFinite"] };

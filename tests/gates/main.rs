@@ -1,5 +1,7 @@
 //! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; `fingerprint`,
 //! `numbers` and `personalize` need the same support.
+//! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; the
+//! modules without a number need the same support.
 //!
 //! ```text
 //! cargo test --test gates                        the part that takes a minute
@@ -13,6 +15,8 @@
 
 mod support;
 
+mod clipping;
+mod dropping;
 mod fingerprint;
 mod gate_01_bits;
 mod gate_01_training;
@@ -42,6 +46,7 @@ mod gate_17_file;
 mod gate_18_flash;
 mod gate_18_store;
 mod gate_20_golden;
+mod merging;
 mod miri;
 mod numbers;
 mod personalize;
