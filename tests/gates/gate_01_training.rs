@@ -150,6 +150,9 @@ fn norms() {
     }
 }
 
+/// Learning rates, and the factors on them for `B`: the order in which they are multiplied with the factor of clipping shows.
+const RATES: [(f32, f32); 4] = [(0.1, 3.0), (0.3, 16.1), (0.7, 0.3), (0.013, 7.7)];
+
 /// In-place SGD without clipping is the specification's gradients with `-η·hs` and `-η·gs` in the place of `hs` and `gs`;
 /// with clipping it takes the norm that stored gradients would have.
 #[test]
@@ -163,7 +166,9 @@ fn in_place() {
                     for dropout in [None, Some(Dropout { p: 0.5, seed: 1, step: 2, layer: 3, first_token: 4 })] {
                         let mut layer = Layer::new(Shape::new(inputs, outputs, rank), n, Data::Finite, n as u64 + 1);
                         layer.dropout = dropout;
-                        count += step_in_place(backend, &layer, InPlace { lr: 0.1, b_rate: 3.0, max_norm });
+                        for (lr, b_rate) in RATES {
+                            count += step_in_place(backend, &layer, InPlace { lr, b_rate, max_norm });
+                        }
                     }
                 }
             }

@@ -293,6 +293,42 @@ fn the_whole_knows_what_it_is_told() {
     }
 }
 
+/// A piece can be cut again and joined again: its tokens are counted from where it starts, not from where the whole does.
+#[test]
+fn a_piece_is_a_whole() {
+    const TOKENS: usize = 7;
+    let mut memory = vec![0.0; Saved::training_len(SHAPE, TOKENS).unwrap()];
+    let mut saved = Saved::training(&mut memory, SHAPE, TOKENS).unwrap();
+    saved.set_dropout(Some(DROPOUT)).unwrap();
+    for (outer, inner) in (0..=TOKENS).flat_map(|outer| (0..=TOKENS - outer).map(move |inner| (outer, inner))) {
+        let (mut first, mut rest) = saved.whole().split_tokens(outer);
+        let len = TOKENS - outer;
+        run(&mut first, outer, false);
+        let (mut second, mut third) = rest.whole().split_tokens(inner);
+        run(&mut second, inner, false);
+        run(&mut third, len - inner, false);
+        let done = [second.done(), third.done()];
+        rest.join_tokens(done).unwrap();
+        assert_eq!((rest.hs().rows(), rest.batch().map(|batch| batch.tokens)), (len, Some(len)));
+        let done = [first.done(), rest.done()];
+        saved.join_tokens(done).unwrap();
+        assert_eq!(saved.hs().rows(), TOKENS);
+
+        // In the wrong order, or without the first of them, the error counts from the start of the piece.
+        let (_, mut rest) = saved.whole().split_tokens(outer);
+        let (mut second, mut third) = rest.whole().split_tokens(inner);
+        run(&mut second, inner, false);
+        run(&mut third, len - inner, false);
+        let (second, third) = (second.done(), third.done());
+        let before = format!("{rest:?}");
+        if inner > 0 && len > inner {
+            let rows = Error::Rows { argument: Argument::Tokens, expected: inner, got: 0 };
+            assert_eq!(rest.join_tokens([third, second]), Err(rows));
+            assert_eq!(format!("{rest:?}"), before);
+        }
+    }
+}
+
 #[test]
 fn errors_leave_everything_as_it_was() {
     let mut table = cutting();

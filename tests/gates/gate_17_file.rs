@@ -172,16 +172,19 @@ fn header_rejects(two: &mut Rejects) {
     for at in [44, 50, 55] {
         two.at(at, &[at as u8], NotZero { got: at as u8 });
     }
-    let mut crc = valid.clone();
-    crc[60] ^= 1;
-    let expected = u32::from_le_bytes(valid[60..64].try_into().unwrap());
-    two.expect(&crc, 60, Flaw::Crc { expected, got: expected ^ 1 });
-    let mut crc = valid.clone();
-    crc[56] ^= 1;
-    let header = crc32(&crc[..60]);
-    put(&mut crc, 60, &header.to_le_bytes());
-    let expected = u32::from_le_bytes(valid[56..60].try_into().unwrap());
-    two.expect(&crc, 56, Flaw::Crc { expected, got: expected ^ 1 });
+    // Every bit of both checksums counts.
+    for bit in 0..32 {
+        for at in [60, 56] {
+            let mut crc = valid.clone();
+            crc[at + bit / 8] ^= 1 << (bit % 8);
+            if at == 56 {
+                let header = crc32(&crc[..60]);
+                put(&mut crc, 60, &header.to_le_bytes());
+            }
+            let expected = u32::from_le_bytes(valid[at..at + 4].try_into().unwrap());
+            two.expect(&crc, at, Flaw::Crc { expected, got: expected ^ 1 << bit });
+        }
+    }
 }
 
 fn entry_rejects(two: &mut Rejects) {
@@ -333,4 +336,25 @@ fn unusual_files_are_read() {
     accept(64 + 31, &[7]);
     let empty: Tensor<'_> = Tensor::EMPTY;
     assert_eq!((empty.rows(), empty.cols(), empty.bytes()), (0, 0, Some(&[][..])));
+}
+
+/// However many layers have been taken, the iterator says how many are left, and stays at its end.
+#[test]
+fn layers_that_are_left_are_counted() {
+    for (name, contents) in samples() {
+        let bytes = contents.file();
+        let file = AdapterFile::parse(&bytes).unwrap();
+        let mut layers = file.layers();
+        for (taken, expected) in contents.layers.iter().enumerate() {
+            let left = contents.layers.len() - taken;
+            assert_eq!((layers.len(), layers.size_hint()), (left, (left, Some(left))), "{name}");
+            assert_eq!(layers.clone().count(), left, "{name}");
+            let layer = layers.next().unwrap();
+            assert_eq!((layer.name, layer.id), (&expected.name[..], expected.id), "{name}");
+        }
+        for _ in 0..3 {
+            assert_eq!((layers.len(), layers.size_hint()), (0, (0, Some(0))), "{name}");
+            assert!(layers.next().is_none(), "{name}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Gate 18, continued: a flash that returns errors, that does not do what it was told to, or that holds just anything.
 
-use crate::support::bytes::fix_checksums;
+use crate::support::bytes::{crc32, fix_checksums, put};
 use crate::support::nor::{Fault, Nor, Said};
 use crate::support::saved::{Book, Device, Result};
 use crate::support::{Rng, full, report};
@@ -117,6 +117,59 @@ fn rotten_bits() {
         }
     }
     report(18, "flash", rotten, "rotten bits", 1000);
+}
+
+/// Every bit of both checksums of the newest file counts: the older file is found.
+#[test]
+fn checksums_are_compared_to_the_last_bit() {
+    let book = book();
+    let device = used(&book);
+    let slot = device.slots[1].clone();
+    for (at, bit) in [56, 60].into_iter().flat_map(|at| (0..32).map(move |bit| (at, bit))) {
+        let mut device = device.clone();
+        let mut header = device.nor.bytes()[slot.start as usize..][..64].to_vec();
+        header[at + bit / 8] ^= 1 << (bit % 8);
+        if at == 56 {
+            let crc = crc32(&header[..60]);
+            put(&mut header, 60, &crc.to_le_bytes());
+        }
+        device.nor.plant(slot.start as usize, &header);
+        device.allowed = vec![Some(0)];
+        assert_eq!(device.recover(), Ok(Some(0)), "bit {bit} of the checksum at {at}");
+    }
+}
+
+/// The newest file is in doubt for want of its third mark: the first blank seal that can be verified makes it stand, whichever
+/// of its marks the flash swallows in the one before. It has the number that belongs to its place, and the next save takes the
+/// number after it.
+#[test]
+fn a_seal_that_cannot_be_verified_is_followed_by_the_next_one() {
+    let book = book();
+    for (taken, swallowed) in (0..3).flat_map(|taken| [None, Some(0), Some(1), Some(2)].map(|mark| (taken, mark))) {
+        let mut device = Sim::new(&book, 1, 5);
+        device.plant(0, 0, 5);
+        device.plant(1, 1, 6);
+        let end = device.slots[1].end as usize;
+        let place = |seal: usize, mark: usize| end - 192 + 48 * seal + 16 * mark;
+        device.nor.plant(place(0, 2), &[0xff; 16]);
+        (1..=taken).for_each(|seal| device.nor.plant(place(seal, 0), &[0]));
+        device.nor.fault = swallowed.map_or(Fault::None, Fault::Ignored);
+
+        let seal = 1 + taken + usize::from(swallowed.is_some());
+        let (found, at) = (device.recover(), format!("{taken} seals taken, mark {swallowed:?} swallowed"));
+        if seal > 3 {
+            assert_eq!(found, Err(StoreError::Verify { at: place(3, swallowed.unwrap() as usize) as u32 }), "{at}");
+            continue;
+        }
+        assert_eq!(found, Ok(Some(1)), "{at}");
+        let number = 6 + 2 * seal as u32;
+        let mark = [&b"sealed\0\x01"[..], &number.to_le_bytes(), &(!number).to_le_bytes()].concat();
+        assert_eq!(device.nor.bytes()[place(seal, 0)..place(seal, 3)], mark.repeat(3), "{at}");
+        device.nor.boot(None);
+        device.save(2).unwrap();
+        let stored = device.with(|store| store.recover()).unwrap().unwrap();
+        assert_eq!((stored.slot, stored.generation), (0, number + 1), "{at}");
+    }
 }
 
 /// What `load` gives is a file, verified, and what it gives once it gives again; after a save it is what was saved.
