@@ -50,3 +50,5 @@ mod merging;
 mod miri;
 mod numbers;
 mod personalize;
+mod randomness;
+mod schedules;

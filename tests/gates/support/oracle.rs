@@ -162,7 +162,7 @@ pub(crate) fn multipliers(dropout: Option<Dropout>, tokens: usize, inputs: usize
 }
 
 /// The word at a position of the Philox4x32-10 sequence.
-fn word(seed: u64, [step, layer]: [u32; 2], position: u128) -> f64 {
+pub(crate) fn word(seed: u64, [step, layer]: [u32; 2], position: u128) -> f64 {
     let (mut c, block) = ([0, 0, step, layer].map(u64::from), (position / 4) as u64);
     (c[0], c[1]) = (block & 0xffff_ffff, block >> 32);
     let mut key = [seed & 0xffff_ffff, seed >> 32];
