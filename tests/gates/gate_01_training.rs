@@ -163,7 +163,7 @@ fn in_place() {
         for &n in &tokens {
             for (inputs, outputs, rank) in [(1, 1, 1), (13, 7, 3), (33, 17, 4), (40, 50, 17), (5, 3, 0)] {
                 for max_norm in [None, Some(0.01)] {
-                    for dropout in [None, Some(Dropout { p: 0.5, seed: 1, step: 2, layer: 3, first_token: 4 })] {
+                    for dropout in [None, Some(DROPOUT)] {
                         let mut layer = Layer::new(Shape::new(inputs, outputs, rank), n, Data::Finite, n as u64 + 1);
                         layer.dropout = dropout;
                         for (lr, b_rate) in RATES {
@@ -223,3 +223,43 @@ fn step_in_place(backend: Backend, layer: &Layer, rule: InPlace) -> u64 {
     assert_eq!(first_difference(&dx, &stored.dx), None, "dX {backend:?}");
     (a.len() + b.len() + dx.len()) as u64
 }
+
+/// Without an adapter a step in place gives the `dX` of the base and changes no parameter, whatever is in `saved`, with clipping
+/// and without.
+#[test]
+fn in_place_without_an_adapter() {
+    let mut count = 0;
+    for backend in backends() {
+        for (rank, scale) in [(3, 0.0), (3, -0.0), (0, 1.0)] {
+            for (max_norm, dropout) in
+                [(None, None), (Some(0.5), None), (None, Some(DROPOUT)), (Some(0.5), Some(DROPOUT))]
+            {
+                let shape = Shape::new(13, 7, rank);
+                let mut layer = Layer::new(shape, 5, Data::Finite, 3);
+                (layer.scale, layer.dropout) = (scale, dropout);
+                let (mut a, mut b, mut dx, mut y) =
+                    (layer.a.clone(), layer.b.clone(), vec![9.0; 5 * 13], vec![9.0; 5 * 7]);
+                let mut memory = vec![f32::NAN; Saved::training_len(shape, 5).unwrap()];
+                let mut saved = Saved::training(&mut memory, shape, 5).unwrap();
+                saved.set_dropout(dropout).unwrap();
+                let (x, y) = (mat(&layer.x, 5, 13), mat_mut(&mut y, 5, 7));
+                forward(backend, &layer.base(), &layer.adapter(), x, y, &mut saved).unwrap();
+                let mut adapter =
+                    AdapterMut { a: mat_mut(&mut a, rank, 13), b: mat_mut(&mut b, 7, rank), bias: None, scale };
+                let flow = Backprop { x: Some(x), dy: mat(&layer.dy, 5, 7), dx: Some(mat_mut(&mut dx, 5, 13)) };
+                let rule = InPlace { lr: 0.1, b_rate: 2.0, max_norm };
+                assert_eq!(rule.step(backend, &layer.base(), &mut adapter, flow, &mut saved), Ok(()));
+                assert_eq!((first_difference(&a, &layer.a), first_difference(&b, &layer.b)), (None, None));
+                for (t, i) in (0..5).flat_map(|t| (0..13).map(move |i| (t, i))) {
+                    let products = (0..7).map(|o| (layer.dy[t * 7 + o], layer.w[o * 13 + i]));
+                    let expected = reference::chain(backend.arithmetic(), 0.0, products);
+                    assert_eq!(dx[t * 13 + i].to_bits(), expected.to_bits(), "{backend:?} {scale} {rank}");
+                    count += 1;
+                }
+            }
+        }
+    }
+    report(1, "in place", count, "elements of dX without an adapter", 500);
+}
+
+const DROPOUT: Dropout = Dropout { p: 0.5, seed: 1, step: 2, layer: 3, first_token: 4 };

@@ -50,5 +50,6 @@ mod merging;
 mod miri;
 mod numbers;
 mod personalize;
+mod plans;
 mod randomness;
 mod schedules;
