@@ -303,10 +303,10 @@ fn a_piece_is_a_whole() {
     for (outer, inner) in (0..=TOKENS).flat_map(|outer| (0..=TOKENS - outer).map(move |inner| (outer, inner))) {
         let (mut first, mut rest) = saved.whole().split_tokens(outer);
         let len = TOKENS - outer;
-        run(&mut first, outer, false);
+        run(&mut first, outer, 0.75, false);
         let (mut second, mut third) = rest.whole().split_tokens(inner);
-        run(&mut second, inner, false);
-        run(&mut third, len - inner, false);
+        run(&mut second, inner, 0.75, false);
+        run(&mut third, len - inner, 0.75, false);
         let done = [second.done(), third.done()];
         rest.join_tokens(done).unwrap();
         assert_eq!((rest.hs().rows(), rest.batch().map(|batch| batch.tokens)), (len, Some(len)));
@@ -317,8 +317,8 @@ fn a_piece_is_a_whole() {
         // In the wrong order, or without the first of them, the error counts from the start of the piece.
         let (_, mut rest) = saved.whole().split_tokens(outer);
         let (mut second, mut third) = rest.whole().split_tokens(inner);
-        run(&mut second, inner, false);
-        run(&mut third, len - inner, false);
+        run(&mut second, inner, 0.75, false);
+        run(&mut third, len - inner, 0.75, false);
         let (second, third) = (second.done(), third.done());
         let before = format!("{rest:?}");
         if inner > 0 && len > inner {
