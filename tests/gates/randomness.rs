@@ -113,9 +113,9 @@ fn adapters_are_initialised_as_documented() {
             scale: 0.25,
         };
         if gaussian {
-            init::gaussian(&mut adapter, SEED, layer);
+            init::gaussian(&mut adapter, SEED, layer).unwrap();
         } else {
-            init::kaiming_uniform(&mut adapter, SEED, layer);
+            init::kaiming_uniform(&mut adapter, SEED, layer).unwrap();
         }
         assert_eq!(adapter.scale, 0.25);
         let rng = Rng { seed: SEED, stream: (1 << 31) + layer, step: 0 };
