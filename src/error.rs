@@ -17,7 +17,7 @@ use crate::optimizer::Optimizer;
 pub enum Argument {
     /// Frozen weights `W [out, in]`.
     W,
-    /// Frozen bias `b [out]`.
+    /// Bias `b [1, out]`, frozen or trained.
     Bias,
     /// Adapter matrix `A [r, in]`.
     A,

@@ -50,7 +50,7 @@ pub fn forward(
     expect_shape(Argument::X, (n, x.cols()), (n, shape.inputs))?;
     expect_shape(Argument::Y, (y.rows(), y.cols()), (n, shape.outputs))?;
     expect_shape(Argument::Saved, (hs.rows(), hs.cols()), (n, shape.rank))?;
-    let bias = adapter.bias.map(|bias| bias.row(0)).or(base.bias);
+    let bias = adapter.bias.or(base.bias);
 
     for t in 0..n {
         if !adapter.is_absent() {
@@ -60,7 +60,7 @@ pub fn forward(
             }
         }
         for o in 0..shape.outputs {
-            let start = bias.map_or(0.0, |bias| bias[o]);
+            let start = bias.map_or(0.0, |bias| bias.row(0)[o]);
             let products = (0..shape.inputs).map(|i| (weight(base.weights, o, i), x.row(t)[i]));
             let mut value = chain(arithmetic, start, products);
             if !adapter.is_absent() {

@@ -93,6 +93,20 @@ impl<'a> MatRef<'a> {
         Self { data: rows.as_flattened(), rows: rows.len(), cols: C, stride: C }
     }
 
+    /// The matrix `[1, row.len()]` of one row: a bias.
+    ///
+    /// ```
+    /// use lowrank::{Base, MatRef};
+    ///
+    /// static W: [[f32; 2]; 3] = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+    /// static BIAS: [f32; 3] = [0.5; 3];
+    /// let base = Base { weights: MatRef::from_rows(&W).into(), bias: Some(MatRef::from_row(&BIAS)) };
+    /// assert_eq!(base.bias.map(|bias| (bias.rows(), bias.row(0))), Some((1, &BIAS[..])));
+    /// ```
+    pub const fn from_row(row: &'a [f32]) -> Self {
+        Self { data: row, rows: 1, cols: row.len(), stride: row.len() }
+    }
+
     /// A matrix whose rows start `stride` elements apart. `data` may be longer than the matrix; what lies between and
     /// behind the rows is never touched.
     ///
@@ -200,6 +214,11 @@ impl<'a> MatRef<'a> {
         let (_, rest) = data.split_at(at_most(at, data.len()));
         (Self { data, rows, cols: at, stride }, Self { data: rest, rows, cols: cols - at, stride })
     }
+
+    /// Columns `range`, which lies within them.
+    pub(crate) const fn cols_of(self, range: &Range<usize>) -> Self {
+        self.split_cols(range.end).0.split_cols(range.start).1
+    }
 }
 
 impl<'a> MatMut<'a> {
@@ -218,6 +237,18 @@ impl<'a> MatMut<'a> {
     pub const fn from_rows<const C: usize>(rows: &'a mut [[f32; C]]) -> Self {
         let count = rows.len();
         Self { data: rows.as_flattened_mut(), rows: count, cols: C, stride: C }
+    }
+
+    /// As [`MatRef::from_row`].
+    ///
+    /// ```
+    /// let (mut bias, trained) = ([0.0; 3], [0.5; 3]);
+    /// lowrank::MatMut::from_row(&mut bias).row_mut(0).copy_from_slice(&trained);
+    /// assert_eq!(bias, trained);
+    /// ```
+    pub const fn from_row(row: &'a mut [f32]) -> Self {
+        let cols = row.len();
+        Self { data: row, rows: 1, cols, stride: cols }
     }
 
     /// Cuts a dense matrix off the front of a slice, an empty one where the slice is too short.
@@ -397,6 +428,14 @@ pub(crate) const fn expect_shape(
         Err(Error::Cols { argument, expected: expected.1, got: got.1 })
     } else {
         Ok(())
+    }
+}
+
+/// Checks that a bias, if there is one, is a row with an element for each output.
+pub(crate) const fn expect_bias(bias: Option<&MatRef<'_>>, outputs: usize) -> Result<(), Error> {
+    match bias {
+        Some(bias) => expect_shape(Argument::Bias, (bias.rows, bias.cols), (1, outputs)),
+        None => Ok(()),
     }
 }
 

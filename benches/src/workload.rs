@@ -147,7 +147,7 @@ impl Workload {
                 lowrank::Packed::new(&self.packed, outputs, inputs, width)?.into()
             }
         };
-        Ok(Base { weights, bias: Some(&self.bias) })
+        Ok(Base { weights, bias: Some(MatRef::from_row(&self.bias)) })
     }
 
     pub(crate) fn adapter(&self) -> Result<Adapter<'_>, Error> {

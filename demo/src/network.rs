@@ -174,15 +174,15 @@ impl<'a> Network<'a> {
             let digest = (0..weights.outputs())
                 .flat_map(|o| (0..weights.inputs()).filter_map(move |i| weights.get(o, i)))
                 .fold(digest, Digest::with);
-            digest.with_all(base.bias.unwrap_or(&[]))
+            digest.with_all(base.bias.map_or(&[], |bias| bias.row(0)))
         })
     }
 }
 
 fn frozen<'a>(hidden: lowrank::Weights<'a>, output: lowrank::Weights<'a>) -> Network<'a> {
     Layers {
-        hidden: Base { weights: hidden, bias: Some(B1.as_flattened()) },
-        output: Base { weights: output, bias: Some(B2.as_flattened()) },
+        hidden: Base { weights: hidden, bias: Some(MatRef::from_rows(&B1)) },
+        output: Base { weights: output, bias: Some(MatRef::from_rows(&B2)) },
     }
 }
 

@@ -128,7 +128,7 @@ impl Case {
             Layout::Rows => layer.w.view().into(),
             Layout::Packed(width) => Packed::new(layer.packed.slice(), outputs, inputs, width.0 + 1).unwrap().into(),
         };
-        Base { weights, bias: self.wishes.base_bias.then(|| layer.bias.slice()) }
+        Base { weights, bias: self.wishes.base_bias.then(|| layer.bias.view()) }
     }
 
     fn adapter<'a>(&self, layer: &'a Layer) -> Adapter<'a> {
@@ -146,7 +146,7 @@ impl Case {
 
     /// Fills `out` by the executable specification, with the weights as rows: the layout must not matter.
     fn specify(&self, arithmetic: Arithmetic, layer: &Layer, out: &mut Outputs) -> Result<(), Error> {
-        let base = Base { weights: layer.w.view().into(), bias: self.wishes.base_bias.then(|| layer.bias.slice()) };
+        let base = Base { weights: layer.w.view().into(), bias: self.wishes.base_bias.then(|| layer.bias.view()) };
         let adapter = self.adapter(layer);
         let (x, dy) = (layer.x.view(), layer.dy.view());
         // An invalid probability never gets into a layer.

@@ -64,10 +64,7 @@ impl Misfit {
         let mut maker = Maker::new(self.numbers.clone(), &self.places);
         let mut fits = [true; 12];
         let matrices: [Guarded; 12] = std::array::from_fn(|i| {
-            let (mut rows, cols) = self.sizes[i].or(right[i]);
-            if i == 1 {
-                rows = 1; // the bias of the base is a slice
-            }
+            let (rows, cols) = self.sizes[i].or(right[i]);
             fits[i] = (rows, cols) == right[i];
             maker.matrix(rows, cols)
         });
@@ -79,7 +76,7 @@ impl Misfit {
     fn check_on(&self, backend: lowrank::Backend, matrices: &[Guarded; 12], fits: &[bool; 12]) {
         let [w, b, a, bb, own, x, mut y, dy, mut dx, mut da, mut db, mut dbias] = matrices.clone();
         let shape = Shape::new(self.inputs.0, self.outputs.0, self.rank.0);
-        let base = Base { weights: w.view().into(), bias: self.bias.then(|| b.slice()) };
+        let base = Base { weights: w.view().into(), bias: self.bias.then(|| b.view()) };
         let bias = self.own_bias.then(|| own.view());
         let adapter = Adapter { a: a.view(), b: bb.view(), bias, scale: 1.0 };
         let layer_fits = fits[0] && fits[2] && fits[3] && (fits[1] || !self.bias) && (fits[4] || !self.own_bias);

@@ -14,7 +14,7 @@ use crate::weight::Base;
 /// use lowrank::{Base, MatRef};
 ///
 /// let rows = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
-/// let base = Base { weights: MatRef::from_rows(&rows).into(), bias: Some(&[0.0; 3]) };
+/// let base = Base { weights: MatRef::from_rows(&rows).into(), bias: Some(MatRef::from_row(&[0.0; 3])) };
 /// let mut whole = Fingerprint::new();
 /// whole.base(&base); // of a model, once per layer
 /// assert_eq!(whole.finish(), Fingerprint::of(&base));
@@ -66,7 +66,7 @@ impl Fingerprint {
             }
         }
         self.bytes(&[u8::from(base.bias.is_some())]);
-        self.numbers(base.bias.unwrap_or(&[]));
+        self.numbers(base.bias.map_or(&[], |bias| bias.row(0)));
     }
 
     /// The fingerprint; never 0, which stands for a base that is not known.

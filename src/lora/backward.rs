@@ -27,10 +27,10 @@ pub struct Backprop<'a> {
 /// Backward pass of the last [`forward`](super::forward) with this `saved`: [`input_grads`], then [`parameter_grads`].
 ///
 /// # Errors
-/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::TooMany`]; [`Error::Range`] for a
-/// scale that is not finite; [`Error::NoForward`]; [`Error::ForInference`]; [`Error::AbsentAdapter`] when there is an adapter, and
-/// the pass before ran without one; [`Error::Missing`] when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B`
-/// are zero. Nothing is written then.
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::TooMany`]; [`Error::Range`] for a scale that is not
+/// finite; [`Error::NoForward`]; [`Error::ForInference`]; [`Error::AbsentAdapter`] when there is an adapter, and the pass before
+/// ran without one; [`Error::Missing`] when `dA` is wanted without `X`; [`Error::DeadAdapter`] when `A` and `B` are zero. Nothing
+/// is written then.
 pub fn backward(
     backend: Backend,
     base: &Base<'_>,

@@ -3,7 +3,7 @@
 
 use super::{Accum, Adapter, AdapterMut, Grads, Saved, Shape};
 use crate::view::{MatMut, MatRef};
-use crate::weight::Base;
+use crate::weight::{Base, Weights};
 
 /// `W [OUT, IN]`, then `b [OUT]`. Made to be a `static` in flash.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct FixedBase<const IN: usize, const OUT: usize> {
 
 impl<const IN: usize, const OUT: usize> FixedBase<IN, OUT> {
     /// The layer, borrowed.
-    pub fn view(&self) -> Base<'_> {
-        Base { weights: MatRef::from_rows(&self.w).into(), bias: Some(&self.bias) }
+    pub const fn view(&self) -> Base<'_> {
+        Base { weights: Weights::Rows(MatRef::from_rows(&self.w)), bias: Some(MatRef::from_row(&self.bias)) }
     }
 }
 

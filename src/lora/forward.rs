@@ -22,8 +22,8 @@ use crate::weight::{Base, Weights};
 /// A token's result does not depend on the tokens beside it.
 ///
 /// # Errors
-/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`], [`Error::Length`]; [`Error::TooMany`] for more tokens than
-/// `saved` was made for; [`Error::Range`] for a scale that is not finite. Nothing is written then.
+/// When a shape does not fit: [`Error::Rows`], [`Error::Cols`]; [`Error::TooMany`] for more tokens than `saved` was made for;
+/// [`Error::Range`] for a scale that is not finite. Nothing is written then.
 ///
 /// ```
 /// use lowrank::{Adapter, Backend, Base, MatMut, MatRef, Saved, Shape, forward};
@@ -95,8 +95,8 @@ impl Kernel for Forward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { base, adapter, x, y, saved, present } = self;
-        let bias = adapter.bias.map(|bias| bias.row(0)).or(base.bias);
-        let start = bias.map_or(Start::Zero, Start::Bias);
+        let bias = adapter.bias.as_ref().or(base.bias.as_ref());
+        let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));
         if present {
             if saved.dropout_code().is_none() {
                 thin_product(simd, Pair::new(x, &adapter.a, Turn::Right), &mut saved.hs, Start::Zero);

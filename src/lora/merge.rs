@@ -20,7 +20,7 @@ const WIDTH: usize = BLOCK.0 * BLOCK.1;
 /// of the base's as it is. Unmerging is not an operation: the base still has its bits.
 ///
 /// # Errors
-/// [`Error::Rows`], [`Error::Cols`], [`Error::Length`], [`Error::Range`]. Nothing is written then.
+/// [`Error::Rows`], [`Error::Cols`], [`Error::Range`]. Nothing is written then.
 pub fn merge(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, mut merged: MatMut<'_>) -> Result<(), Error> {
     let checked = check(base, adapter, &merged);
     if checked.is_ok() {

@@ -51,7 +51,7 @@ use crate::error::{Argument, Error};
 use crate::kernel::tile::Start;
 use crate::kernel::vector::{first_non_finite, is_zero};
 use crate::scratch::{Piece, Scratch, total};
-use crate::view::{MatMut, MatRef, expect_shape};
+use crate::view::{MatMut, MatRef, expect_bias, expect_shape};
 use crate::weight::Base;
 
 /// Sizes of one adapted layer.
@@ -193,9 +193,7 @@ impl Adapter<'_> {
         let (outputs, inputs, rank) = (base.weights.outputs(), base.weights.inputs(), self.a.rows());
         expect_shape(Argument::A, (rank, self.a.cols()), (rank, inputs))?;
         expect_shape(Argument::B, (self.b.rows(), self.b.cols()), (outputs, rank))?;
-        if let Some(bias) = self.bias {
-            expect_shape(Argument::Bias, (bias.rows(), bias.cols()), (1, outputs))?;
-        }
+        expect_bias(self.bias.as_ref(), outputs)?;
         check_scale(self.scale)
     }
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::dropped::Dropping;
 use super::{Adapter, AdapterMut, Batch, Grads, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
-use crate::view::{MatMut, expect_range, expect_shape};
+use crate::view::{MatMut, expect_bias, expect_range, expect_shape};
 
 /// Where the parameters of a layer are cut in two. What comes before goes to the first piece, the rest to the second; a
 /// place behind the end gives all to the first.
@@ -52,12 +52,10 @@ impl<'a> Adapter<'a> {
     /// ```
     pub fn outputs(&self, range: Range<usize>) -> Result<Adapter<'a>, Error> {
         let outputs = self.b.rows();
-        if let Some(bias) = self.bias {
-            expect_shape(Argument::Bias, (bias.rows(), bias.cols()), (1, outputs))?;
-        }
+        expect_bias(self.bias.as_ref(), outputs)?;
         expect_range(Argument::B, &range, outputs)?;
         let b = self.b.split_rows(range.end).0.split_rows(range.start).1;
-        let bias = self.bias.map(|bias| bias.split_cols(range.end).0.split_cols(range.start).1);
+        let bias = self.bias.map(|bias| bias.cols_of(&range));
         Ok(Adapter { b, bias, ..*self })
     }
 }

@@ -18,7 +18,7 @@ use core::ops::Range;
 
 use crate::error::{Argument, Error};
 use crate::simd::COMPACT;
-use crate::view::{MatMut, MatRef, expect_len, expect_range};
+use crate::view::{MatMut, MatRef, expect_bias, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
 #[derive(Copy, Clone, Debug)]
@@ -124,7 +124,7 @@ impl<'a> From<Packed<'a>> for Weights<'a> {
     }
 }
 
-/// The frozen layer: `W [out, in]` and its bias `b [out]`, if it has one.
+/// The frozen layer: `W [out, in]` and its bias `b [1, out]`, if it has one.
 ///
 /// ```
 /// use lowrank::{Base, MatRef};
@@ -136,8 +136,8 @@ impl<'a> From<Packed<'a>> for Weights<'a> {
 pub struct Base<'a> {
     /// `W [out, in]`.
     pub weights: Weights<'a>,
-    /// `b [out]`.
-    pub bias: Option<&'a [f32]>,
+    /// `b [1, out]`; see [`MatRef::from_row`].
+    pub bias: Option<MatRef<'a>>,
 }
 
 impl<'a> Base<'a> {
@@ -148,23 +148,24 @@ impl<'a> Base<'a> {
     /// columns of `Y`, with the same bits: two threads can compute one token.
     ///
     /// # Errors
-    /// [`Error::TooMany`] when the range ends behind the last output; [`Error::Reversed`]; [`Error::Length`] when there are not
-    /// as many biases as outputs.
+    /// [`Error::TooMany`] when the range ends behind the last output; [`Error::Reversed`]; [`Error::Rows`] and [`Error::Cols`]
+    /// when there are not as many biases as outputs.
     ///
     /// ```
     /// use lowrank::{Base, MatRef};
     /// let weights = MatRef::from_rows(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).into();
-    /// let part = Base { weights, bias: Some(&[0.1, 0.2, 0.3]) }.outputs(1..3)?;
-    /// assert_eq!((part.weights.outputs(), part.weights.get(0, 1), part.bias), (2, Some(1.0), Some(&[0.2, 0.3][..])));
+    /// let part = Base { weights, bias: Some(MatRef::from_row(&[0.1, 0.2, 0.3])) }.outputs(1..3)?;
+    /// assert_eq!((part.weights.outputs(), part.weights.get(0, 1)), (2, Some(1.0)));
+    /// assert_eq!(part.bias.map(|bias| bias.row(0)), Some(&[0.2, 0.3][..]));
     /// # Ok::<(), lowrank::Error>(())
     /// ```
     pub fn outputs(&self, range: Range<usize>) -> Result<Base<'a>, Error> {
         self.check()?;
         expect_range(Argument::W, &range, self.weights.outputs())?;
-        Ok(Base { weights: self.weights.range(&range), bias: self.bias.and_then(|bias| bias.get(range)) })
+        Ok(Base { weights: self.weights.range(&range), bias: self.bias.map(|bias| bias.cols_of(&range)) })
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.bias.map_or(Ok(()), |bias| expect_len(Argument::Bias, bias.len(), self.weights.outputs()))
+        expect_bias(self.bias.as_ref(), self.weights.outputs())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Data, Rng, backends, mat};
 use lowrank::format::Fingerprint;
-use lowrank::{Base, Packed, pack};
+use lowrank::{Base, MatRef, Packed, pack};
 
 fn of(bytes: &[u8]) -> u64 {
     let mut fingerprint = Fingerprint::new();
@@ -48,6 +48,7 @@ fn bases() {
             bytes.extend(w.iter().flat_map(|number| number.to_le_bytes()));
             bytes.push(u8::from(bias.is_some()));
             bytes.extend(bias.iter().flat_map(|bias| bias.iter()).flat_map(|number| number.to_le_bytes()));
+            let bias = bias.map(MatRef::from_row);
             let base = Base { weights: mat(&w, outputs, inputs).into(), bias };
             assert_eq!(Fingerprint::of(&base), of(&bytes), "[{outputs}, {inputs}]");
             for width in 1..=outputs {

@@ -96,7 +96,7 @@ fn run_outputs(layer: &Layer, backend: Backend, accum: Accum, o: &Range<usize>, 
     let Shape { inputs, outputs, rank } = layer.shape;
     let (n, width) = (layer.tokens, o.len());
     let w = mat(&layer.w[o.start * inputs..o.end * inputs], width, inputs);
-    let base = Base { weights: w.into(), bias: layer.bias.as_ref().map(|bias| &bias[o.clone()]) };
+    let base = Base { weights: w.into(), bias: layer.bias.as_ref().map(|bias| MatRef::from_row(&bias[o.clone()])) };
     let b = mat(&layer.b[o.start * rank..o.end * rank], width, rank);
     let adapter = Adapter { b, ..layer.adapter() };
     let shape = Shape::new(inputs, width, rank);

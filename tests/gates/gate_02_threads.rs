@@ -50,7 +50,7 @@ impl<'l> Placed<'l> {
             Layout::Packed(width) => Packed::new(&self.packed, outputs, inputs, width).unwrap().into(),
         };
         let bias = self.layer.bias.as_ref().map(|bias| if self.trained_bias { &self.decoy } else { bias });
-        Base { weights, bias: bias.map(Vec::as_slice) }
+        Base { weights, bias: bias.map(|bias| MatRef::from_row(bias)) }
     }
 
     fn adapter(&self) -> Adapter<'_> {
@@ -350,7 +350,7 @@ fn ranges_of_ranges_of_outputs_are_layers() {
             }
         }
         prop_assert_eq!(inner.weights.get(at[2] - at[1], 0), None);
-        prop_assert_eq!(inner.bias.map(<[f32]>::len), placed.base().bias.map(|_| at[2] - at[1]));
+        prop_assert_eq!(inner.bias.map(|bias| bias.cols()), placed.base().bias.map(|_| at[2] - at[1]));
         Ok(())
     });
 }

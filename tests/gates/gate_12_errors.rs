@@ -78,7 +78,7 @@ fn set_dropout(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
 }
 
 static FORWARD: Function =
-    Function { name: "forward", run: forward_call, documented: &["Rows", "Cols", "Length", "TooMany", "Range"] };
+    Function { name: "forward", run: forward_call, documented: &["Rows", "Cols", "TooMany", "Range"] };
 
 fn forward_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -98,7 +98,7 @@ fn backward_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     (result, format!("{saved:?}"))
 }
 
-static MERGE: Function = Function { name: "merge", run: merge_call, documented: &["Rows", "Cols", "Length", "Range"] };
+static MERGE: Function = Function { name: "merge", run: merge_call, documented: &["Rows", "Cols", "Range"] };
 
 fn merge_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -106,11 +106,8 @@ fn merge_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     stateless(if act { merge(BACKEND, &base, &adapter, merged) } else { Ok(()) })
 }
 
-static MERGE_FINITE: Function = Function {
-    name: "merge_finite",
-    run: merge_finite_call,
-    documented: &["Rows", "Cols", "Length", "Range", "NonFinite"],
-};
+static MERGE_FINITE: Function =
+    Function { name: "merge_finite", run: merge_finite_call, documented: &["Rows", "Cols", "Range", "NonFinite"] };
 
 fn merge_finite_call(call: &Call, arena: &mut [f32], act: bool) -> Outcome {
     let cut = &mut Cut::new(arena, call);
@@ -300,7 +297,7 @@ fn unspoiled_calls_succeed() {
 #[test]
 fn texts() {
     let texts = [
-        (length(Argument::Bias, 4, 3), "Bias: expected 4 elements, got 3"),
+        (length(Argument::Packed, 4, 3), "Packed: expected 4 elements, got 3"),
         (rows(Argument::DY, 2, 1), "DY: expected 2 rows, got 1"),
         (cols(Argument::X, 5, 4), "X: expected 5 columns, got 4"),
         (too_many(Argument::Tokens, 1, 2), "Tokens: at most 1 fit, got 2"),

@@ -167,7 +167,7 @@ fn layer(golden: &Golden, backend: Backend) -> u64 {
     let bias = (golden.meta::<u32>("bias") == 1).then(|| golden.f32("b"));
     let (x, dy) = (golden.f32("X"), golden.f32("dY"));
     let scale = golden.scale();
-    let base = Base { weights: mat(&w, outputs, inputs).into(), bias: bias.as_deref() };
+    let base = Base { weights: mat(&w, outputs, inputs).into(), bias: bias.as_deref().map(MatRef::from_row) };
     let adapter = Adapter { a: mat(&a, rank, inputs), b: mat(&b, outputs, rank), bias: None, scale };
 
     let (mut y, mut dx) = (vec![0.0; n * outputs], vec![0.0; n * inputs]);
@@ -303,7 +303,7 @@ fn train(golden: &Golden, backend: Backend, worst: &mut (f64, String)) -> u64 {
     let mut work = plan.split(&mut arena).unwrap();
     work.adapter.scale = golden.scale();
     let (w, bias) = (golden.f32("W"), golden.f32("b"));
-    let base = Base { weights: mat(&w, outputs, inputs).into(), bias: Some(&bias) };
+    let base = Base { weights: mat(&w, outputs, inputs).into(), bias: Some(MatRef::from_row(&bias)) };
     for (k, row) in golden.f32("A0").chunks(inputs).enumerate() {
         work.adapter.a.row_mut(k).copy_from_slice(row);
     }

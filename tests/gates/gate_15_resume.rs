@@ -4,7 +4,7 @@
 use crate::support::{Data, Rng, backends, mat, mat_mut, report};
 use lowrank::format::{AdapterFile, Contents, Layer, RandomState, Training};
 use lowrank::train::{AdamW, Clock, MeanLoss, Optimizer, Plan, Sgd, Trained, Work, init};
-use lowrank::{Backend, Backprop, Base, Error, Scale, Shape, backward, forward};
+use lowrank::{Backend, Backprop, Base, Error, MatRef, Scale, Shape, backward, forward};
 
 const SHAPE: Shape = Shape::new(13, 7, 3);
 const TOKENS: usize = 5;
@@ -73,7 +73,10 @@ impl Task {
         let mut work = self.work(run);
         work.saved.set_dropout(dropout)?;
         let Work { adapter, grads, saved, state } = &mut work;
-        let base = Base { weights: mat(&self.w, SHAPE.outputs, SHAPE.inputs).into(), bias: Some(&self.bias) };
+        let base = Base {
+            weights: mat(&self.w, SHAPE.outputs, SHAPE.inputs).into(),
+            bias: Some(MatRef::from_row(&self.bias)),
+        };
         let x = mat(&self.x, TOKENS, SHAPE.inputs);
         let (mut y, mut dy) = ([0.0; TOKENS * 7], [0.0; TOKENS * 7]);
         forward(self.backend, &base, &adapter.as_ref(), x, mat_mut(&mut y, TOKENS, 7), saved)?;

@@ -85,7 +85,8 @@ impl Data {
         let batch = usize::try_from(work.state.clock.steps)? % batches;
         let x = MatRef::new(&self.x[batch * n * inputs..][..n * inputs], n, inputs)?;
         let target = MatRef::new(&self.targets[batch * n * outputs..][..n * outputs], n, outputs)?;
-        let base = Base { weights: MatRef::new(&self.w, outputs, inputs)?.into(), bias: Some(&self.b) };
+        let base =
+            Base { weights: MatRef::new(&self.w, outputs, inputs)?.into(), bias: Some(MatRef::from_row(&self.b)) };
 
         let (mut y, mut dy) = (vec![0.0; n * outputs], vec![0.0; n * outputs]);
         let y_mut = MatMut::new(&mut y, n, outputs)?;

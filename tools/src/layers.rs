@@ -175,7 +175,7 @@ pub(crate) fn fingerprint(places: &[Place<'_>]) -> Result<u64, Failure> {
             stored.all(&mut bias)?;
         }
         let rows = MatRef::new(&weights, shape.outputs, shape.inputs).map_err(Failure::Core)?;
-        let bias = place.bias.map(|_| bias.as_slice());
+        let bias = place.bias.map(|_| MatRef::from_row(&bias));
         fingerprint.base(&lowrank::Base { weights: Weights::Rows(rows), bias });
     }
     Ok(fingerprint.finish())

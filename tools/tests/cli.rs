@@ -242,7 +242,7 @@ fn the_fingerprint_is_that_of_the_library() {
         let [q, b, v] = [0, 1, 2].map(|number: usize| tensors[number].values());
         let mut fingerprint = lowrank::format::Fingerprint::new();
         let rows = |values, outputs| lowrank::MatRef::new(values, outputs, 4).unwrap().into();
-        fingerprint.base(&lowrank::Base { weights: rows(&q, 3), bias: Some(&b) });
+        fingerprint.base(&lowrank::Base { weights: rows(&q, 3), bias: Some(lowrank::MatRef::from_row(&b)) });
         fingerprint.base(&lowrank::Base { weights: rows(&v, 5), bias: None });
         format!("{:016x}", fingerprint.finish())
     };

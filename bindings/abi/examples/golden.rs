@@ -34,7 +34,7 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
     let targets = random::<{ 4 * 7 }>(4);
     let (mut packed, mut merged) = ([0.0; 7 * 13], [0.0; 7 * 13]);
     let weights = pack(backend, MatRef::new(&w, 7, 13)?, &mut packed)?;
-    let base = Base { weights: weights.into(), bias: Some(&bias) };
+    let base = Base { weights: weights.into(), bias: Some(MatRef::from_row(&bias)) };
     let x = MatRef::new(&x, TOKENS, 13)?;
     let plan = Plan::training(SHAPE, TOKENS, optimizer);
     let mut arena = vec![0.0; plan.len()];

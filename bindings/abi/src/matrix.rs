@@ -277,11 +277,9 @@ impl<'c> Passed<'c> for *const lowrank_base {
             let data = unsafe { slice(base.weights, rows.len()) };
             Packed::new(data, base.outputs, base.inputs, base.panel)?.into()
         };
-        if base.bias.is_null() {
-            return Ok(Base { weights, bias: None });
-        }
         // SAFETY: noted, with this length.
-        Ok(Base { weights, bias: Some(unsafe { slice(base.bias, base.outputs) }) })
+        let bias = || MatRef::from_row(unsafe { slice(base.bias, base.outputs) });
+        Ok(Base { weights, bias: (!base.bias.is_null()).then(bias) })
     }
 }
 

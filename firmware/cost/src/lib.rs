@@ -136,7 +136,7 @@ operations! {
     }
     forward_packed(m) {
         let weights = Packed::new(&m.packed, SIDE, SIDE, BACKEND.panel_width())?.into();
-        let base = lowrank::Base { weights, bias: Some(&m.base.bias) };
+        let base = lowrank::Base { weights, bias: Some(MatRef::from_row(&m.base.bias)) };
         let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;
         let (x, y) = (rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens));
         lowrank::forward(BACKEND, &base, &m.adapter.view(), x, y, &mut saved)

@@ -23,7 +23,7 @@ pub(crate) const SHAPE: Shape = Shape::new(INPUTS, OUTPUTS, RANK);
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) w: Size,
-    pub(crate) bias: Option<usize>,
+    pub(crate) bias: Option<Size>,
     pub(crate) a: Size,
     pub(crate) b: Size,
     pub(crate) trained_bias: Option<Size>,
@@ -84,7 +84,7 @@ impl Default for Call {
     fn default() -> Self {
         Self {
             w: (OUTPUTS, INPUTS),
-            bias: Some(OUTPUTS),
+            bias: Some((1, OUTPUTS)),
             a: (RANK, INPUTS),
             b: (OUTPUTS, RANK),
             trained_bias: Some((1, OUTPUTS)),
@@ -153,7 +153,7 @@ impl<'m, 'c> Cut<'m, 'c> {
 
     pub(crate) fn base(&mut self) -> Base<'m> {
         let weights = self.read(Argument::W, self.call.w).into();
-        Base { weights, bias: self.call.bias.map(|len| &*self.memory(Argument::Bias, len)) }
+        Base { weights, bias: self.call.bias.map(|size| self.read(Argument::Bias, size)) }
     }
 
     pub(crate) fn adapter(&mut self) -> Adapter<'m> {
@@ -219,18 +219,8 @@ impl<'m, 'c> Cut<'m, 'c> {
 pub(crate) type Outcome = (Result<(), Error>, String);
 
 /// The kinds of error of a backward pass.
-pub(crate) const BACKWARD_ERRORS: [&str; 10] = [
-    "Rows",
-    "Cols",
-    "Length",
-    "TooMany",
-    "Range",
-    "NoForward",
-    "ForInference",
-    "AbsentAdapter",
-    "Missing",
-    "DeadAdapter",
-];
+pub(crate) const BACKWARD_ERRORS: [&str; 9] =
+    ["Rows", "Cols", "TooMany", "Range", "NoForward", "ForInference", "AbsentAdapter", "Missing", "DeadAdapter"];
 
 /// A public function. `run` takes its arguments from the arena and, if told to `act`, calls it.
 pub(crate) struct Function {
@@ -272,9 +262,11 @@ pub(crate) fn base_and_adapter(function: &'static Function) -> Vec<Case> {
     use Argument::{A, B, Bias};
     let (at_least, at_most) = (f32::MIN, f32::MAX);
     let mut table = vec![
-        case(function, length(Bias, 4, 3), |c| c.bias = Some(3)),
-        case(function, length(Bias, 4, 0), |c| c.bias = Some(0)),
-        case(function, length(Bias, 7, 4), |c| c.w = (7, 5)),
+        case(function, rows(Bias, 1, 0), |c| c.bias = Some((0, 4))),
+        case(function, rows(Bias, 1, 4), |c| c.bias = Some((4, 1))),
+        case(function, cols(Bias, 4, 3), |c| c.bias = Some((1, 3))),
+        case(function, cols(Bias, 4, 0), |c| c.bias = Some((1, 0))),
+        case(function, cols(Bias, 7, 4), |c| c.w = (7, 5)),
         case(function, cols(A, 5, 6), |c| c.a = (3, 6)),
         case(function, cols(A, 9, 5), |c| c.w = (4, 9)),
         case(function, rows(B, 4, 5), |c| c.b = (5, 3)),

@@ -257,9 +257,10 @@ fn passes(watch: &mut Watch<'_>, operands: &Operands<'_>, room: &mut Room) {
         Plan::training(Shape::new(inputs, outputs, rank), n, Optimizer::Sgd).with(Trained { a: true, bias: true });
     let Work { adapter: mut trained, mut grads, mut saved, .. } = plan.split(&mut arena[..plan.len()]).unwrap();
     trained.bias = None;
-    for (base, scale) in
-        [(Base { weights: (*w).into(), bias: None }, 0.0), (Base { weights: panels, bias: Some(bias) }, 0.75)]
-    {
+    for (base, scale) in [
+        (Base { weights: (*w).into(), bias: None }, 0.0),
+        (Base { weights: panels, bias: Some(MatRef::from_row(bias)) }, 0.75),
+    ] {
         watch.see("fingerprint", || {
             black_box(Fingerprint::of(&base));
             Ok(())

@@ -164,7 +164,7 @@ impl<'m> Layer<'m> {
     }
 
     fn base(&self) -> Base<'_> {
-        Base { weights: self.weights().into(), bias: self.bias }
+        Base { weights: self.weights().into(), bias: self.bias.map(MatRef::from_row) }
     }
 
     fn adapter(&self) -> Adapter<'_> {

@@ -151,14 +151,17 @@ impl Layer {
     }
 
     pub(crate) fn base(&self) -> Base<'_> {
-        Base { weights: mat(&self.w, self.shape.outputs, self.shape.inputs).into(), bias: self.bias.as_deref() }
+        Base {
+            weights: mat(&self.w, self.shape.outputs, self.shape.inputs).into(),
+            bias: self.bias.as_deref().map(MatRef::from_row),
+        }
     }
 
     /// The base with packed weights, in a buffer that the caller keeps.
     pub(crate) fn packed<'a>(&'a self, backend: Backend, buffer: &'a mut Vec<f32>) -> Base<'a> {
         *buffer = vec![f32::NAN; self.w.len()];
         let weights = pack(backend, mat(&self.w, self.shape.outputs, self.shape.inputs), buffer).unwrap().into();
-        Base { weights, bias: self.bias.as_deref() }
+        Base { weights, bias: self.bias.as_deref().map(MatRef::from_row) }
     }
 
     pub(crate) fn adapter(&self) -> Adapter<'_> {

@@ -79,7 +79,7 @@ impl<M: DerefMut<Target = [f32]>> Operands<M> {
         };
         let decoy = (how.trained_bias && self.bias.is_some()).then_some(&self.decoy);
         let bias = decoy.or(self.bias.as_ref());
-        Base { weights, bias: bias.map(Placed::slice) }
+        Base { weights, bias: bias.map(Placed::view) }
     }
 
     fn adapter(&self, how: How) -> Adapter<'_> {

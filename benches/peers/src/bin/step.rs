@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut state = Buffer::zeros(State::len(shape, Optimizer::AdamW, Trained::DEFAULT).ok_or("too large a state")?);
     let mut layer = Layer {
         backend,
-        base: Base { weights, bias: Some(&bias) },
+        base: Base { weights, bias: Some(MatRef::from_row(&bias)) },
         adapter: AdapterMut {
             a: MatMut::new(&mut a, rank, inputs)?,
             b: MatMut::new(&mut b, outputs, rank)?,

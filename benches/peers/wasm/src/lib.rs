@@ -60,7 +60,7 @@ impl Layer {
         Ok(Self {
             backend,
             rows,
-            base: Base { weights, bias: Some(numbers(1, outputs, 1)) },
+            base: Base { weights, bias: Some(MatRef::from_row(numbers(1, outputs, 1))) },
             adapter: AdapterMut {
                 a: numbers_of(rank, inputs, 2)?,
                 b: numbers_of(outputs, rank, 3)?,
@@ -149,7 +149,7 @@ pub extern "C" fn matrix(layer: &Layer, which: usize) -> *const f32 {
     let (adapter, grads) = (layer.adapter.as_ref(), &layer.grads);
     let rows = [
         layer.rows.row(0),
-        layer.base.bias.unwrap_or(&[]),
+        layer.base.bias.map_or(&[], |bias| bias.row(0)),
         adapter.a.row(0),
         adapter.b.row(0),
         layer.x.row(0),

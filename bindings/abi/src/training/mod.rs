@@ -193,7 +193,7 @@ unsafe fn run(
         width => Packed::new(weights, outputs, inputs, width)?.into(),
     };
     // SAFETY: noted, with this length.
-    let bias = given(into.bias.cast_mut()).map(|bias| unsafe { slice(bias, outputs) });
+    let bias = given(into.bias.cast_mut()).map(|bias| MatRef::from_row(unsafe { slice(bias, outputs) }));
     let mut work = plan.split(arena)?;
     work.adapter.scale = into.scale;
     set_dropout(&mut work, &into.dropout)?;
@@ -318,7 +318,9 @@ pub unsafe extern "C" fn lowrank_training_open(
             if let Some(to) = &mut adapter.bias {
                 let to = to.row_mut(0);
                 to.fill(0.0);
-                to.iter_mut().zip(view.base.bias.unwrap_or(&[])).for_each(|(to, &from)| *to = from);
+                to.iter_mut()
+                    .zip(view.base.bias.map_or(&[][..], |bias| bias.row(0)))
+                    .for_each(|(to, &from)| *to = from);
             }
             let parts = [
                 Some(&mut adapter.a),
