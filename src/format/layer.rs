@@ -39,14 +39,30 @@ pub struct RandomState {
     pub seed: u64,
     /// Number of the training step.
     pub step: u32,
-    /// Number of the layer or stream.
+    /// Number of the layer or stream. A layer with dropout has one below 2³⁰.
     pub stream: u32,
     /// Probability of dropout, from 0 to below 1.
     pub dropout: f32,
 }
 
 impl RandomState {
-    /// The dropout of this step, for [`Saved::set_dropout`](crate::Saved::set_dropout); `None` with probability 0.
+    /// The dropout of this step, for [`Saved::set_dropout`](crate::Saved::set_dropout), which refuses a stream of 2³⁰ or more:
+    /// no layer has it, but a file may. `None` with probability 0.
+    ///
+    /// ```
+    /// use lowrank::format::RandomState;
+    /// use lowrank::{Argument, Error, Saved, Shape};
+    ///
+    /// let mut memory = [0.0; 2];
+    /// let mut saved = Saved::training(&mut memory, Shape::new(3, 2, 1), 1)?;
+    /// let random = RandomState { stream: (1 << 30) - 1, dropout: 0.5, ..RandomState::default() };
+    /// saved.set_dropout(random.dropout())?;
+    ///
+    /// let other = RandomState { stream: 1 << 30, ..random };
+    /// let refused = Error::TooMany { argument: Argument::Layer, at_most: (1 << 30) - 1, got: 1 << 30 };
+    /// assert_eq!(saved.set_dropout(other.dropout()), Err(refused));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn dropout(&self) -> Option<Dropout> {
         let Self { seed, step, stream, dropout: p } = *self;
         (p != 0.0).then_some(Dropout { p, seed, step, layer: stream, first_token: 0 })
