@@ -108,18 +108,20 @@ impl Scale {
     /// assert_eq!(Scale::Direct(0.5).factor(4), 0.5);
     /// ```
     pub fn factor(self, rank: usize) -> f32 {
+        // No branch around a division: compilers compute 0/0 and throw it away, which raises the invalid flag.
+        let dividend = |alpha: f32| f64::from(if rank == 0 { 0.0 } else { alpha });
+        let divisor = rank.max(1);
         match self {
             Scale::Direct(s) => s,
-            _ if rank == 0 => 0.0,
-            Scale::Alpha(alpha) => (f64::from(alpha) / rank as f64) as f32,
+            Scale::Alpha(alpha) => (dividend(alpha) / divisor as f64) as f32,
             Scale::RankStabilized(alpha) => {
                 // Two steps of Newton's iteration take the binary32 root to the end of binary64.
-                let r = rank as f64;
-                let mut root = f64::from(crate::simd::sqrt(rank as f32));
+                let r = divisor as f64;
+                let mut root = f64::from(crate::simd::sqrt(divisor as f32));
                 for _ in 0..2 {
                     root = 0.5 * (root + r / root);
                 }
-                (f64::from(alpha) / root) as f32
+                (dividend(alpha) / root) as f32
             }
         }
     }

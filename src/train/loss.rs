@@ -38,7 +38,9 @@ impl MeanLoss {
 
     /// The mean so far: the sum of the losses seen, over all tokens of the batch. 0 for a batch without tokens.
     pub fn value(&self) -> f32 {
-        if self.tokens == 0 { 0.0 } else { self.sum / self.tokens as f32 }
+        // One division in any case: around one, compilers compute 0/0 and throw it away, which raises the invalid flag.
+        let sum = if self.tokens == 0 { 0.0 } else { self.sum };
+        sum / self.tokens.max(1) as f32
     }
 
     /// # Errors
