@@ -13,11 +13,11 @@ const COMMON = {
 };
 
 rmSync(path('dist'), { recursive: true, force: true });
-// Names stay, and lines are short: whoever sees an error sees a line of its source and the names of the calls. The base64 is in
-// modules of its own, which hold nothing that throws.
+// Lines are short, and classes and functions keep their names where they are minified: whoever sees an error sees a line of its source
+// and the names of the calls. The base64 is in modules of its own, which hold nothing that throws.
 await build({
   ...COMMON, entryPoints: sources(['index', 'files', 'peft', 'worker', 'error']), bundle: true, splitting: true, external: ['./inline/*'],
-  minifyWhitespace: true, lineLimit: 120, chunkNames: 'chunk-[hash]',
+  minifyWhitespace: true, minifyIdentifiers: true, keepNames: true, lineLimit: 120, chunkNames: 'chunk-[hash]',
 });
 // Without white space the comments for webpack and Vite are gone, too.
 await build({ ...COMMON, entryPoints: sources(['wasm']) });

@@ -59,5 +59,5 @@ export async function create(options = {}) {
 function pick(simd) {
   const able = hasSimd();
   if (simd === true && !able) throw new LowrankError('Unsupported', 'simd', { text: 'this engine has no vectors' });
-  return simd === false || !able ? 1 : 0;
+  return simd === false || !able ? 0 : 1;
 }
