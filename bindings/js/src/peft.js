@@ -188,8 +188,8 @@ function agree(layer, config) {
 /** A configuration that says what the layers say, and nothing else. @param {Adapter[]} layers */
 function fromTable(layers) {
   const rslora = layers.every(({ scale }) => scale.mode === 'rslora');
-  const [r, rankPattern] = usual(layers, layers.map(({ rank }) => rank));
-  const [alpha, alphaPattern] = usual(layers, layers.map((layer) => alphaOf(layer, rslora)));
+  const [r, rankPattern] = usualAndOthers(layers, layers.map(({ rank }) => rank));
+  const [alpha, alphaPattern] = usualAndOthers(layers, layers.map((layer) => alphaOf(layer, rslora)));
   return `${stringify('config', {
     alpha_pattern: alphaPattern,
     bias: layers.some(({ bias }) => bias) ? 'lora_only' : 'none',
@@ -220,13 +220,17 @@ function alphaOf({ scale, rank }, rslora) {
  * @param {number[]} values
  * @returns {[number, Map<string, number>]}
  */
-function usual(layers, values) {
+function usualAndOthers(layers, values) {
   /** @type {Map<string, number>} */
   const counts = new Map();
   for (const value of values.map(numberText)) counts.set(value, (counts.get(value) ?? 0) + 1);
   const [most] = [...counts].reduce((best, each) => (each[1] > best[1] ? each : best));
-  const others = layers.flatMap(({ name }, i) => (numberText(values[i]) === most ? [] : [/** @type {const} */ ([exactly(name), values[i]])]));
-  return [Number(most), new Map(others)];
+  // A layer whose name is the key of another one would be looked up by it, if it had no key of its own.
+  const keys = new Set(layers.map(({ name }) => exactly(name)));
+  const usual = (/** @type {number} */ value) => numberText(value) === most;
+  const own = layers.flatMap(({ name }, i) => (usual(values[i]) && !keys.has(name) ? [] : [/** @type {const} */ ([exactly(name), values[i]])]));
+  // With the usual value alone, a table says nothing.
+  return [Number(most), new Map(own.every(([, value]) => usual(value)) ? [] : own)];
 }
 
 /**

@@ -57,11 +57,24 @@ test('names of any letters keep apart', () => {
 });
 
 test('a configuration that would say something else of a layer is refused, not written', () => {
-  // `^q` is what stands for the layer q alone, and the name of the other layer, which would be looked up by it.
   const of = (name, alpha) => adapter(name, { scale: { mode: 'alpha', alpha } });
-  refused(() => writePeft([of('q', 2), of('^q', 1), of('k', 1)]), 'Format', 'scale');
   // The `$` of Python holds in front of a line break at the end.
   refused(() => writePeft([of('q', 2), of('q\n', 1), of('k', 1)]), 'Format', 'scale');
+});
+
+test('a layer whose name is the key of another one has a key of its own', () => {
+  for (const [one, other] of [['', '^'], ['a', '^a'], ['^a', '^\\^a']]) {
+    for (const [first, second] of [[one, other], [other, one]]) {
+      const rank = (name) => (name === one ? 4 : 1);
+      const layers = [first, second, 'x'].map((name) => adapter(name, { rank: rank(name), scale: { mode: 'alpha', alpha: 2 * rank(name) } }));
+      const read = readPeft(writePeft(layers)).layers;
+      assert.deepEqual(read.map(({ name, scale }) => [name, scale.alpha]).sort(), layers.map(({ name, scale }) => [name, scale.alpha]).sort());
+      assert.ok(read.every((layer) => layer.rank === rank(layer.name)));
+    }
+  }
+  // With the usual values alone there are no tables.
+  const { alpha_pattern: alphas, rank_pattern: ranks } = JSON.parse(writePeft(['a', '^a', 'x'].map((name) => adapter(name))).config);
+  assert.deepEqual([alphas, ranks], [{}, {}]);
 });
 
 test('equal names are refused by who cannot express them', async () => {
