@@ -6,6 +6,27 @@ const DEEPEST = 100;
 
 const tooDeep = `at most ${DEEPEST} objects and lists inside of each other`;
 
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/g;
+
+/**
+ * Throws where an object has a key twice: every reader takes another value of the two.
+ * @param {string} argument
+ * @param {string} text JSON
+ */
+export function refuseTwice(argument, text) {
+  /** The keys of each open object; none of a list. @type {Set<string>[]} */
+  const open = [];
+  let last = '';
+  for (const [token] of text.matchAll(TOKENS)) {
+    if (token === '{' || token === '[') open.push(new Set());
+    else if (token === '}' || token === ']') open.pop();
+    else if (token === ':') {
+      const keys = /** @type {Set<string>} */ (open.at(-1));
+      if (keys.size === keys.add(JSON.parse(last)).size) throw new LowrankError('Format', argument, { text: 'a key is there twice', got: last });
+    } else if (token !== ',') last = token;
+  }
+}
+
 /**
  * The members of an object, in the order of the text: each key with the text of its value. Of equal keys, the last value is in the
  * place of the first, as it is in Python.
@@ -16,7 +37,7 @@ export function members(argument, text) {
   /** @type {Map<string, string>} */
   const found = new Map();
   let [depth, key, start] = [0, /** @type {string | undefined} */ (undefined), 0];
-  for (const { 0: token, index } of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]/g)) {
+  for (const { 0: token, index } of text.matchAll(TOKENS)) {
     if (token === '}' || token === ']') depth--;
     if (depth === 1 && key === undefined && token.startsWith('"')) key = JSON.parse(token);
     else if (depth === 1 && token === ':') start = index + 1;

@@ -1,4 +1,5 @@
 import { LowrankError } from './error.js';
+import { refuseTwice } from './json.js';
 import { refuseOther } from './other-files.js';
 import { byBytes, decode } from './text.js';
 
@@ -53,13 +54,18 @@ export function readTensors(file) {
  * @returns {[string, any][]}
  */
 function entries(json) {
-  let header;
+  let [text, header] = ['', /** @type {unknown} */ (undefined)];
   try {
-    header = JSON.parse(decode(json));
+    text = decode(json);
+    header = JSON.parse(text);
   } catch {
     throw damaged('the header is damaged');
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) throw damaged('the header is damaged');
+  refuseTwice(TENSOR_FILE, text);
+  // Not 2.0, nor 2e0: sizes are integers in every reader but that of JavaScript.
+  const [odd] = text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"/g, '').match(/-?\d+(?:[.eE][\d.eE+-]*)|-\d+/) ?? [];
+  if (odd !== undefined) throw damaged('a number of the header is no size', { expected: 'whole numbers', got: odd });
   const found = Object.entries(header).filter(([name]) => name !== '__metadata__');
   const broken = found.find(([name]) => /\p{Surrogate}/u.test(name));
   if (broken) throw damaged(`the name of a tensor has half of a surrogate pair: ${JSON.stringify(broken[0])}`);

@@ -92,6 +92,30 @@ test('damaged files are refused', () => {
   ]) damaged(safetensors(bytes, () => header));
 });
 
+test('a header with a key that is there twice, or with a size that is no integer in the text, is refused', () => {
+  // In the configuration, where PEFT takes the last value, it is taken.
+  assert.equal(readPeft({ config: '{"peft_type":"LORA","r":4,"lora_alpha":8,"\\u0072":2}', tensors: safetensors(GOOD) }).config.r, 2);
+  const whole = safetensors(GOOD);
+  const length = new DataView(whole.buffer).getUint32(0, true);
+  const [header, data] = [new TextDecoder().decode(whole.subarray(8, 8 + length)), whole.subarray(8 + length)];
+  const withHeader = (text) => {
+    const json = new TextEncoder().encode(text);
+    return Uint8Array.of(...new Uint8Array(new BigUint64Array([BigInt(json.length)]).buffer), ...json, ...data);
+  };
+  const { layers } = readPeft({ config: CONFIG, tensors: withHeader(header) });
+  // Digits in names and in the metadata are none of sizes.
+  const noted = header.replace('{', '{"__metadata__":{"x\\"2.0":"-1e0"},');
+  assert.deepEqual(readPeft({ config: CONFIG, tensors: withHeader(noted) }).layers, layers);
+  const first = JSON.stringify(Object.entries(JSON.parse(header))[0]).slice(1, -1).replace(',', ':');
+  for (const text of [
+    header.replace('{', `{${first},`), header.replace('"shape":', '"shape":[2,4],"sh\\u0061pe":'), header.replace('[2,4]', '[2.0,4]'),
+    header.replace('[2,4]', '[2,4e0]'), header.replace('[2,4]', '[2,4E+0]'), header.replace('[0,', '[-0,'), header.replace('[0,', '[0.0,'),
+  ]) {
+    assert.notEqual(text, header);
+    refused(() => readPeft({ config: CONFIG, tensors: withHeader(text) }), 'Format', 'adapter_model.safetensors');
+  }
+});
+
 test('numbers of 16 bits are widened exactly, and those that are none are refused', () => {
   const half = (words) => new Uint8Array(Uint16Array.from(words).buffer);
   const of = (dtype, words) => readPeft({
