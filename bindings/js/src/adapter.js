@@ -1,8 +1,8 @@
-// An adapter from outside, checked before anything of a layer is changed.
+// An adapter from outside, checked before anything of a layer is changed or of a file is written.
 import { floats } from './arrays.js';
-import { LowrankError, integer, number, shown } from './error.js';
-import { factorOf } from './options.js';
-import { seedOf } from './seed.js';
+import { LowrankError, integer, number, object, shown, unsigned } from './error.js';
+import { checkFinite } from './finite.js';
+import { factorOf } from './scale.js';
 
 /**
  * How the factor of an adapter follows: alpha/rank, alpha/√rank, or alpha itself.
@@ -30,28 +30,25 @@ import { seedOf } from './seed.js';
 
 const MODES = ['alpha', 'rslora', 'direct'];
 
-/** @param {string} name @param {unknown} value @returns {any} */
-function object(name, value) {
-  if (typeof value === 'object' && value !== null) return value;
-  throw new LowrankError('Type', name, { expected: 'an object', got: shown(value) });
-}
-
 /**
- * The parts of an adapter for a layer of this shape, each of the type that it has to have.
+ * The parts of an adapter, each of the type and length that it has to have, and finite.
  * @param {Adapter} adapter
- * @param {{ inputs: number, outputs: number, rank: number }} shape
+ * @param {{ inputs: number, outputs: number, rank: number }} [shape] that the adapter has to have
  */
 export function checked(adapter, shape) {
-  object('adapter', adapter);
-  for (const name of /** @type {const} */ (['inputs', 'outputs', 'rank'])) {
+  const [inputs, outputs, rank] = /** @type {const} */ (['inputs', 'outputs', 'rank']).map((name) => {
     const size = integer(name, adapter[name]);
-    if (size !== shape[name]) throw new LowrankError('Length', name, { expected: shape[name], got: size });
-  }
-  const { inputs, outputs, rank } = shape;
-  const [a, b] = [floats('a', adapter.a, rank * inputs), floats('b', adapter.b, outputs * rank)];
-  const bias = adapter.bias === undefined ? undefined : floats('bias', adapter.bias, outputs);
-  if (adapter.bBias !== undefined) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
-  return { a, b, bias, scale: scaleOf(adapter.scale, rank), random: randomOf(adapter.random), training: trainingOf(adapter.training) };
+    if (shape && size !== shape[name]) throw new LowrankError('Length', name, { expected: shape[name], got: size });
+    return size;
+  });
+  const optional = (/** @type {'bias' | 'bBias'} */ name) => (adapter[name] === undefined ? undefined : floats(name, adapter[name], outputs));
+  const parts = {
+    name: adapter.name, a: floats('a', adapter.a, rank * inputs), b: floats('b', adapter.b, outputs * rank),
+    bias: optional('bias'), bBias: optional('bBias'),
+    scale: scaleOf(adapter.scale, rank), random: randomOf(adapter.random), training: trainingOf(adapter.training),
+  };
+  checkFinite(parts);
+  return parts;
 }
 
 /** @param {unknown} given @param {number} rank @returns {Scale} */
@@ -59,7 +56,7 @@ function scaleOf(given, rank) {
   const { mode, alpha } = object('scale', given);
   if (!MODES.includes(mode)) throw new LowrankError('Unknown', 'scale.mode', { expected: MODES.join(', '), got: shown(mode) });
   const factor = factorOf({ mode, alpha: number('scale.alpha', alpha) }, rank);
-  if (!Number.isFinite(Math.fround(factor))) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
+  if (!Number.isFinite(factor)) throw new LowrankError('Range', 'scale', { expected: 'a finite number', got: factor });
   return { mode, alpha };
 }
 
@@ -69,25 +66,23 @@ function randomOf(given) {
   const { seed, step, stream, dropout } = object('random', given);
   const rate = number('random.dropout', dropout);
   if (!(rate >= 0 && Math.fround(rate) < 1)) throw new LowrankError('Range', 'random.dropout', { expected: '0 to below 1', got: rate });
-  return { seed: seedOf(seed), step: integer('random.step', step), stream: integer('random.stream', stream), rate };
+  return { seed: unsigned('random.seed', seed), step: integer('random.step', step), stream: integer('random.stream', stream), rate };
 }
 
 /** @param {unknown} given */
 function trainingOf(given) {
   if (given === undefined) return undefined;
   const { optimizer, trained, steps, weights, moments } = object('training', given);
-  if (typeof steps !== 'bigint' || steps !== BigInt.asUintN(64, steps)) {
-    throw new LowrankError('Type', 'training.steps', { expected: 'a bigint of 64 bits without a sign', got: shown(steps) });
-  }
-  if (!Array.isArray(weights) || weights.length !== 2) {
-    throw new LowrankError('Type', 'training.weights', { expected: '2 numbers', got: shown(weights) });
-  }
-  if (!Array.isArray(moments) || moments.length !== 6) {
-    throw new LowrankError('Type', 'training.moments', { expected: '6 arrays', got: shown(moments) });
-  }
   return {
-    optimizer: integer('training.optimizer', optimizer), trained: integer('training.trained', trained), steps,
-    weights: weights.map((weight) => number('training.weights', weight)),
-    moments: moments.map((moment) => floats('training.moments', moment)),
+    optimizer: integer('training.optimizer', optimizer), trained: integer('training.trained', trained),
+    steps: unsigned('training.steps', steps),
+    weights: list('training.weights', weights, 2).map((weight) => number('training.weights', weight)),
+    moments: list('training.moments', moments, 6).map((moment) => floats('training.moments', moment)),
   };
+}
+
+/** @param {string} name @param {unknown} value @param {number} length @returns {unknown[]} */
+function list(name, value, length) {
+  if (Array.isArray(value) && value.length === length) return value;
+  throw new LowrankError('Type', name, { expected: `an array of ${length}`, got: shown(value) });
 }

@@ -110,6 +110,19 @@ export function string(argument, value) {
   throw new LowrankError('Type', argument, { expected: 'a string', got: shown(value) });
 }
 
+/** Throws unless `value` is an object. @param {string} argument @param {unknown} value @returns {any} */
+export function object(argument, value) {
+  if (typeof value === 'object' && value !== null) return value;
+  throw new LowrankError('Type', argument, { expected: 'an object', got: shown(value) });
+}
+
+/** Throws unless `value` is a bigint of 64 bits without a sign. @param {string} argument @param {unknown} value */
+export function unsigned(argument, value) {
+  if (typeof value !== 'bigint') throw new LowrankError('Type', argument, { expected: 'a bigint', got: shown(value) });
+  if (value !== BigInt.asUintN(64, value)) throw new LowrankError('Range', argument, { expected: '0 to 18446744073709551615', got: `${value}` });
+  return value;
+}
+
 /**
  * Throws when `options` is not an object of options, or has a name that `known` has not.
  * @param {string} argument

@@ -1,7 +1,7 @@
 import * as abi from './layout.js';
 import { register } from './codec.js';
-import { checkEntry, unsigned } from './entry.js';
-import { LowrankError, failure, integer, onlyKnown, shown } from './error.js';
+import { checkEntry } from './entry.js';
+import { LowrankError, failure, integer, onlyKnown, shown, unsigned } from './error.js';
 import { checkFinite, dead, isDead } from './finite.js';
 import { FLAW } from './flaws.js';
 import { Heap } from './heap.js';
@@ -70,7 +70,6 @@ export async function loadAll(file, layers) {
       const text = `the file has ${found.length} layers of this name, with the ids ${found.map(({ id }) => id).join(', ')}: parse tells them apart`;
       throw new LowrankError('Unsupported', name, { text });
     }
-    if (isDead(found[0])) throw new LowrankError('DeadAdapter', name);
     layer.checkAdapter(found[0]);
     return /** @type {const} */ ([layer, found[0]]);
   });

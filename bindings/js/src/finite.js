@@ -6,18 +6,25 @@ import { LowrankError } from './error.js';
 /** The tensors of a layer that PEFT has, too. */
 export const TENSORS = /** @type {const} */ (['a', 'b', 'bias', 'bBias']);
 
-/** Throws where a number of a layer is infinite or NaN. @param {Adapter} adapter */
-export function checkFinite(adapter) {
-  const moments = (adapter.training?.moments ?? []).map((moment) => /** @type {const} */ (['training.moments', moment]));
-  for (const [part, numbers] of [...TENSORS.map((part) => /** @type {const} */ ([part, adapter[part]])), ...moments]) {
-    const at = numbers?.findIndex((value) => !Number.isFinite(value)) ?? -1;
+/** @typedef {Pick<NonNullable<Adapter['training']>, 'weights' | 'moments'>} State */
+
+/**
+ * Throws where a number of a layer is infinite or NaN.
+ * @param {Pick<Adapter, 'name' | 'a' | 'b'> & { [part in 'bias' | 'bBias']?: Float32Array | undefined } & { training?: State | undefined }} adapter
+ */
+export function checkFinite({ name, training, ...tensors }) {
+  const state = training ? [['training.weights', training.weights], ...training.moments.map((moment) => ['training.moments', moment])] : [];
+  const all = /** @type {[string, ArrayLike<number> | undefined][]} */ ([...TENSORS.map((part) => [part, tensors[part]]), ...state]);
+  for (const [part, numbers = []] of all) {
+    const at = Array.prototype.findIndex.call(numbers, (value) => !Number.isFinite(value));
     if (at < 0) continue;
-    throw new LowrankError('NonFinite', part, { text: `layer ${adapter.name}`, expected: 'finite numbers', got: `${numbers?.[at]} at ${at}` });
+    const text = name === undefined ? undefined : `layer ${name}`;
+    throw new LowrankError('NonFinite', part, { text, expected: 'finite numbers', got: `${numbers[at]} at ${at}` });
   }
 }
 
 /** An error that is not thrown, for each layer that adds nothing and can learn nothing. @param {Adapter[]} layers */
 export const dead = (layers) => layers.filter(isDead).map(({ name }) => new LowrankError('DeadAdapter', name));
 
-/** Whether A and B are zero. @param {Adapter} adapter */
+/** Whether A and B are zero. @param {{ a: Float32Array, b: Float32Array }} adapter */
 export const isDead = ({ a, b }) => a.length > 0 && b.length > 0 && [a, b].every((numbers) => numbers.every((value) => value === 0));

@@ -2,9 +2,11 @@ import { checked } from './adapter.js';
 import { floats } from './arrays.js';
 import * as abi from './layout.js';
 import { codec } from './codec.js';
-import { LowrankError, boolean, integer, number, onlyKnown, string } from './error.js';
+import { LowrankError, boolean, integer, number, object, onlyKnown, string } from './error.js';
+import { isDead } from './finite.js';
 import { inside, numbers } from './loss.js';
-import { OPTIMIZERS, OPTIONS, describe, factorOf, sizesOf } from './options.js';
+import { LAST_STREAM, OPTIMIZERS, OPTIONS, describe, sizesOf } from './options.js';
+import { factorOf } from './scale.js';
 import { seedOf } from './seed.js';
 import { STEPS } from './steps.js';
 import { Views } from './views.js';
@@ -436,7 +438,9 @@ export class Layer {
   /** @param {Adapter} adapter */
   #checked(adapter) {
     this.#alive();
-    const parts = checked(adapter, this);
+    const parts = checked(object('adapter', adapter), this);
+    if (parts.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
+    if (isDead(parts)) throw new LowrankError('DeadAdapter', adapter.name ?? 'adapter');
     const trains = this.#biasName === 'trainedBias';
     if (parts.bias && !trains) throw new LowrankError('Missing', 'trainBias', { text: 'the adapter has a bias, the layer trains none' });
     if (!parts.bias && trains) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the adapter has none' });
@@ -444,11 +448,13 @@ export class Layer {
     if (resumes && parts.random?.rate && !this.#parts.has('lowrank_set_dropout')) {
       throw new LowrankError('Unsupported', 'dropout.rate', { text: 'training with dropout goes on in the full modules only' });
     }
+    if (resumes && parts.random) integer('random.stream', parts.random.stream, 0, LAST_STREAM);
     return { ...parts, resumes };
   }
 
   /**
-   * Takes over an adapter of the same shape. Where it has the state of the same optimizer, training goes on with the same bits;
+   * Takes over an adapter of the same shape. Refused are infinite numbers, NaN, and an adapter whose A and B are zero: it adds nothing
+   * and can never learn. Where it has the state of the same optimizer, training goes on with the same bits;
    * otherwise the next step is the first one.
    * @param {Adapter} adapter
    */

@@ -2,6 +2,7 @@
 import * as abi from './layout.js';
 import { floats } from './arrays.js';
 import { LowrankError, boolean, integer, number, onlyKnown, shown } from './error.js';
+import { factorOf } from './scale.js';
 import { seedOf } from './seed.js';
 
 /** @typedef {import('./heap.js').Heap} Heap */
@@ -45,21 +46,13 @@ import { seedOf } from './seed.js';
 
 export const OPTIMIZERS = { adamw: abi.ADAMW, momentum: abi.MOMENTUM, sgd: abi.SGD, 'in-place': abi.IN_PLACE, none: abi.IN_PLACE };
 const BACKENDS = { separate: abi.BASELINE_SEPARATE, fused: abi.BASELINE_FUSED };
+/** The largest number of a layer: each has a stream of random numbers for dropout and one for its initialisation. */
+export const LAST_STREAM = 2 ** 30 - 1;
 /** Names of all options. */
 export const OPTIONS = [
   'inputs', 'outputs', 'rank', 'tokens', 'weights', 'bias', 'alpha', 'rslora', 'scale', 'optimizer', 'arithmetic', 'trainA',
   'trainBias', 'dropout', 'inputGrads', 'packed', 'seed', 'stream', 'x', 'dx',
 ];
-
-/**
- * The factor s, rounded once.
- * @param {import('./adapter.js').Scale} scale
- * @param {number} rank
- */
-export function factorOf({ mode, alpha }, rank) {
-  if (mode === 'direct') return alpha;
-  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
-}
 
 /**
  * @param {LayerOptions} options
@@ -96,7 +89,7 @@ export function sizesOf(options, { arithmetics, has }, index) {
     trained: (boolean('trainA', trainA) ? abi.TRAINS_A : 0) | (boolean('trainBias', trainBias) ? abi.TRAINS_BIAS : 0),
     inputGrads,
     seed: seedOf(seed),
-    stream: integer('stream', stream, 0, 2 ** 30 - 1),
+    stream: integer('stream', stream, 0, LAST_STREAM),
     ...dropoutOf(dropout, seed),
   };
 }

@@ -183,6 +183,9 @@ test('an array whose memory is gone is no array without elements', () => {
   assert.deepEqual(layer.toAdapter(), before);
 });
 
+/** The same numbers, the last of which is another one. @param {Float32Array} numbers @param {number} value */
+const with1 = (numbers, value) => numbers.map((each, i) => (i === numbers.length - 1 ? value : each));
+
 test('an adapter is checked as a whole before anything of it is taken', () => {
   const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, dropout: { rate: 0.25 } });
   const other = { ...lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, seed: 8, dropout: { rate: 0.5 } }).toAdapter(), name: 'adapter' };
@@ -195,15 +198,23 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
     [{ bBias: new Float32Array(3) }, 'Unexpected', 'bBias'], [{ scale: undefined }, 'Type', 'scale'], [{ scale: 2 }, 'Type', 'scale'],
     [{ scale: { mode: 'beta', alpha: 1 } }, 'Unknown', 'scale.mode'], [{ scale: { mode: 'alpha', alpha: '1' } }, 'Type', 'scale.alpha'],
     [{ scale: { mode: 'direct', alpha: NaN } }, 'Range', 'scale'], [{ scale: { mode: 'direct', alpha: 1e39 } }, 'Range', 'scale'],
-    [{ random: null }, 'Type', 'random'], [random({ seed: 1.5 }), 'Range', 'seed'], [random({ seed: -1n }), 'Range', 'seed'],
+    [{ random: null }, 'Type', 'random'], [random({ seed: 1.5 }), 'Type', 'random.seed'], [random({ seed: -1n }), 'Range', 'random.seed'],
     [random({ step: -1 }), 'Range', 'random.step'], [random({ stream: null }), 'Range', 'random.stream'],
+    [random({ stream: 2 ** 30 }), 'Range', 'random.stream'],
     [random({ dropout: 1 }), 'Range', 'random.dropout'], [random({ dropout: 1 - 1e-9 }), 'Range', 'random.dropout'],
     [random({ dropout: '0' }), 'Type', 'random.dropout'], [{ training: null }, 'Type', 'training'],
     [training({ optimizer: 'adamw' }), 'Range', 'training.optimizer'], [training({ trained: -1 }), 'Range', 'training.trained'],
-    [training({ steps: 3 }), 'Type', 'training.steps'], [training({ steps: -1n }), 'Type', 'training.steps'],
+    [training({ steps: 3 }), 'Type', 'training.steps'], [training({ steps: -1n }), 'Range', 'training.steps'],
     [training({ weights: [1] }), 'Type', 'training.weights'], [training({ weights: [1, '2'] }), 'Type', 'training.weights'],
     [training({ moments: other.training.moments.slice(1) }), 'Type', 'training.moments'],
     [training({ moments: other.training.moments.map(() => []) }), 'Type', 'training.moments'],
+    ...[NaN, Infinity, -Infinity].flatMap((value) => [
+      [{ a: with1(other.a, value) }, 'NonFinite', 'a'], [{ b: with1(other.b, value) }, 'NonFinite', 'b'],
+      [{ bias: new Float32Array(SHAPE.outputs).fill(value) }, 'NonFinite', 'bias'],
+      [training({ weights: [0.5, value] }), 'NonFinite', 'training.weights'],
+      [training({ moments: other.training.moments.map((moment) => with1(moment, value)) }), 'NonFinite', 'training.moments'],
+    ]),
+    [{ a: new Float32Array(other.a.length), b: new Float32Array(other.b.length).fill(-0) }, 'DeadAdapter', 'adapter'],
   ]) {
     refused(() => layer.fromAdapter({ ...other, ...change }), code, argument);
     refused(() => layer.checkAdapter({ ...other, ...change }), code, argument);

@@ -176,6 +176,9 @@ test('a dead adapter is a warning where it is read, and an error where it would 
   const before = layer.toAdapter();
   await rejected(loadAll(file, { q: layer, dead: layer }), 'DeadAdapter', 'dead');
   assert.deepEqual(layer.toAdapter(), before);
+  await rejected(layer.load(await emit([dead])), 'DeadAdapter', 'dead');
+  refused(() => layer.fromAdapter(dead), 'DeadAdapter', 'dead');
+  assert.deepEqual(layer.toAdapter(), before);
   layer.a.fill(0);
   await rejected(layer.save('q'), 'DeadAdapter', 'q');
 });
