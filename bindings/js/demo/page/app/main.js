@@ -270,7 +270,7 @@ async function start() {
   const loaded = await attempt('Loading …', async () => {
     const [base, images] = await Promise.all([bytesOf('data/base.bin'), bytesOf('data/digits.bin')]);
     digits = decodeDigits(images);
-    await worker.call('data', { base, digits: images });
+    await worker.call('data', { base, digits: images }, { transfer: [base] });
   });
   if (!loaded) return;
   await configure();
