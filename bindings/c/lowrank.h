@@ -780,7 +780,8 @@ typedef struct {
     size_t tokens;
     // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_NONE for inference.
     uint32_t optimizer;
-    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. With LOWRANK_IN_PLACE, there is nothing
+    // in the arena that tells whether A is trained: it is where a step gets `x`.
     uint32_t trained;
 } lowrank_plan;
 
@@ -895,7 +896,7 @@ typedef struct {
     size_t tokens;
     // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
     uint32_t optimizer;
-    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
     uint32_t trained;
     // Instruction set and arithmetic: LOWRANK_BASELINE, ...
     uint32_t backend;
@@ -1739,13 +1740,14 @@ lowrank_status lowrank_training_adamw(lowrank_training *training, const lowrank_
 // As `lowrank_sgd_step`.
 lowrank_status lowrank_training_sgd(lowrank_training *training, const lowrank_sgd *sgd, lowrank_error *error);
 
-// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
+// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null. A and B are trained.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_in_place_step`; LOWRANK_NULL also for `dy`.
+// As `lowrank_in_place_step`; LOWRANK_UNEXPECTED about LOWRANK_ARGUMENT_TRAINED unless `trained` is LOWRANK_TRAINS_A;
+// LOWRANK_NULL also for `x` and `dy`.
 lowrank_status lowrank_training_in_place(lowrank_training *training,
                                          size_t tokens,
                                          const lowrank_in_place *in_place,

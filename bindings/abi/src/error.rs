@@ -1,9 +1,9 @@
 //! From errors to codes.
 
+use lowrank::train::Optimizer;
 use lowrank::{Argument, Deviation, Error, Flaw, StoreError};
 
 use crate::codes::*;
-use crate::plan::optimizer_code;
 
 /// What went wrong with an argument. Nothing but working memory was written then, unless a call says otherwise. Fields that
 /// the status does not speak of are 0.
@@ -264,6 +264,15 @@ unsafe fn report(described: lowrank_error, error: *mut lowrank_error) -> lowrank
         unsafe { error.write(described) };
     }
     described.status
+}
+
+pub(crate) const fn optimizer_code(optimizer: Optimizer) -> u32 {
+    match optimizer {
+        Optimizer::Momentum => LOWRANK_MOMENTUM,
+        Optimizer::AdamW => LOWRANK_ADAMW,
+        Optimizer::Sgd => LOWRANK_SGD,
+        Optimizer::InPlace => LOWRANK_IN_PLACE,
+    }
 }
 
 #[rustfmt::skip]

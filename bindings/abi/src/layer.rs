@@ -6,11 +6,11 @@ use lowrank::MatRef;
 use lowrank::format::{Layer, RandomState, Tensor, Training};
 
 use crate::codes::*;
-use crate::error::{Fault, lowrank_error};
+use crate::error::{Fault, lowrank_error, optimizer_code};
 use crate::matrix::{lowrank_adapter, lowrank_adapter_mut, lowrank_matrix};
 use crate::memory::{Memory, Passed, Slice, StructMut, nested, slice, structures};
 use crate::passes::scale_of;
-use crate::plan::{optimizer, optimizer_code, trained};
+use crate::plan::{optimizer, trained};
 use crate::saved::{lowrank_clock, lowrank_state};
 use crate::tensor::lowrank_tensor;
 

@@ -25,7 +25,8 @@ pub struct lowrank_plan {
     pub tokens: usize,
     /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_NONE for inference.
     pub optimizer: u32,
-    /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. With LOWRANK_IN_PLACE, there is nothing
+    /// in the arena that tells whether A is trained: it is where a step gets `x`.
     pub trained: u32,
 }
 
@@ -73,15 +74,6 @@ pub(crate) fn optimizer(code: u32) -> Result<Option<Optimizer>, Fault> {
         LOWRANK_SGD => Ok(Some(Optimizer::Sgd)),
         LOWRANK_IN_PLACE => Ok(Some(Optimizer::InPlace)),
         got => Err(Fault::unknown(LOWRANK_ARGUMENT_OPTIMIZER, got)),
-    }
-}
-
-pub(crate) const fn optimizer_code(optimizer: Optimizer) -> u32 {
-    match optimizer {
-        Optimizer::Momentum => LOWRANK_MOMENTUM,
-        Optimizer::AdamW => LOWRANK_ADAMW,
-        Optimizer::Sgd => LOWRANK_SGD,
-        Optimizer::InPlace => LOWRANK_IN_PLACE,
     }
 }
 
@@ -284,6 +276,7 @@ impl lowrank_work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::optimizer_code;
 
     #[test]
     fn saved_activations_lie_where_the_plan_puts_them() {

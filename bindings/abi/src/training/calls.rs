@@ -144,13 +144,14 @@ pub unsafe extern "C" fn lowrank_training_sgd(
     unsafe { call(training, (0, 0), &beside, error, step) }
 }
 
-/// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null.
+/// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null. A and B are trained.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_in_place_step`; LOWRANK_NULL also for `dy`.
+/// As `lowrank_in_place_step`; LOWRANK_UNEXPECTED about LOWRANK_ARGUMENT_TRAINED unless `trained` is LOWRANK_TRAINS_A;
+/// LOWRANK_NULL also for `x` and `dy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_training_in_place(
     training: *mut lowrank_training,
@@ -160,7 +161,11 @@ pub unsafe extern "C" fn lowrank_training_in_place(
 ) -> lowrank_status {
     let beside = [Beside::structure(LOWRANK_ARGUMENT_OPTIMIZER, in_place, false)];
     let step = &mut |view: &mut View<'_, '_>| {
-        let backend = view.backend();
+        let (backend, trained) = (view.backend(), view.into.trained);
+        if trained != LOWRANK_TRAINS_A {
+            let (only, got) = (LOWRANK_TRAINS_A as usize, trained as usize);
+            return Err(Fault::new(LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_TRAINED, only, got));
+        }
         let View { base, work: Work { adapter, saved, .. }, x, dy: Some(dy), dx, .. } = view else { return absent() };
         let flow = Backprop { x: *x, dy: dy.as_ref(), dx: dx.take() };
         // SAFETY: checked, and not written.
@@ -168,7 +173,7 @@ pub unsafe extern "C" fn lowrank_training_in_place(
         Ok(in_place.step(backend, base, adapter, flow, saved)?)
     };
     // SAFETY: the caller's word.
-    unsafe { call(training, (tokens, bit(LOWRANK_ARGUMENT_DY)), &beside, error, step) }
+    unsafe { call(training, (tokens, bit(LOWRANK_ARGUMENT_X) | bit(LOWRANK_ARGUMENT_DY)), &beside, error, step) }
 }
 
 /// As `lowrank_square_sum`, of the gradients of this layer.

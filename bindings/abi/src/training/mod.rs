@@ -37,7 +37,7 @@ pub struct lowrank_training {
     pub tokens: usize,
     /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
     pub optimizer: u32,
-    /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B.
+    /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
     pub trained: u32,
     /// Instruction set and arithmetic: LOWRANK_BASELINE, ...
     pub backend: u32,
