@@ -122,12 +122,12 @@ impl lowrank_flash {
         Ok(Driver { context: self.context, read, erase, program, capacity: self.capacity })
     }
 
-    /// What the bounds of a slot are multiples of.
+    /// What the bounds of a slot are multiples of, as well as of the write unit, which the store looks after.
     fn block(&self) -> Result<u32, Fault> {
         if !self.erase_size.is_power_of_two() {
             return Err(Fault::new(LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_FLASH, 0, self.erase_size as usize));
         }
-        Ok(self.erase_size.max(LOWRANK_FLASH_UNIT as u32))
+        Ok(self.erase_size)
     }
 }
 
@@ -234,7 +234,8 @@ pub unsafe extern "C" fn lowrank_store_recover(
 }
 
 /// Copies the newest file into `bytes`, and its length to `file_len`, which is 0 when there is none. Numbers in f32 can be used
-/// where they are if `bytes` starts at a multiple of 4.
+/// where they are if `bytes` starts at a multiple of 4. It is the file of `lowrank_store_recover`, or where that fails for want
+/// of a seal, the one of `lowrank_store_newest`.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -252,14 +253,8 @@ pub unsafe extern "C" fn lowrank_store_load(
 ) -> lowrank_status {
     let into = SliceMut(LOWRANK_ARGUMENT_FILE, bytes, len);
     crate::call!(error, (store, into, Number(file_len)), |(mut store, into, file_len)| {
-        let stored = match store.recover() {
-            Ok(stored) => stored,
-            Err(_) => store.newest()?,
-        };
-        *file_len = match store.load(into)? {
-            Some(_) => stored.map_or(0, |stored| stored.len),
-            None => 0,
-        };
+        let found = store.load(into)?.is_some();
+        *file_len = if found { describe(store.newest()?).len } else { 0 };
         Ok(())
     })
 }

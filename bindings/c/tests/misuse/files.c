@@ -121,8 +121,66 @@ void contents(void)
             lowrank_store_save(&w.store, &w.contents, &w.stored, &error), LOWRANK_OVERLAP, LOWRANK_ARGUMENT_PAGE);
 }
 
+static int32_t program_fails(void *context, uint32_t at, const uint8_t *bytes, size_t len)
+{
+    return (void)context, (void)at, (void)bytes, (void)len, -9;
+}
+static int32_t program_does_nothing(void *context, uint32_t at, const uint8_t *bytes, size_t len)
+{
+    return (void)context, (void)at, (void)bytes, (void)len, 0;
+}
+
+/* The file in the second slot, whose last mark of the first seal was cut, is found and loaded whether or not another seal
+ * can be programmed. */
+static void a_seal_that_was_cut(void)
+{
+    static uint8_t flash[sizeof w.flash];
+    const size_t seals = 2 * SLOT - 12 * LOWRANK_FLASH_UNIT, next = seals + 3 * LOWRANK_FLASH_UNIT;
+    lowrank_stored first;
+    int way;
+#define LOADS                                                                                                         \
+    do {                                                                                                              \
+        w.len = 0;                                                                                                    \
+        memset(w.out, 0, sizeof w.out);                                                                               \
+        OK(lowrank_store_load(&w.store, (uint8_t *)w.out, sizeof w.out, &w.len, &error));                             \
+        HOLDS(w.len == file_len && memcmp(w.out, w.flash + first.at, file_len) == 0);                                 \
+    } while (0)
+    reset();
+    OK(lowrank_store_load(&w.store, (uint8_t *)w.out, sizeof w.out, &w.len, &error));
+    HOLDS(w.len == 0);
+    OK(lowrank_store_save(&w.store, &w.contents, &w.stored, &error));
+    OK(lowrank_store_save(&w.store, &w.contents, &w.stored, &error));
+    first = w.stored;
+    memset(w.flash + seals + 2 * LOWRANK_FLASH_UNIT, 0, LOWRANK_FLASH_UNIT);
+    memcpy(flash, w.flash, sizeof flash);
+    for (way = 0; way < 3; way++) {
+        w.store.flash.program = way == 0 ? program_fails : program_does_nothing;
+        if (way == 2) memset(w.flash + next, 0, 2 * SLOT - next), memcpy(flash, w.flash, sizeof flash);
+        OK(lowrank_store_newest(&w.store, &w.stored, &error));
+        HOLDS(w.stored.slot == 1 && w.stored.at == first.at && w.stored.len == file_len);
+        HOLDS(lowrank_store_recover(&w.store, &w.stored, &error)
+              == (way == 0 ? LOWRANK_FLASH : way == 1 ? LOWRANK_VERIFY : LOWRANK_NO_SEAL_LEFT));
+        HOLDS(error.argument == (way == 2 ? LOWRANK_ARGUMENT_STORE : LOWRANK_ARGUMENT_FLASH));
+        HOLDS(error.got == (way == 0 ? (uint32_t)-9 : 0));
+        HOLDS(way == 2 ? error.index == 1 : error.index >= next && error.index < 2 * SLOT);
+        LOADS;
+        HOLDS(memcmp(flash, w.flash, sizeof flash) == 0);
+    }
+    reset();
+    OK(lowrank_store_save(&w.store, &w.contents, &w.stored, &error));
+    OK(lowrank_store_save(&w.store, &w.contents, &w.stored, &error));
+    memset(w.flash + seals + 2 * LOWRANK_FLASH_UNIT, 0, LOWRANK_FLASH_UNIT);
+    memcpy(flash, w.flash, sizeof flash);
+    OK(lowrank_store_newest(&w.store, &w.stored, &error));
+    HOLDS(memcmp(flash, w.flash, sizeof flash) == 0);
+    OK(lowrank_store_recover(&w.store, &w.stored, &error));
+    HOLDS(w.stored.at == first.at && memcmp(flash + next, w.flash + next, 3 * LOWRANK_FLASH_UNIT) != 0);
+    LOADS;
+}
+
 void stores(void)
 {
+    a_seal_that_was_cut();
 #define NEWEST lowrank_store_newest(&w.store, &w.stored, &error)
     WRONG_STRUCT(lowrank_store, w.store, lowrank_store_newest(it, &w.stored, &error), LOWRANK_ARGUMENT_STORE);
     WRONG_STRUCT(lowrank_store, w.store, lowrank_store_recover(it, &w.stored, &error), LOWRANK_ARGUMENT_STORE);
