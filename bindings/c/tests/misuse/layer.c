@@ -184,6 +184,9 @@ static void misuses(void)
     REFUSED(w.loss.tokens = N - 1, ENTROPY(w.labels, N), LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);
     REFUSED(w.loss.size = 1, ENTROPY(w.labels, N), LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LOSS);
     REFUSED(w.training.dy = NULL, ENTROPY(w.labels, N), LOWRANK_NULL, LOWRANK_ARGUMENT_DY);
+    REFUSED((w.training.progress = LOWRANK_PROGRESS_NONE, w.loss.tokens = N + 1, memset(w.labels, 0, 4 * N)),
+            lowrank_training_softmax_cross_entropy(&w.training, N + 1, &w.labels[0], N + 1, &w.loss, &error),
+            LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);
 #define SQUARED(len) lowrank_training_mean_squared_error(&w.training, N, w.targets, len, &w.loss, &error)
     REFUSED((void)0, SQUARED(N * OUT - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_MATRIX);
     REFUSED(memset(w.targets, 0xff, 4), SQUARED(N * OUT), LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_TARGETS);

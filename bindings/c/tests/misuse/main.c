@@ -49,6 +49,24 @@ void reset(void)
     error.size = sizeof error;
 }
 
+static world before;
+
+void look(void) { memcpy(&before, &w, sizeof w); }
+
+void was_refused(const char *file, int line, const char *call, lowrank_status status, lowrank_status code, uint32_t about)
+{
+    refused++;
+    if (status != code || error.status != code || error.argument != about) {
+        failures++;
+        printf("%s:%d: %s: status %d about %u, expected %d about %u\n", file, line, call, (int)status,
+               (unsigned)error.argument, (int)code, (unsigned)about);
+    }
+    if (memcmp(&before, &w, sizeof w) != 0) {
+        failures++;
+        printf("%s:%d: %s: an output was written\n", file, line, call);
+    }
+}
+
 static void set_up(void)
 {
     size_t i;
