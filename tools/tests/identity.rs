@@ -263,6 +263,31 @@ fn a_name_that_is_the_key_of_another_layer_has_a_key_of_its_own() {
     }
 }
 
+/// A pattern for a name matches the same name with a line feed behind it, too: what PEFT would take for something else is
+/// refused, whichever factor the scales need.
+#[test]
+fn names_that_differ_in_a_line_feed_have_one_setting_or_are_refused() {
+    let scales: [fn(f32) -> Scale; 3] = [Scale::Alpha, Scale::RankStabilized, Scale::Direct];
+    for (scale, (alphas, good)) in
+        scales.iter().flat_map(|scale| [([4.0, 4.0], true), ([8.0, 4.0], false)].map(|row| (scale, row)))
+    {
+        let plain = [("a", alphas[0]), ("a\n", alphas[1]), ("x", 4.0)]
+            .map(|(name, alpha)| Plain::new(name, 3, scale(alpha), false));
+        let layers = plain.each_ref().map(|layer| layer.layer(0, 0.0));
+        match peft::write(&layers, None) {
+            Ok(written) => {
+                let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
+                let factors =
+                    |layers: &[Layer<'_>]| -> Vec<f32> { layers.iter().map(|layer| layer.scale.factor(3)).collect() };
+                assert_eq!(factors(&again.layers()), factors(&layers));
+                assert!(good, "{:?}", plain[0].scale);
+            }
+            Err(PeftError::Disagreement { field: "scale", .. }) => assert!(!good, "{:?}", plain[0].scale),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
 /// A trained bias needs a configuration that has one.
 #[test]
 fn a_trained_bias_is_not_written_under_a_configuration_without_one() {

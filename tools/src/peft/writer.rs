@@ -134,13 +134,15 @@ fn shortest(value: f32) -> f64 {
 /// A configuration that says what the layers say, and nothing else.
 fn from_table(layers: &[Layer<'_>]) -> Result<String, PeftError> {
     let rank_stabilized = layers.iter().all(|layer| matches!(layer.scale, Scale::RankStabilized(_)));
-    let text = fields(layers, rank_stabilized)?;
-    let config = Config::parse(text.as_bytes())?;
-    match agree(layers, &config) {
+    // A pattern for one name can match another one that only has a line feed more.
+    let checked = |rank_stabilized| {
+        let text = fields(layers, rank_stabilized)?;
+        agree(layers, &Config::parse(text.as_bytes())?).map(|()| text)
+    };
+    match checked(rank_stabilized) {
         // A root that was rounded in another way: alpha/r can express any factor.
-        Err(PeftError::Disagreement { field: "scale", .. }) if rank_stabilized => fields(layers, false),
-        // A pattern for one name can match another one that only has a line feed more.
-        agreement => agreement.map(|()| text),
+        Err(PeftError::Disagreement { field: "scale", .. }) if rank_stabilized => checked(false),
+        result => result,
     }
 }
 
