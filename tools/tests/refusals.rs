@@ -158,11 +158,54 @@ fn field(field: &str, text: &str) -> Option<PeftError> {
     peft::read(config.as_bytes(), &safetensors(&Peft::new().tensors)).map(drop).err()
 }
 
+/// Python writes numbers that are none in JSON, also in fields that nobody reads here.
+#[test]
+fn numbers_of_python_that_json_does_not_have_are_named() {
+    for name in ["r", "lora_alpha", "lora_dropout", "loftq_config"] {
+        for (text, expected) in [
+            ("NaN", Some("NaN")),
+            ("Infinity", Some("Infinity")),
+            ("-Infinity", Some("-Infinity")),
+            ("{\n \"x\": [\"NaN\", 1, NaN ]}", Some("NaN")),
+            ("nan", None),
+            ("{ \"NaN\": x }", None),
+            ("x,\n\"y\": NaN", None),
+        ] {
+            match (field(name, text), expected) {
+                (Some(PeftError::PythonNumber { number, line }), Some(expected)) => {
+                    assert_eq!((number, line), (expected, 1 + text.matches('\n').count()), "{name}: {text}");
+                }
+                (Some(PeftError::ConfigJson(_)), None) => {}
+                (other, _) => panic!("{name}: {text}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// A configuration that is deeper than any of PEFT's is refused before anything looks into it.
+#[test]
+fn a_deep_configuration_is_refused() {
+    let nested = |open: &str, close: &str, depth: usize| open.repeat(depth) + "0" + &close.repeat(depth);
+    for (open, close, each) in [("[", "]", 1), ("{\"x\":", "}", 1), ("[{\"[\":", "}]", 2)] {
+        // The configuration itself is one of them.
+        let fits = nested(open, close, 99 / each);
+        assert!(field("loftq_config", &fits).is_none(), "{open}");
+        for depth in [99 / each + 1, 1_000, 300_000] {
+            let deep = field("loftq_config", &nested(open, close, depth));
+            assert!(matches!(deep, Some(PeftError::ConfigDepth { at_most: 100 })), "{open} {depth}: {deep:?}");
+        }
+        let open_only = field("lora_alpha", &open.repeat(300_000));
+        assert!(matches!(open_only, Some(PeftError::ConfigDepth { .. })), "{open_only:?}");
+    }
+    // Neither brackets in text nor many beside each other are deep.
+    assert!(field("loftq_config", &format!("[\"{}\\\"[\", {}[]]", "[".repeat(200), "[],".repeat(200))).is_none());
+}
+
 /// What is no number, or none that this field can have, is refused in whichever way it is written.
 #[test]
 fn numbers_are_read_as_they_are_written() {
     for name in ["r", "lora_alpha", "lora_dropout"] {
-        for text in ["NaN", "Infinity", "-Infinity", "+1", "01", ".5", "1.", "0x2", "1_0"] {
+        for text in ["+1", "01", ".5", "1.", "0x2", "1_0"] {
             assert!(matches!(field(name, text), Some(PeftError::ConfigJson(_))), "{name}: {text}");
         }
         for text in ["true", "false", "\"2\"", "[2]", "{}", "\"NaN\""] {
@@ -322,7 +365,7 @@ fn damaged_files_are_refused() {
     assert!(matches!(config(b"[]"), PeftError::ConfigJson(_)));
     assert!(matches!(config(b"\xff"), PeftError::ConfigJson(_)));
     assert!(matches!(config(&vec![b' '; (4 << 20) + 1]), PeftError::ConfigLength { .. }));
-    assert!(matches!(config(&b"[".repeat(100_000)), PeftError::ConfigJson(_)));
+    assert!(matches!(config(&b"[".repeat(100_000)), PeftError::ConfigDepth { .. }));
 
     let whole = safetensors(&Peft::new().tensors);
     assert!(matches!(tensors(&[]), PeftError::Tensors(TensorFileError::Short { .. })));

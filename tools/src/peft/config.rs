@@ -4,11 +4,14 @@ use lowrank::Scale;
 use serde_json::value::RawValue;
 
 use super::error::PeftError;
-use super::fields::{Fields, compact, integer, number, table, text};
+use super::fields::{Fields, compact, depth, integer, number, python_number, table, text};
 use super::pattern::{Flaw, LARGEST, LONGEST as LONGEST_MATCH, Matches, Patterns, Stop};
 
 /// PEFT's file has about 1,500 bytes; patterns for every layer of a large model make it longer.
 const LONGEST: usize = 4 << 20;
+
+/// Objects and lists inside of each other.
+const DEEPEST: usize = 100;
 
 /// Fields that say where an adapter comes from, where it goes or how it was made: they change no number of a layer, and
 /// travel with it.
@@ -117,12 +120,12 @@ impl Config {
     /// Reads the text of `adapter_config.json`.
     ///
     /// # Errors
-    /// [`PeftError`] for what is not JSON, not of the right kind, or not supported.
+    /// [`PeftError`] for what is not JSON, too deep, not of the right kind, or not supported.
     pub fn parse(text: &[u8]) -> Result<Self, PeftError> {
         if text.len() > LONGEST {
             return Err(PeftError::ConfigLength { at_most: LONGEST, got: text.len() });
         }
-        let fields: Fields = serde_json::from_slice(text).map_err(PeftError::ConfigJson)?;
+        let fields = fields(text)?;
         refuse(&fields)?;
         let with = |field, default, parse: fn(&str, &RawValue) -> Result<f64, PeftError>| {
             fields.get(field).map_or(Ok(default), |value| parse(field, value))
@@ -233,6 +236,20 @@ impl<T: Copy> Table<T> {
         let keys: Vec<_> = matches.unused.iter().map(|&number| self.patterns.key(number).to_owned()).collect();
         (!keys.is_empty()).then_some(Unused { field: self.field, keys })
     }
+}
+
+fn fields(json: &[u8]) -> Result<Fields, PeftError> {
+    let text = String::from_utf8_lossy(json);
+    if depth(&text) > DEEPEST {
+        return Err(PeftError::ConfigDepth { at_most: DEEPEST });
+    }
+    serde_json::from_slice(json).map_err(|error| {
+        let line = error.line();
+        match text.lines().nth(line.saturating_sub(1)).and_then(python_number) {
+            Some(number) => PeftError::PythonNumber { number, line },
+            None => PeftError::ConfigJson(error),
+        }
+    })
 }
 
 /// Refuses other methods, variants, unknown fields, and bases that were changed.

@@ -27,6 +27,23 @@ pub enum PeftError {
     /// The configuration is not a JSON object.
     #[error("adapter_config.json: expected a JSON object: {0}")]
     ConfigJson(serde_json::Error),
+    /// The configuration holds objects and lists too deep inside of each other.
+    #[error("adapter_config.json: expected at most {at_most} objects and lists inside of each other, got more")]
+    ConfigDepth {
+        /// Limit.
+        at_most: usize,
+    },
+    /// The configuration holds a number that is none in JSON.
+    #[error(
+        "adapter_config.json: line {line}: {number} is no JSON, although Python writes and reads it; write a number or null \
+         instead"
+    )]
+    PythonNumber {
+        /// `NaN`, `Infinity` or `-Infinity`.
+        number: &'static str,
+        /// Its line, from 1 on.
+        line: usize,
+    },
     /// A field that must be there is not.
     #[error("adapter_config.json: the field `{field}` is missing: expected {expected}")]
     FieldMissing {

@@ -39,16 +39,40 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// JSON without the white space between its parts.
-pub(super) fn compact(json: &str) -> String {
+/// The characters of JSON, and of each whether it belongs to a string.
+fn marked(json: &str) -> impl Iterator<Item = (char, bool)> {
     let (mut inside, mut escaped) = (false, false);
-    let stays = |&c: &char| {
-        let stays = inside || !c.is_ascii_whitespace();
+    json.chars().map(move |c| {
+        let in_string = inside || c == '"';
         inside = if inside { escaped || c != '"' } else { c == '"' };
         escaped = inside && !escaped && c == '\\';
-        stays
-    };
-    json.chars().filter(stays).collect()
+        (c, in_string)
+    })
+}
+
+/// JSON without the white space between its parts.
+pub(super) fn compact(json: &str) -> String {
+    marked(json).filter(|(c, in_string)| *in_string || !c.is_ascii_whitespace()).map(|(c, _)| c).collect()
+}
+
+/// How many objects and lists lie inside of each other.
+pub(super) fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for (c, _) in marked(json).filter(|(_, in_string)| !in_string) {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// A number in a line that Python writes and reads, and JSON does not have.
+pub(super) fn python_number(line: &str) -> Option<&'static str> {
+    let outside: String = marked(line).filter(|(_, in_string)| !in_string).map(|(c, _)| c).collect();
+    ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| outside.contains(word))
 }
 
 /// Text; `None` for other values, and for text that is not Unicode.
