@@ -120,7 +120,12 @@ fn clock(steps: u64, betas: [f64; 2]) -> Clock {
     let [weight1, weight2] = betas.map(|beta| {
         let (mut weight, rest) = (0.0f32, (1.0 - beta) as f32);
         for _ in 0..steps {
-            weight = beta as f32 * weight + rest;
+            let next = beta as f32 * weight + rest;
+            // From here on it stays, whatever the number of steps.
+            if next.to_bits() == weight.to_bits() {
+                break;
+            }
+            weight = next;
         }
         weight
     });

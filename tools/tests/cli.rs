@@ -329,7 +329,8 @@ fn the_state_of_an_optimizer_travels_along() {
     let bytes = std::fs::read(room.path("file")).unwrap();
     let file = lowrank::format::AdapterFile::parse(&bytes).unwrap();
     let training = file.find("net.v").unwrap().training.unwrap();
-    assert_eq!(training.clock.steps, 7);
+    let clock = lowrank::train::Clock { steps: 7, weight1: weight(0.9, 7), weight2: weight(0.999, 7) };
+    assert_eq!(training.clock, clock);
     let bytes: Vec<_> = training.moments[..4].iter().map(|moment| moment.bytes().unwrap()).collect();
     assert_eq!(bytes, [&state[6], &state[7], &state[9], &state[10]].map(|tensor| tensor.bytes.as_slice()));
     let refused = |change: &dyn Fn(&mut Vec<Tensor>), expected: &str| {
@@ -357,4 +358,49 @@ fn the_state_of_an_optimizer_travels_along() {
     refused(&|state| state[0] = Tensor::f32(&state[0].name.clone(), &[4, 2], &[0.0; 8]), "[2, 4]");
     refused(&|state| state[0] = Tensor::new(&state[0].name.clone(), Dtype::F16, &[2, 4], &[0.0; 8]), "expected F32");
     refused(&|state| state.push(Tensor::f32("x.exp_avg", &[1], &[0.0])), "x.exp_avg");
+}
+
+/// What the moments of AdamW weigh after so many steps.
+fn weight(beta: f64, steps: u32) -> f32 {
+    (0..steps).fold(0.0, |weight, _| beta as f32 * weight + (1.0 - beta) as f32)
+}
+
+#[test]
+fn an_optimizer_has_made_from_one_step_to_what_f32_counts_exactly() {
+    let room = Room::new();
+    let mut adapter = Peft::empty();
+    adapter.layer("q", 4, 3, 2, Dtype::F32);
+    adapter.write(&room.path("in"));
+    let below_2_24 = 16_777_215.0f32;
+    for (step, good) in [
+        (-1.0, false),
+        (0.0, false),
+        (0.999, false),
+        (1.0, true),
+        (1.5, false),
+        (2.0, true),
+        (below_2_24, true),
+        (below_2_24 + 1.0, false),
+        (3e38, false),
+        (f32::INFINITY, false),
+        (f32::NAN, false),
+    ] {
+        let moment = |part: &str| Tensor::f32(&format!("{}.{part}", key("q", "lora_B.weight")), &[3, 2], &[0.5; 6]);
+        let count = Tensor::f32(&format!("{}.step", key("q", "lora_B.weight")), &[], &[step]);
+        let state = [moment("exp_avg"), moment("exp_avg_sq"), count];
+        std::fs::write(room.path("state"), support::safetensors(&state)).unwrap();
+        let pack = ["pack", "in", "file", "--force", "--beta1", "0.8", "--beta2", "0.9", "--optimizer-state", "state"];
+        if !good {
+            let error = room.bad(&pack);
+            assert!(error.contains(&format!("from 1 to below 2^24, got {step}")), "{error}");
+            continue;
+        }
+        room.good(&pack);
+        let bytes = std::fs::read(room.path("file")).unwrap();
+        let training = lowrank::format::AdapterFile::parse(&bytes).unwrap().find("q").unwrap().training.unwrap();
+        // After 1,000 steps, the weights change no more.
+        let [weight1, weight2] = [0.8, 0.9].map(|beta| weight(beta, step.min(1_000.0) as u32));
+        let clock = lowrank::train::Clock { steps: step as u64, weight1, weight2 };
+        assert_eq!(training.clock, clock);
+    }
 }
