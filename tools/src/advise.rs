@@ -19,6 +19,7 @@ use crate::layout::Layout;
 use crate::report::{self, Output, percent};
 use crate::source::Source;
 use crate::terminal;
+use crate::tied::{self, Tied};
 
 const HELP: &str = "\
 Per layer and storage, with the update D = s·B·A, the base W as its file has it,
@@ -45,6 +46,7 @@ twice is noisy. The summary says of each storage how many layers survive, and
 the verdict of the worst.
 
 Without --base, W is made up: normal deviates of standard deviation 1/sqrt(in).
+With it, a note names tied weights, which `lowrank merge` refuses.
 
 Example:
   lowrank advise my-adapter --base base.safetensors
@@ -76,6 +78,8 @@ struct Report {
     base: Option<PathBuf>,
     layers: Vec<Advised>,
     summary: Vec<Summary>,
+    /// Weights of the base that a merge would change under two names or tear apart.
+    tied: Vec<Tied>,
 }
 
 #[derive(Serialize)]
@@ -93,10 +97,12 @@ impl Advise {
         let layers = opened.layers();
         health::check(&layers, false)?;
         let base = self.base.as_deref().map(Base::open).transpose()?;
-        let places = match &base {
-            None => None,
-            Some(base) => Some(self.acceptance.places(&self.naming, &opened, &layers, base)?),
-        };
+        let (mut places, mut tied) = (None, Vec::new());
+        if let Some(base) = &base {
+            let found = self.acceptance.places(&self.naming, &opened, &layers, base)?;
+            tied = tied::find(&found, base)?;
+            places = Some(found);
+        }
         let bar = report::progress(layers.iter().map(weights).sum());
         let mut advised = Vec::new();
         for (number, layer) in layers.iter().enumerate() {
@@ -110,7 +116,8 @@ impl Advise {
         if base.is_none() {
             text.push_str("The base is made up: give --base for the real one.\n");
         }
-        self.output.print(&Report { base: self.base.clone(), layers: advised, summary }, &text)
+        text.extend(tied.iter().map(note));
+        self.output.print(&Report { base: self.base.clone(), layers: advised, summary, tied }, &text)
     }
 
     fn layer(&self, layer: &Layer<'_>, number: usize, place: Option<&Place<'_>>) -> Result<Advised, Failure> {
@@ -131,6 +138,11 @@ impl Advise {
         }
         Ok(Advised { layer: layer.name.to_owned(), update_norm: advisor.norm(), advice: advisor.advice() })
     }
+}
+
+fn note(Tied { tensor, other, .. }: &Tied) -> String {
+    let [tensor, other] = [tensor, other].map(|text| terminal::line(text));
+    format!("Note: the tensor `{tensor}` of the base is also {other}: tied weights, which `lowrank merge` refuses.\n")
 }
 
 /// Bytes of the base in f32, as a measure of work.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::mistake::Mistake;
 use crate::peft::PeftError;
 use crate::tensor_file::TensorFileError;
+use crate::tied::Tied;
 
 /// Why a command has not done its work. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
@@ -60,18 +61,21 @@ pub(crate) enum Failure {
     NonFinite { layer: String, tensor: String, index: usize, value: f32, dtype: &'static str },
     #[error(
         "layer `{layer}`{}: the weight in {} is square, so its shape does not say whether it is stored [out, in] \
-         (nn.Linear) or [in, out] (Conv1D), and PEFT saves the fan_in_fan_out of one module for all; add `--layout out-in` \
-         or `--layout in-out`, for single layers `--layout LAYER=in-out`",
+         (nn.Linear) or [in, out] (Conv1D), and no config.json of a known model lies beside it; the adapter has \
+         fan_in_fan_out={fan_in_fan_out}, but PEFT saves that of one module for all; add `--layout out-in` if all of them \
+         are nn.Linear, as in most models, or `--layout in-out` if all are Conv1D, as in GPT-2; `--layout LAYER=in-out` is \
+         for single layers",
         and_others(*others), path.display()
     )]
-    LayoutUnknown { layer: String, others: usize, path: PathBuf },
+    LayoutUnknown { layer: String, others: usize, path: PathBuf, fan_in_fan_out: bool },
     #[error("--layout: no layer has the name `{name}` or one that ends in `.{name}`")]
     LayoutUnused { name: String },
     #[error(
-        "layer `{layer}`: the tensor `{tensor}` of the base is also {other}: tied weights, which a merge would change under \
-         both names or under only one; keep the adapter beside the base, or add --tied to change `{tensor}` all the same"
+        "layer `{}`: the tensor `{}` of the base is also {}: tied weights, which a merge would change under both names or \
+         under only one; keep the adapter beside the base, or add --tied to change `{}` all the same",
+        .0.layer, .0.tensor, .0.other, .0.tensor
     )]
-    Tied { layer: String, tensor: String, other: String },
+    Tied(Tied),
     #[error("layer `{layer}`: the update s·B·A is too large for 32 bits; its scale or its numbers are wrong")]
     Overflow { layer: String },
     #[error("{}: {source}", path.display())]

@@ -88,16 +88,17 @@ impl Naming {
                 Some(layout) => places.push(self.place(layer, weight, layout, base)?),
                 None => {
                     weight.expect(&Layout::of(layer).shape(layer), "by the adapter")?;
-                    unknown.push(layer.name);
+                    unknown.push(layer);
                 }
             }
         }
         match unknown.split_first() {
             None => Ok(places),
             Some((layer, others)) => Err(Failure::LayoutUnknown {
-                layer: (*layer).to_owned(),
+                layer: layer.name.to_owned(),
                 others: others.len(),
                 path: base.path().to_owned(),
+                fan_in_fan_out: layer.fan_in_fan_out,
             }),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::tensor::Dtype;
+use serde::Serialize;
 
 use crate::base::{Base, Stored};
 use crate::error::Failure;
@@ -27,10 +28,25 @@ const ENDS: [&str; 9] = [
     "output",
 ];
 
+/// A weight that is known under another name, too.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tied {
+    pub(crate) layer: String,
+    pub(crate) tensor: String,
+    /// The other name, and who says so.
+    pub(crate) other: String,
+}
+
 /// # Errors
-/// [`Failure::Tied`] when one of the weights is known under another name, too.
+/// [`Failure::Tied`] for the first of the weights that are tied.
 pub(crate) fn check(places: &[Place<'_>], base: &Base) -> Result<(), Failure> {
+    find(places, base)?.into_iter().next().map_or(Ok(()), |tied| Err(Failure::Tied(tied)))
+}
+
+/// The weights that are tied.
+pub(crate) fn find(places: &[Place<'_>], base: &Base) -> Result<Vec<Tied>, Failure> {
     let (model, twins) = (Model::beside(base.path()), Twins::among(places, base)?);
+    let mut all = Vec::new();
     for place in places {
         let name = place.weight.name;
         let other = match by_header(name, base) {
@@ -41,11 +57,9 @@ pub(crate) fn check(places: &[Place<'_>], base: &Base) -> Result<(), Failure> {
             None if model.tied == Some(false) && is_end(name) => None,
             None => twins.of(&place.weight)?.map(|other| format!("`{other}`, which holds the same numbers")),
         };
-        if let Some(other) = other {
-            return Err(Failure::Tied { layer: place.layer.name.to_owned(), tensor: name.to_owned(), other });
-        }
+        all.extend(other.map(|other| Tied { layer: place.layer.name.to_owned(), tensor: name.to_owned(), other }));
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Another name of the tensor: `safetensors` keeps one of several, and the others in the metadata.

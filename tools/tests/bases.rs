@@ -94,7 +94,8 @@ fn where_nothing_tells_the_layout_the_command_asks() {
                         continue;
                     }
                     let error = room.bad(&arguments);
-                    let expected = ["layer `h.0.attn.c_proj`", "square", "--layout in-out", "--layout out-in"];
+                    let saved = format!("fan_in_fan_out={flag}");
+                    let expected = ["layer `h.0.attn.c_proj`", "square", &saved, "--layout in-out", "--layout out-in"];
                     expected.iter().for_each(|text| assert!(error.contains(text), "{text:?} is not in {error:?}"));
                     assert_eq!(room.names(), before);
                 }
@@ -283,9 +284,19 @@ fn tied_weights_are_refused() {
             std::fs::write(room.path("config.json"), config.to_string()).unwrap();
         }
         let arguments = ["merge", "adapter", "base", "out"];
+        let advice = room.good(&["advise", "adapter", "--base", "base"]);
+        let report = room.json(&["advise", "adapter", "--base", "base"]);
         match refused {
-            None => drop(room.good(&arguments)),
+            None => {
+                room.good(&arguments);
+                assert!(!advice.contains("Note:"), "{advice}");
+                assert_eq!(report["tied"], json!([]));
+            }
             Some(expected) => {
+                let note = advice.lines().last().unwrap();
+                assert!(note.starts_with("Note: the tensor") && note.contains(expected), "{note}");
+                assert_eq!(report["tied"][0]["layer"], layer);
+                assert_eq!(report["tied"].as_array().unwrap().len(), 1);
                 let error = room.bad(&arguments);
                 for text in [expected, "tied weights", "--tied", &format!("layer `{layer}`")] {
                     assert!(error.contains(text), "{text:?} is not in {error:?}");
