@@ -30,8 +30,8 @@ and Q for rounding to that storage, in two situations:
   into a stored base  M = Q(Q(W) + D) and V = Q(W): the base lies in that
                       storage already, and so does what it is merged to
 
-  kept   <M-V, D>/|D|^2   share of the update that arrives (1 is all of it)
-  noise  |M-V-D|/|D|      what rounding adds to it (0 is nothing)
+  kept   <M-V, D>/|D|^2   share of the update that arrives (100 % is all)
+  noise  |M-V-D|/|D|      what rounding adds to it (0 % is nothing)
   base   |Q(W)-W|/|D|     what it adds to the base alone, without an update
 
 int8 and int4 are symmetric: whole numbers from -127 to 127, or -7 to 7, times
@@ -42,8 +42,8 @@ Verdicts: `survives` with kept >= 99 % and noise <= 10 %, `noisy` with kept >=
 90 % and noise <= 100 %, otherwise `lost`: then keep the adapter beside the
 base, or merge into more bits. In `merge, then store`, noise that the base has
 anyway is no fault of the update: up to 1.1 times `base` survives, and up to
-twice is noisy. The summary says of each storage how many layers survive, and
-the verdict of the worst.
+twice is noisy. The summary says how many layers survive, and how the worst one
+does.
 
 Without --base, W is made up: normal deviates of standard deviation 1/sqrt(in).
 With it, a note names tied weights, which `lowrank merge` refuses.
@@ -59,7 +59,7 @@ Exit status: 0 done, 1 the work failed, 2 the command line is wrong.";
 pub(crate) struct Advise {
     /// PEFT directory or adapter file
     adapter: PathBuf,
-    /// The base: model.safetensors, or model.safetensors.index.json with its shards
+    /// The base: model.safetensors, model.safetensors.index.json with its shards, or the directory of either
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
     /// How the merged weights are to be stored
@@ -246,17 +246,12 @@ fn text(advised: &[Advised], summaries: &[Summary]) -> String {
         );
         text += &format!("{}:\n{table}\n", situation.name());
     }
-    for summary in summaries {
+    let row = |summary: &Summary| {
         let Summary { situation, storage, layers, survives, worst, .. } = summary;
         let [kept, noise, verdict] = summary.arrival.cells();
-        text += &format!(
-            "{}, {}: {survives} of {layers} layers survive; the worst is {}: {kept} kept, {noise} noise ({} of the base \
-             alone), {verdict}\n",
-            situation.name(),
-            storage.name(),
-            terminal::line(worst),
-            percent(summary.base_noise),
-        );
-    }
-    text
+        let (what, survive) = (format!("{}, {}", situation.name(), storage.name()), format!("{survives} of {layers}"));
+        [what, survive, worst.clone(), kept, noise, percent(summary.base_noise), verdict]
+    };
+    let head = ["summary", "survive", "worst layer", "kept", "noise", "base", "verdict"];
+    text + &report::table(head, &summaries.iter().map(row).collect::<Vec<_>>())
 }

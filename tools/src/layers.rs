@@ -21,7 +21,7 @@ pub(crate) struct Naming {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     add_prefix: String,
     /// How a weight is stored whose shape does not tell: out-in (nn.Linear) or in-out (Conv1D); with LAYER=, only of the
-    /// layers whose name is LAYER or ends in .LAYER
+    /// layers whose name is LAYER or ends in .LAYER; may be given several times
     #[arg(long, value_name = "[LAYER=]LAYOUT", value_parser = Told::parse)]
     layout: Vec<Told>,
 }

@@ -56,7 +56,7 @@ line is wrong.";
 pub(crate) struct Merge {
     /// PEFT directory or adapter file
     adapter: PathBuf,
-    /// The base: model.safetensors, or model.safetensors.index.json with its shards
+    /// The base: model.safetensors, model.safetensors.index.json with its shards, or the directory of either
     base: PathBuf,
     /// Where the merged model goes: a file, or a directory for a sharded base; must not exist
     out: PathBuf,

@@ -367,6 +367,11 @@ mod tests {
         assert_eq!(bytes.flash_adapter_file, 64 + 96 + 4 * 4 * (64 + 48));
         let half = PlanArgs { base_dtype: DtypeName::Bf16, ..ARGS }.bytes(None).unwrap();
         assert_eq!((2 * half.flash_base, half.ram_widened_base), (bytes.flash_base, bytes.flash_base));
+        let training = PlanArgs { train_bias: true, ..ARGS }.bytes(Some(Optimizer::Sgd)).unwrap();
+        assert_eq!((bytes.flash_base_bias, training.flash_base_bias), (4 * 48, 4 * 48));
+        // X and Y of 3 tokens, and their gradients.
+        assert_eq!((bytes.ram_activations, training.ram_activations), (4 * 3 * (64 + 48), 2 * 4 * 3 * (64 + 48)));
+        assert_eq!(training.flash_adapter_file, bytes.flash_adapter_file + 4 * 48);
     }
 
     #[test]
@@ -382,8 +387,17 @@ mod tests {
 
     #[test]
     fn the_stack_is_the_deepest_of_calls_that_were_measured() {
-        for optimizer in [OptimizerName::Adamw, OptimizerName::Sgd, OptimizerName::Momentum, OptimizerName::Inplace] {
+        for (optimizer, calls) in [
+            (OptimizerName::Adamw, &["forward", "backward", "global_norm", "adamw_step"][..]),
+            (OptimizerName::Sgd, &["forward", "backward", "global_norm", "sgd_step"]),
+            (OptimizerName::Momentum, &["forward", "backward", "global_norm", "sgd_step"]),
+            (OptimizerName::Inplace, &["forward", "in_place_step"]),
+        ] {
             let (stack, training) = (Stack::of(optimizer), training_calls(optimizer));
+            let without_form: Vec<&str> =
+                training.iter().map(|call| call.trim_end_matches("_rows").trim_end_matches("_packed")).collect();
+            assert!(calls.iter().all(|call| without_form.contains(call)), "{training:?}");
+            assert_eq!((stack.x86_64, stack.neon, stack.simd128), (49_152, 16_384, 16_384));
             for (bytes, calls) in [
                 (stack.microcontroller_inference, &FORWARD[..]),
                 (stack.microcontroller_training, &training),

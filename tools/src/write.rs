@@ -299,12 +299,16 @@ mod tests {
         assert_eq!(names(room.path()), ["c"]);
         assert_eq!(std::fs::read(room.path().join("c")).unwrap(), b"old");
 
-        let room = tempfile::tempdir().unwrap();
-        std::fs::write(room.path().join("a"), "old").unwrap();
-        let failure = failing(room.path(), true, |path| std::fs::create_dir(path).unwrap());
-        assert!(matches!(failure, Failure::NotRegular { kind: "a directory", .. }));
-        assert_eq!(names(room.path()), ["a", "c"]);
-        assert_eq!(std::fs::read(room.path().join("a")).unwrap(), b"old");
+        for olds in [&["a"][..], &["b"], &["a", "b"]] {
+            let room = tempfile::tempdir().unwrap();
+            olds.iter().for_each(|old| std::fs::write(room.path().join(old), format!("old {old}")).unwrap());
+            let failure = failing(room.path(), true, |path| std::fs::create_dir(path).unwrap());
+            assert!(matches!(failure, Failure::NotRegular { kind: "a directory", .. }));
+            assert_eq!(names(room.path()), [olds, &["c"]].concat());
+            for old in olds {
+                assert_eq!(std::fs::read_to_string(room.path().join(old)).unwrap(), format!("old {old}"));
+            }
+        }
     }
 
     #[test]

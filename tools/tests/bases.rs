@@ -161,6 +161,12 @@ fn a_known_model_beside_the_base_tells_the_layout() {
             std::fs::remove_file(room.path("out")).unwrap();
         }
     }
+    // What somebody says counts more.
+    config(json!({ "model_type": "gpt2" }));
+    let report = room.json(&[MERGING[0], &["--layout", "out-in"]].concat());
+    let layouts = report["layers"].as_array().unwrap().iter().map(|layer| layer["layout"].as_str().unwrap());
+    assert_eq!(layouts.collect::<Vec<_>>(), ["in-out", "out-in", "out-in"]);
+    std::fs::remove_file(room.path("out")).unwrap();
     let linear = mixture(&room, &["h.0.mlp.gate", "lm_head"], true);
     config(json!({ "model_type": "llama" }));
     room.good(MERGING[0]);
@@ -185,6 +191,34 @@ fn what_is_said_about_layouts_has_to_fit() {
     let exact = ["--layout", "h.0.attn.c_proj=in-out", "--layout", "c_proj=out-in", "--layout", "out-in"];
     let report = room.json(&[&["merge", "adapter", "base", "out"], &exact[..]].concat());
     assert_eq!(report["layers"][1]["layout"], "in-out");
+}
+
+/// One number is the same both ways round, so nobody is asked.
+#[test]
+fn a_weight_of_one_element_has_no_layout() {
+    let room = Room::new();
+    let mut adapter = Peft::empty();
+    ["p", "q"].iter().for_each(|name| adapter.layer(name, 1, 1, 2, Dtype::F32));
+    adapter.write(&room.path("adapter"));
+    let base = ["p.weight", "q.weight"].map(|name| Tensor::f32(name, &[1, 1], &[0.5]));
+    std::fs::write(room.path("base"), support::safetensors(&base)).unwrap();
+    room.good(MERGING[0]);
+}
+
+/// The question counts the layers that it is about.
+#[test]
+fn the_question_about_layouts_counts_the_layers() {
+    for (others, expected) in [(1, "layer `q0` and another one: "), (2, "layer `q0` and 2 others: ")] {
+        let room = Room::new();
+        let names: Vec<String> = (0..=others).map(|number| format!("q{number}")).collect();
+        let mut adapter = Peft::empty();
+        names.iter().for_each(|name| adapter.layer(name, 4, 4, 2, Dtype::F32));
+        adapter.write(&room.path("adapter"));
+        let weight = |name: &String| Tensor::f32(&format!("{name}.weight"), &[4, 4], &noise(1, 16));
+        std::fs::write(room.path("base"), support::safetensors(&names.iter().map(weight).collect::<Vec<_>>())).unwrap();
+        let error = room.bad(MERGING[0]);
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

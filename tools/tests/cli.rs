@@ -227,6 +227,14 @@ fn verify_knows_the_base() {
         let line = String::from_utf8(output.stdout).unwrap();
         assert!(line.contains(expected), "{line}");
     }
+    // A directory has no fingerprint, but shapes.
+    let mut other = base();
+    other[2] = Tensor::f32("net.v.weight", &[5, 3], &noise(24, 15));
+    std::fs::write(room.path("narrow.safetensors"), support::safetensors(&other)).unwrap();
+    let output = room.lowrank(&["verify", "my-adapter", "--base", "narrow.safetensors"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(line.contains("my-adapter: NOT GOOD: ") && line.contains("`net.v.weight`"), "{line}");
     // A tensor that the adapter does not touch is no part of it.
     let mut other = base();
     other[3].bytes[0] ^= 1;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -239,21 +239,53 @@ fn force_replaces_regular_files_only() {
     symlink("/dev/null", room.path("device")).unwrap();
     // Only root makes devices; `/dev/null` itself is none to try with.
     let _ = Command::new("mknod").arg(room.path("null")).args(["c", "1", "3"]).stderr(Stdio::null()).status();
-    let special = ["fifo", "socket", "directory", "link", "dangling", "device", "null"];
+    let (link, other) = ("is a symbolic link", "is a device, a pipe or a socket");
+    let special = [
+        ("fifo", other),
+        ("socket", other),
+        ("directory", "is a directory"),
+        ("link", link),
+        ("dangling", link),
+        ("device", link),
+        ("null", other),
+    ];
     let before = contents(&room);
-    for name in special.into_iter().filter(|name| room.path(name).symlink_metadata().is_ok()) {
+    for (name, kind) in special.into_iter().filter(|(name, _)| room.path(name).symlink_metadata().is_ok()) {
         for arguments in [
             &["pack", "adapter", name, "--force"][..],
             &["pack", "adapter", "new", "--force", "--c-array", name],
             &["pack", "adapter", "regular", "--force", "--rust", name],
         ] {
             let error = room.bad(arguments);
-            assert!(error.contains("--force replaces only regular files"), "{error}");
+            assert!(error.contains(&format!("{name}: {kind}, and --force replaces only regular files")), "{error}");
             assert!(contents(&room) == before, "{arguments:?}");
         }
     }
     room.good(&["pack", "adapter", "regular", "--force"]);
     assert_eq!(std::fs::read(room.path("regular")).unwrap(), std::fs::read(room.path("packed")).unwrap());
+}
+
+/// Outputs are no secrets, other than the temporary files that they have been.
+#[test]
+fn outputs_have_the_permissions_that_the_mask_leaves() {
+    let room = furnished();
+    for (mask, file, directory) in [("022", 0o644, 0o755), ("077", 0o600, 0o700), ("000", 0o666, 0o777)] {
+        for arguments in WRITERS {
+            let mut masked = Command::new("sh");
+            masked.current_dir(room.path("")).args(["-c", &format!("umask {mask}; exec \"$0\" \"$@\"")]);
+            masked.arg(env!("CARGO_BIN_EXE_lowrank")).args(arguments).stdout(Stdio::null());
+            assert!(masked.status().unwrap().success(), "{arguments:?}");
+            let made: Vec<PathBuf> =
+                contents(&room).into_keys().filter(|path| path.starts_with(room.path("out"))).collect();
+            for path in made.iter().rev() {
+                let found = path.metadata().unwrap();
+                let expected = if found.is_dir() { directory } else { file };
+                assert_eq!(found.permissions().mode() & 0o777, expected, "{mask}: {arguments:?}");
+                if found.is_dir() { std::fs::remove_dir(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+            }
+            ["out.c", "out.rs"].iter().for_each(|name| drop(std::fs::remove_file(room.path(name))));
+        }
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn packed() -> (Room, usize) {
 #[test]
 fn the_c_array_is_the_file() {
     let (room, len) = packed();
+    let source = std::fs::read_to_string(room.path("a.c")).unwrap();
+    assert!(source.lines().all(|line| line.len() <= 100), "{source}");
     let main = format!(
         "#include <stdint.h>\n#include <stdio.h>\n{}\nint main(void) {{\n  \
          if ((uintptr_t)my_adapter % 16 != 0) return 2;\n  \
