@@ -1625,7 +1625,8 @@ lowrank_status lowrank_store_recover(const lowrank_store *store,
                                      lowrank_error *error);
 
 // Copies the newest file into `bytes`, and its length to `file_len`, which is 0 when there is none. Numbers in f32 can be used
-// where they are if `bytes` starts at a multiple of 4.
+// where they are if `bytes` starts at a multiple of 4. It is the file of `lowrank_store_recover`, or where that fails for want
+// of a seal, the one of `lowrank_store_newest`.
 //
 // # Safety
 // As the page of the header says of pointers.

@@ -53,7 +53,8 @@ static world before;
 
 void look(void) { memcpy(&before, &w, sizeof w); }
 
-void was_refused(const char *file, int line, const char *call, lowrank_status status, lowrank_status code, uint32_t about)
+void was_refused(const char *file, int line, const char *call, lowrank_status status, lowrank_status code,
+                 uint32_t about)
 {
     refused++;
     if (status != code || error.status != code || error.argument != about) {

@@ -100,7 +100,8 @@ void stores(void);
 /* Keeps the world as it is before a call. */
 void look(void);
 /* Compares status, argument and world after it. */
-void was_refused(const char *file, int line, const char *call, lowrank_status status, lowrank_status code, uint32_t about);
+void was_refused(const char *file, int line, const char *call, lowrank_status status, lowrank_status code,
+                 uint32_t about);
 
 /* A pointer to a struct: null, misaligned, at the end of the address space, another size. CALL takes the pointer `it`. */
 #define WRONG_STRUCT(type, variable, CALL, about)                                                                     \
