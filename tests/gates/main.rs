@@ -1,5 +1,3 @@
-//! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; `fingerprint`,
-//! `numbers` and `personalize` need the same support.
 //! The gates: what the project promises, each in a module that is named after its number. Gate 8 is `miri`; the
 //! modules without a number need the same support.
 //!
