@@ -920,12 +920,14 @@ typedef struct {
     float *arena;
     // Elements of the arena, as `lowrank_training_plan` says.
     size_t arena_len;
-    // Dropout of the adapter's input; stays what it is from a forward pass to its backward pass.
+    // Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
     lowrank_dropout dropout;
     // Tokens of the last forward pass. Set by the calls, as all that follows.
     size_t batch;
     // How far they have come: LOWRANK_PROGRESS_...
     uint32_t progress;
+    // The dropout of the last forward pass.
+    lowrank_dropout dropped;
     // Of the optimizer. To resume, open, fill the parts of the arena and set it.
     lowrank_clock clock;
     // In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.

@@ -52,7 +52,7 @@ fn main() {
         lowrank_work { size adapter grads saved state }
         lowrank_training {
             size inputs outputs rank tokens optimizer trained backend scale weights panel bias x y dy dx arena arena_len dropout
-            batch progress clock parts
+            batch progress dropped clock parts
         }
         lowrank_adamw { size lr b_rate beta1 beta2 eps weight_decay }
         lowrank_sgd { size lr b_rate momentum dampening weight_decay nesterov }

@@ -8,7 +8,7 @@ pub use calls::*;
 use core::ptr::null_mut;
 
 use lowrank::train::{Plan, Work, init};
-use lowrank::{Backend, Base, MatMut, MatRef, Packed, Shape};
+use lowrank::{Backend, Base, Batch, MatMut, MatRef, Packed, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
@@ -61,12 +61,14 @@ pub struct lowrank_training {
     pub arena: *mut f32,
     /// Elements of the arena, as `lowrank_training_plan` says.
     pub arena_len: usize,
-    /// Dropout of the adapter's input; stays what it is from a forward pass to its backward pass.
+    /// Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
     pub dropout: lowrank_dropout,
     /// Tokens of the last forward pass. Set by the calls, as all that follows.
     pub batch: usize,
     /// How far they have come: LOWRANK_PROGRESS_...
     pub progress: u32,
+    /// The dropout of the last forward pass.
+    pub dropped: lowrank_dropout,
     /// Of the optimizer. To resume, open, fill the parts of the arena and set it.
     pub clock: lowrank_clock,
     /// In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
@@ -199,7 +201,7 @@ unsafe fn run(
     set_dropout(&mut work, &into.dropout)?;
     if !new {
         work.state.clock = into.clock.get()?;
-        work.saved.resume(batch_of(into.progress, into.batch)?)?;
+        work.saved.resume(batch(into)?)?;
     }
     call(&mut View {
         base: Base { weights, bias },
@@ -212,8 +214,15 @@ unsafe fn run(
         into,
     })?;
     (into.batch, into.progress) = progress_of(work.saved.batch());
+    into.dropped = into.dropout;
     into.clock = lowrank_clock::of(work.state.clock);
     Ok(())
+}
+
+/// The batch of the last forward pass. With another dropout it is none any more: the masks of its backward pass would be others.
+fn batch(of: &lowrank_training) -> Result<Option<Batch>, Fault> {
+    let batch = batch_of(of.progress, of.batch)?;
+    Ok(if batch.is_none() || of.dropped.get()? == of.dropout.get()? { batch } else { None })
 }
 
 fn given(start: *mut f32) -> Option<*mut f32> {

@@ -79,6 +79,31 @@ static void other_layers(void)
     OK(lowrank_training_forward(it, 0, &error));
 }
 
+/* A backward pass with another dropout than its forward pass is refused, whatever was changed; with the same one it runs. */
+static void another_dropout(void)
+{
+    lowrank_training *it = &w.training;
+    lowrank_dropout forward;
+    int i;
+    reset();
+    OK(lowrank_training_forward(it, N, &error));
+    it->dropout.p = 0.5f;
+    HOLDS(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error) == LOWRANK_NO_FORWARD);
+    OK(lowrank_training_forward(it, N, &error));
+    forward = it->dropout;
+    for (i = 0; i < 6; i++) {
+        if (i == 0) it->dropout.p = 0.25f;
+        if (i == 1) it->dropout.seed++;
+        if (i == 2) it->dropout.step++;
+        if (i == 3) it->dropout.layer++;
+        if (i == 4) it->dropout.first_token++;
+        if (i == 5) it->dropout.p = 0;
+        HOLDS(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error) == LOWRANK_NO_FORWARD);
+        it->dropout = forward;
+    }
+    OK(lowrank_training_backward(it, N, LOWRANK_REPLACE, &error));
+}
+
 /* What is wrong with the struct of the layer is found by every call. */
 #define WRONG_LAYER(CALL)                                                                                             \
     do {                                                                                                              \
@@ -197,5 +222,6 @@ void layer_in_training(void)
 {
     same_bits();
     other_layers();
+    another_dropout();
     misuses();
 }
