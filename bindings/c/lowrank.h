@@ -1688,7 +1688,7 @@ lowrank_status lowrank_training_plan(lowrank_training *training,
                                      lowrank_error *error);
 
 // Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
-// as in the base. Sets all that the calls set: no batch, no step taken, where the parts lie.
+// as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
 //
 // # Safety
 // As the page of the header says of pointers.

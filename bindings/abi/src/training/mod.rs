@@ -304,7 +304,7 @@ pub unsafe extern "C" fn lowrank_training_plan(
 }
 
 /// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
-/// as in the base. Sets all that the calls set: no batch, no step taken, where the parts lie.
+/// as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -330,6 +330,12 @@ pub unsafe extern "C" fn lowrank_training_open(
                 to.iter_mut()
                     .zip(view.base.bias.map_or(&[][..], |bias| bias.row(0)))
                     .for_each(|(to, &from)| *to = from);
+            }
+            // A step before the first backward pass must not take what the arena held for gradients.
+            for gradient in [grads.a.as_mut(), Some(&mut grads.b), grads.bias.as_mut()].into_iter().flatten() {
+                for row in 0..gradient.rows() {
+                    gradient.row_mut(row).fill(0.0);
+                }
             }
             let parts = [
                 Some(&mut adapter.a),

@@ -38,6 +38,14 @@ static void step(lowrank_training *it, size_t tokens, uint32_t number)
     OK(lowrank_training_adamw(it, &w.adamw, &error));
 }
 
+/* "The gradients zero", whatever the arena held. */
+static void gradients_are_zero(const lowrank_training *it)
+{
+    int i;
+    for (i = 0; i < RANK * IN; i++) HOLDS(it->parts[3][i] == 0);
+    for (i = 0; i < RANK * OUT; i++) HOLDS(it->parts[4][i] == 0);
+}
+
 static void a_layer_is_filled_in_up_to_the_batch(void)
 {
     lowrank_training it, again;
@@ -55,6 +63,7 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
         HOLDS(it.arena_len == LEN(w.own));
         OK(lowrank_training_open(&it, 7, 1, &error));
         HOLDS(it.batch == 0 && it.progress == LOWRANK_PROGRESS_NONE);
+        gradients_are_zero(&it);
         HOLDS(it.clock.size == sizeof it.clock && it.clock.steps == 0);
         HOLDS(it.clock.weight1 == 0 && it.clock.weight2 == 0);
         step(&it, N, 0);
