@@ -44,6 +44,7 @@ mod gate_17_file;
 mod gate_18_flash;
 mod gate_18_store;
 mod gate_20_golden;
+mod losses;
 mod merging;
 mod miri;
 mod numbers;
