@@ -60,7 +60,7 @@ pub(crate) struct Advise {
     /// PEFT directory or adapter file
     adapter: PathBuf,
     /// The base: model.safetensors, model.safetensors.index.json with its shards, or the directory of either
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "BASE")]
     base: Option<PathBuf>,
     /// How the merged weights are to be stored
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "f16,bf16,int8,int4")]
@@ -196,7 +196,7 @@ struct Summary {
     noisy: usize,
     lost: usize,
     empty: usize,
-    /// The layer with the worst verdict; of several, the one of which the least is kept.
+    /// The layer with the worst verdict; of several, the one of which the least is kept; of equal ones, the first.
     worst: String,
     base_noise: Option<f64>,
     /// Of the worst layer.
@@ -208,7 +208,8 @@ fn summaries(advised: &[Advised], storages: &[Storage]) -> Vec<Summary> {
     let summary = |situation: Situation, number: usize| {
         let arrival = |layer: &Advised| situation.of(&layer.advice[number]);
         let badness = |layer: &&Advised| (arrival(layer).verdict, -arrival(layer).kept.unwrap_or(f64::INFINITY));
-        let worst = advised.iter().max_by(|x, y| {
+        // The last of equal ones, and so the first in their order.
+        let worst = advised.iter().rev().max_by(|x, y| {
             let ((x, less), (y, least)) = (badness(x), badness(y));
             x.cmp(&y).then(less.total_cmp(&least))
         })?;

@@ -89,10 +89,10 @@ fn dispatch(command: &Command) -> Result<Outcome, Failure> {
     match command {
         Command::Pack(command) => command.run()?,
         Command::Unpack(command) => command.run()?,
-        Command::Inspect(command) => return command.run(),
-        Command::Verify(command) => return command.run(),
+        Command::Inspect(command) => return command.run().map_err(Failure::not_swapped),
+        Command::Verify(command) => return command.run().map_err(Failure::not_swapped),
         Command::Merge(command) => command.run()?,
-        Command::Advise(command) => command.run()?,
+        Command::Advise(command) => command.run().map_err(Failure::not_swapped)?,
         Command::Plan(command) => command.run()?,
     }
     Ok(Outcome::Good)

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype as StoredType, Metadata, TensorInfo};
 use serde::Deserialize;
 
 use crate::error::Failure;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, SWAPPED};
 use crate::number::decode;
 use crate::peft::CONFIG_FILE;
 use crate::source::Kind;
@@ -181,7 +181,7 @@ fn in_directory(path: &Path) -> Result<PathBuf, Failure> {
     }
     let has = |name: &str| path.join(name).exists();
     let hint = if has(CONFIG_FILE) {
-        "; this is a PEFT directory: are the arguments swapped?"
+        "; this is a PEFT directory; are the arguments swapped?"
     } else if has("pytorch_model.bin") || has("pytorch_model.bin.index.json") {
         "; load the model with transformers and save it with save_pretrained, which writes safetensors"
     } else {
@@ -193,7 +193,7 @@ fn in_directory(path: &Path) -> Result<PathBuf, Failure> {
 /// Refuses what is known to be no base.
 fn check_kind(path: &Path) -> Result<(), Failure> {
     let (what, hint) = match Kind::of_file(path) {
-        Kind::Adapter => ("this is an adapter file", "; are the arguments swapped?"),
+        Kind::Adapter => ("this is an adapter file", SWAPPED),
         Kind::Torch => {
             ("this is a file of torch.save", "; load the model with transformers and save it with save_pretrained")
         }

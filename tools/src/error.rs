@@ -1,9 +1,9 @@
 //! Why a command fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::mistake::Mistake;
-use crate::peft::PeftError;
+use crate::mistake::{Mistake, SWAPPED};
+use crate::peft::{CONFIG_FILE, PeftError, TENSOR_FILE};
 use crate::tensor_file::TensorFileError;
 use crate::tied::Tied;
 
@@ -12,6 +12,8 @@ use crate::tied::Tied;
 pub(crate) enum Failure {
     #[error(transparent)]
     Peft(#[from] PeftError),
+    #[error("{}", in_directory(directory, &source.to_string()))]
+    PeftIn { directory: PathBuf, source: PeftError },
     #[error(transparent)]
     Mistake(#[from] Mistake),
     #[error("{}: cannot be read: {source}", path.display())]
@@ -20,6 +22,12 @@ pub(crate) enum Failure {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: exists already, and is not overwritten; remove it, or choose another name", path.display())]
     Exists { path: PathBuf },
+    #[error("{path:?}: {flaw}")]
+    OutputName { path: PathBuf, flaw: &'static str },
+    #[error("{}: the folder {} {flaw}", path.display(), folder.display())]
+    OutputFolder { path: PathBuf, folder: PathBuf, flaw: &'static str },
+    #[error("{}: is {kind}, and outputs are regular files or new directories; choose another name", path.display())]
+    Special { path: PathBuf, kind: &'static str },
     #[error("{}: is {kind}, and --force replaces only regular files; remove it, or choose another name", path.display())]
     NotRegular { path: PathBuf, kind: &'static str },
     #[error(
@@ -103,6 +111,24 @@ pub(crate) enum Failure {
          optimizer"
     )]
     InPlaceBias,
+}
+
+impl Failure {
+    /// Where there are no two arguments that could be swapped.
+    pub(crate) fn not_swapped(mut self) -> Self {
+        if let Failure::Mistake(Mistake::Kind { hint, .. } | Mistake::BaseDirectory { hint, .. }) = &mut self {
+            *hint = hint.strip_suffix(SWAPPED).unwrap_or(hint);
+        }
+        self
+    }
+}
+
+/// What is said about the files of a PEFT directory, with the path of the file or else of the directory.
+pub(crate) fn in_directory(directory: &Path, text: &str) -> String {
+    let of_file = [CONFIG_FILE, TENSOR_FILE].iter().any(|file| text.starts_with(file));
+    let separator = if of_file { std::path::MAIN_SEPARATOR_STR } else { ": " };
+    let directory = directory.to_string_lossy();
+    format!("{}{separator}{text}", directory.trim_end_matches(std::path::is_separator))
 }
 
 fn and_others(others: usize) -> String {

@@ -10,6 +10,11 @@ use crate::layout::{Knowledge, Layout, Told};
 use crate::mistake::Mistake;
 use crate::number::transpose;
 use crate::source::Opened;
+use crate::terminal;
+
+/// Of an adapter without a fingerprint, where the shapes of its layers are those of a base.
+pub(crate) const NO_BASE: &str =
+    "this adapter names no base: its shapes fit, whether it is the right one cannot be told";
 
 /// How names of layers become names of tensors.
 #[derive(Args, Debug, Default)]
@@ -45,6 +50,9 @@ impl Acceptance {
     ) -> Result<Vec<Place<'a>>, Failure> {
         let adapter = if self.other_base { 0 } else { opened.fingerprint() };
         let places = naming.places(layers, base, adapter != 0)?;
+        if opened.fingerprint() == 0 {
+            terminal::complain(&format!("note: {NO_BASE}"));
+        }
         if adapter != 0 {
             let base = fingerprint(&places)?;
             if base != adapter {
@@ -65,7 +73,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Naming {
-    /// Where each layer lies. `confirmed`: the base will be held to a fingerprint, which is another one when a layout is wrong.
+    /// Where each layer lies. `by_flags`: where nothing else tells the layout, the flags of the adapter do, since a wrong one
+    /// does no harm: it gives another fingerprint than the expected one, or only shapes count.
     ///
     /// # Errors
     /// When a tensor is missing or does not fit, and when nobody knows the layout of a square weight.
@@ -73,15 +82,18 @@ impl Naming {
         &self,
         layers: &'a [Layer<'a>],
         base: &'a Base,
-        confirmed: bool,
+        by_flags: bool,
     ) -> Result<Vec<Place<'a>>, Failure> {
         let weights: Vec<Stored<'a>> = layers.iter().map(|layer| self.weight(layer, base)).collect::<Result<_, _>>()?;
-        let mut knowledge = Knowledge::new(&self.layout, layers, base.path(), confirmed);
+        let mut knowledge = Knowledge::new(&self.layout, layers, base.path(), by_flags);
         if let Some(name) = knowledge.unused(layers) {
             return Err(Failure::LayoutUnused { name: name.to_owned() });
         }
         let stored: Vec<_> = layers.iter().zip(weights.iter().map(|weight| weight.info.shape.as_slice())).collect();
         knowledge.distrust_model(&stored);
+        if let Some(doubt) = knowledge.doubt(&stored) {
+            terminal::complain(&format!("warning: {doubt}"));
+        }
         let (mut places, mut unknown) = (Vec::new(), Vec::new());
         for (layer, weight) in layers.iter().zip(weights) {
             match knowledge.layout(layer, &weight.info.shape) {

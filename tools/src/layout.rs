@@ -34,6 +34,20 @@ impl Layout {
         fitting.next().filter(|_| fitting.next().is_none())
     }
 
+    const fn other(self) -> Self {
+        match self {
+            Layout::OutIn => Layout::InOut,
+            Layout::InOut => Layout::OutIn,
+        }
+    }
+
+    const fn sides(self) -> &'static str {
+        match self {
+            Layout::OutIn => "[out, in]",
+            Layout::InOut => "[in, out]",
+        }
+    }
+
     pub(crate) const fn shape(self, layer: &Layer<'_>) -> [usize; 2] {
         let shape = layer.shape();
         match self {
@@ -78,10 +92,10 @@ pub(crate) struct Knowledge<'k> {
 }
 
 impl<'k> Knowledge<'k> {
-    /// About these layers of a base. `confirmed`: a fingerprint will tell whether the flags are right.
-    pub(crate) fn new(told: &'k [Told], layers: &[Layer<'_>], base: &Path, confirmed: bool) -> Self {
+    /// About these layers of a base. `by_flags`: the flags count where nothing else is known.
+    pub(crate) fn new(told: &'k [Told], layers: &[Layer<'_>], base: &Path, by_flags: bool) -> Self {
         let differ = layers.windows(2).any(|pair| pair[0].fan_in_fan_out != pair[1].fan_in_fan_out);
-        Self { told, model: Model::beside(base), flags: confirmed || differ || layers.len() == 1 }
+        Self { told, model: Model::beside(base), flags: by_flags || differ || layers.len() == 1 }
     }
 
     /// What is said about no layer at all.
@@ -103,6 +117,28 @@ impl<'k> Knowledge<'k> {
         if layers.iter().any(wrong) {
             self.model.forget_classes();
         }
+    }
+
+    /// Where `--layout` for all decides about a square layer, although every layer whose shape tells has the other layout.
+    pub(crate) fn doubt(&self, layers: &[(&Layer<'_>, &[usize])]) -> Option<String> {
+        let told = self.told.iter().rev().find(|told| told.layer.is_none())?.layout;
+        let decided = |layer: &Layer<'_>| {
+            let shape = layer.shape();
+            shape.inputs == shape.outputs && shape.inputs > 1 && !self.told.iter().any(|told| told.names(layer.name))
+        };
+        let (square, _) = layers.iter().find(|(layer, _)| decided(layer))?;
+        let seen = |layout| layers.iter().find(|(layer, stored)| Layout::by_shape(layer, stored) == Some(layout));
+        if seen(told).is_some() {
+            return None;
+        }
+        let (witness, _) = seen(told.other())?;
+        Some(format!(
+            "layer `{}` is square and taken as {} by --layout, but layer `{}` of this base is {} by its shape",
+            square.name,
+            told.sides(),
+            witness.name,
+            told.other().sides()
+        ))
     }
 
     /// The layout of a layer whose weight has this shape; `None` when nobody knows.

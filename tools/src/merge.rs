@@ -131,9 +131,10 @@ impl Merge {
         let rows: Vec<_> = layers.iter().map(row).collect();
         let tensors = base.shards.iter().map(|shard| shard.metadata.tensors().len()).sum();
         let text = format!(
-            "{}\n{} of {tensors} tensors merged into {}\n",
+            "{}\n{} of {} merged into {}\n",
             report::table(["layer", "type", "kept", "noise", "verdict"], &rows),
             work.jobs.by_tensor.len(),
+            report::count(tensors, "tensor"),
             terminal::path(&self.out)
         );
         let report = Report { out: self.out.clone(), backend: work.backend.name(), tensors, layers };

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// The end of hints about commands that take two arguments.
+pub(crate) const SWAPPED: &str = "; are the arguments swapped?";
+
 /// A mistake in what a command was given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Mistake {
@@ -17,7 +20,7 @@ pub(crate) enum Mistake {
     Kind { path: PathBuf, what: &'static str, expected: &'static str, hint: &'static str },
     #[error(
         "{}: the adapter is saved as {file}, which Python alone can read; convert it with save_file(torch.load({file:?}), \
-         \"adapter_model.safetensors\", metadata={{\"format\": \"pt\"}}) of safetensors.torch", path.display()
+         \"adapter_model.safetensors\", metadata={{\"format\": \"pt\"}}) of safetensors.torch, and give the directory", path.display()
     )]
     BinAdapter { path: PathBuf, file: &'static str },
     #[error(

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::health;
 use crate::layers::Naming;
 use crate::peft::{self, CONFIG_FILE, TENSOR_FILE};
-use crate::report::Output;
+use crate::report::{Output, count};
 use crate::source::{load_peft, read, read_peft};
 use crate::state_file::StateFile;
 use crate::symbol::check_symbol;
@@ -55,7 +55,7 @@ pub(crate) struct Pack {
     /// Name of the array and of the static (there in capitals)
     #[arg(long, value_name = "NAME", default_value = "adapter", value_parser = check_symbol)]
     symbol: String,
-    /// The base that the adapter belongs to, whose fingerprint goes into the file
+    /// The base that the adapter belongs to, a file or a directory, whose fingerprint goes into the adapter file
     #[arg(long, value_name = "BASE")]
     fingerprint: Option<PathBuf>,
     #[command(flatten)]
@@ -73,10 +73,10 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "FILE")]
     optimizer_state: Option<PathBuf>,
     /// Of that AdamW
-    #[arg(long, value_name = "BETA", default_value_t = 0.9, value_parser = beta)]
+    #[arg(long, value_name = "BETA", default_value_t = 0.9, value_parser = beta, requires = "optimizer_state")]
     beta1: f64,
     /// Of that AdamW
-    #[arg(long, value_name = "BETA", default_value_t = 0.999, value_parser = beta)]
+    #[arg(long, value_name = "BETA", default_value_t = 0.999, value_parser = beta, requires = "optimizer_state")]
     beta2: f64,
     /// Replace regular files that exist
     #[arg(long)]
@@ -98,7 +98,7 @@ struct Report {
 impl Pack {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let files = load_peft(&self.directory)?;
-        let adapter = read_peft(&files)?;
+        let adapter = read_peft(&self.directory, &files)?;
         let mut layers = adapter.layers();
         let state = self.optimizer_state.as_deref().map(read).transpose()?;
         if let (Some(path), Some(bytes)) = (&self.optimizer_state, &state) {
@@ -118,14 +118,15 @@ impl Pack {
             fingerprint: (fingerprint != 0).then(|| format!("{fingerprint:016x}")),
             optimizer_state: state.is_some(),
         };
-        let text = format!("{}: {} layers, {} bytes", terminal::path(&self.file), report.layers, report.bytes);
+        let layers = count(report.layers, "layer");
+        let text = format!("{}: {layers}, {} bytes", terminal::path(&self.file), report.bytes);
         self.output.deliver(outputs, &report, &text)
     }
 
     /// 0 without a base.
     fn fingerprint(&self, layers: &[Layer<'_>]) -> Result<u64, Failure> {
         let Some(path) = &self.fingerprint else { return Ok(0) };
-        self.naming.fingerprint(layers, &Base::open(path)?)
+        self.naming.fingerprint(layers, &Base::open(path).map_err(Failure::not_swapped)?)
     }
 
     /// The adapter file, and the same as source code.

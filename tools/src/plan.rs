@@ -313,9 +313,11 @@ fn text(report: &Report) -> String {
         row("gradient of X, if needed", |work| work.input_gradients),
         row("parameters updated", |work| work.updated_parameters),
     ];
-    let Report { inputs, outputs, rank, tokens, optimizer, base_dtype, .. } = report;
+    let [inputs, outputs, tokens] = [(report.inputs, "input"), (report.outputs, "output"), (report.tokens, "token")]
+        .map(|(number, thing)| report::count(number as usize, thing));
+    let Report { rank, optimizer, base_dtype, .. } = report;
     format!(
-        "{inputs} inputs, {outputs} outputs, rank {rank}, {tokens} tokens, {optimizer}, base in {base_dtype}\n\n\
+        "{inputs}, {outputs}, rank {rank}, {tokens}, {optimizer}, base in {base_dtype}\n\n\
          {}\n{}\n\
          Stack of a microcontroller besides: {} bytes to read an adapter file, {} to save one to flash.\n\
          Copies of small blocks on the stack elsewhere: up to {} bytes on x86-64, {} with NEON and simd128.\n",
@@ -372,6 +374,77 @@ mod tests {
         // X and Y of 3 tokens, and their gradients.
         assert_eq!((bytes.ram_activations, training.ram_activations), (4 * 3 * (64 + 48), 2 * 4 * 3 * (64 + 48)));
         assert_eq!(training.flash_adapter_file, bytes.flash_adapter_file + 4 * 48);
+    }
+
+    /// The state of an optimizer is in the file where it has moments, in the sizes of what is trained.
+    #[test]
+    fn an_adapter_file_holds_the_moments_that_there_are() {
+        let (a, b) = (4 * 64, 4 * 48);
+        for (optimizer, moments) in [
+            (OptimizerName::Adamw, 2),
+            (OptimizerName::Momentum, 1),
+            (OptimizerName::Sgd, 0),
+            (OptimizerName::Inplace, 0),
+        ] {
+            for (freeze_a, train_bias) in [(false, false), (true, false), (false, true)] {
+                let args = PlanArgs { optimizer, freeze_a, train_bias, ..ARGS };
+                let bias = if train_bias { 48 } else { 0 };
+                let trained = if freeze_a { b } else { a + b } + bias;
+                let expected = 64 + 96 + 4 * (a + b + bias + moments * trained);
+                let bytes = args.bytes(Some(optimizer.into())).unwrap();
+                assert_eq!(bytes.flash_adapter_file, expected, "{optimizer:?}, {freeze_a}, {train_bias}");
+                assert_eq!(args.bytes(None).unwrap().flash_adapter_file, 64 + 96 + 4 * (a + b + bias));
+            }
+        }
+    }
+
+    /// Every number of the text stands in its row and column.
+    #[test]
+    fn the_text_holds_the_numbers_of_the_report() {
+        let args = PlanArgs { base_dtype: DtypeName::Bf16, train_bias: true, freeze_a: true, ..ARGS };
+        let report = args.report().unwrap();
+        let text = text(&report);
+        let json = serde_json::to_value(&report).unwrap();
+        let rows = [
+            ("flash: base", "bytes", "flash_base"),
+            ("flash: bias of the base", "bytes", "flash_base_bias"),
+            ("flash: adapter file", "bytes", "flash_adapter_file"),
+            ("RAM: adapter", "bytes", "ram_adapter"),
+            ("RAM: gradients", "bytes", "ram_gradients"),
+            ("RAM: between the passes", "bytes", "ram_saved"),
+            ("RAM: optimizer", "bytes", "ram_optimizer"),
+            ("RAM: these four", "bytes", "ram_arena"),
+            ("RAM: base in 32 bits", "bytes", "ram_widened_base"),
+            ("RAM: X, Y and gradients", "bytes", "ram_activations"),
+            ("forward", "work", "forward"),
+            ("gradients of the parameters", "work", "parameter_gradients"),
+            ("gradient of X, if needed", "work", "input_gradients"),
+            ("parameters updated", "work", "updated_parameters"),
+        ];
+        let numbers = |label: &str| -> Vec<u64> {
+            let mut found = text.lines().filter_map(|line| line.strip_prefix(&format!("{label}  ")));
+            let line = found.next().unwrap_or_else(|| panic!("no {label}"));
+            assert_eq!(found.next(), None, "{label}");
+            line.split_whitespace().map(|number| number.parse().unwrap()).collect()
+        };
+        for (label, part, field) in rows {
+            let expected =
+                ["inference", "training"].map(|phase| json[format!("{phase}_{part}")][field].as_u64().unwrap());
+            assert_eq!(numbers(label), expected, "{label}");
+        }
+        let stack = &report.stack_bytes;
+        let calls = [stack.microcontroller_inference, stack.microcontroller_training];
+        assert_eq!(numbers("stack: Cortex-M or RISC-V"), calls);
+        for sentence in [
+            format!(
+                "{} bytes to read an adapter file, {} to save",
+                stack.microcontroller_file, stack.microcontroller_store
+            ),
+            "up to 49152 bytes on x86-64, 16384 with NEON and simd128".to_owned(),
+            "64 inputs, 48 outputs, rank 4, 3 tokens, adamw, base in bf16".to_owned(),
+        ] {
+            assert!(text.contains(&sentence), "{sentence:?} is not in {text}");
+        }
     }
 
     #[test]

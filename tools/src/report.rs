@@ -72,6 +72,11 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     text
 }
 
+/// A number of things, whose name here is that of one.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A share as a percentage.
 pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
@@ -79,6 +84,12 @@ pub(crate) fn percent(share: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn one_thing_is_not_several() {
+        let counted = [0, 1, 2, 11].map(|number| super::count(number, "layer"));
+        assert_eq!(counted, ["0 layers", "1 layer", "2 layers", "11 layers"]);
+    }
+
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["aé".to_owned(), "1".to_owned()], ["b".to_owned(), "1000".to_owned()]];

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use lowrank::format::{AdapterFile, Layer};
 
-use crate::error::Failure;
-use crate::mistake::Mistake;
+use crate::error::{Failure, in_directory};
+use crate::mistake::{Mistake, SWAPPED};
 use crate::peft::{Adapter, CONFIG_FILE, Files, TENSOR_FILE};
 use crate::terminal;
 
@@ -14,7 +14,7 @@ const BIN_FILE: &str = "adapter_model.bin";
 
 /// The bytes of an adapter.
 pub(crate) enum Source {
-    Peft(Files),
+    Peft { path: PathBuf, files: Files },
     File { path: PathBuf, bytes: Vec<u8> },
 }
 
@@ -28,7 +28,7 @@ impl Source {
     /// A directory is one of PEFT, everything else an adapter file.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         if path.is_dir() {
-            return Ok(Source::Peft(load_peft(path)?));
+            return Ok(Source::Peft { path: path.to_owned(), files: load_peft(path)? });
         }
         Ok(Source::File { path: path.to_owned(), bytes: read(path)? })
     }
@@ -36,7 +36,7 @@ impl Source {
     /// Checks the adapter, and warns of what has no effect.
     pub(crate) fn open(&self) -> Result<Opened<'_>, Failure> {
         match self {
-            Source::Peft(files) => Ok(Opened::Peft(read_peft(files)?.into())),
+            Source::Peft { path, files } => Ok(Opened::Peft(read_peft(path, files)?.into())),
             Source::File { path, bytes } => Ok(Opened::File(parse(path, bytes)?)),
         }
     }
@@ -64,9 +64,10 @@ pub(crate) fn load_peft(path: &Path) -> Result<Files, Failure> {
     let kind = |what, hint| Mistake::Kind { path: path.to_owned(), what, expected: "a PEFT directory", hint };
     if path.is_file() {
         let hint = match path.file_name().and_then(|name| name.to_str()) {
-            Some(CONFIG_FILE | TENSOR_FILE | BIN_FILE) => "; give the directory that it lies in",
+            Some(BIN_FILE) => return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into()),
+            Some(CONFIG_FILE | TENSOR_FILE) => "; give the directory that it lies in",
             _ if Kind::of_file(path) == Kind::Adapter => "; `lowrank unpack` makes one of an adapter file",
-            _ => "; are the arguments swapped?",
+            _ => SWAPPED,
         };
         return Err(kind("this is a file", hint).into());
     }
@@ -75,15 +76,17 @@ pub(crate) fn load_peft(path: &Path) -> Result<Files, Failure> {
         return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into());
     }
     if path.is_dir() && !has(CONFIG_FILE) && (has("model.safetensors") || has("model.safetensors.index.json")) {
-        return Err(kind("this is the directory of a base", "; are the arguments swapped?").into());
+        return Err(kind("this is the directory of a base", SWAPPED).into());
     }
     Ok(Files::load(path)?)
 }
 
-/// The adapter in these files; warns of what has no effect.
-pub(crate) fn read_peft(files: &Files) -> Result<Adapter<'_>, Failure> {
-    let adapter = files.read()?;
-    adapter.warnings.iter().for_each(|warning| terminal::complain(&format!("warning: {warning}")));
+/// The adapter in these files of a directory; warns of what has no effect.
+pub(crate) fn read_peft<'a>(directory: &Path, files: &'a Files) -> Result<Adapter<'a>, Failure> {
+    let adapter = files.read().map_err(|source| Failure::PeftIn { directory: directory.to_owned(), source })?;
+    for warning in &adapter.warnings {
+        terminal::complain(&format!("warning: {}", in_directory(directory, warning)));
+    }
     Ok(adapter)
 }
 
@@ -106,7 +109,10 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<AdapterFile<'a>,
         Kind::Safetensors if path.ends_with(TENSOR_FILE) => {
             ("this is a safetensors file", "; give the directory that it lies in")
         }
-        Kind::Safetensors => ("this is a safetensors file", "; are the arguments swapped?"),
+        Kind::Safetensors => ("this is a safetensors file", SWAPPED),
+        Kind::Torch if path.ends_with(BIN_FILE) => {
+            return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into());
+        }
         Kind::Torch => ("this is a file of torch.save", "; save the adapter with PeftModel.save_pretrained"),
         Kind::Adapter | Kind::Other => {
             return AdapterFile::parse(bytes).map_err(|source| Failure::File { path: path.to_owned(), source });

@@ -31,8 +31,20 @@ impl<'a> StateFile<'a> {
         if Kind::of(bytes) == Kind::Torch {
             return Err(Mistake::TorchState { path: path.to_owned() }.into());
         }
+        let other = |what| {
+            let expected = "T.exp_avg, T.exp_avg_sq and T.step for the tensors T of the adapter";
+            let hint = "; \"From PEFT into flash\" in README.md has the three lines of Python that export it";
+            Err(Mistake::Kind { path: path.to_owned(), what, expected, hint }.into())
+        };
+        if Kind::of(bytes) == Kind::Adapter {
+            return other("this is an adapter file and no optimizer state");
+        }
         let flaw = |source| Failure::TensorFile { path: path.to_owned(), source };
         let (metadata, data) = tensor_file::parse(bytes, LONGEST_HEADER).map_err(flaw)?;
+        let parts = [".exp_avg", ".exp_avg_sq", ".step"];
+        if !metadata.offset_keys().iter().any(|name| parts.iter().any(|part| name.ends_with(part))) {
+            return other("this is no optimizer state");
+        }
         Ok(Self { path: path.to_owned(), metadata, data, betas })
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::peft::{self, CONFIG_FILE, TENSOR_FILE};
-use crate::report::Output;
+use crate::report::{Output, count};
 use crate::source::{parse, read_adapter};
 use crate::terminal;
 use crate::write::{DraftDirectory, Outputs};
@@ -66,7 +66,8 @@ impl Unpack {
         let configuration = if config.is_some() { "metadata" } else { "table" };
         let report = Report { directory: self.directory.clone(), layers: layers.len(), configuration };
         let name = terminal::path(&self.directory);
-        let text = format!("{name}: {} layers, configuration from the {configuration}", report.layers);
+        let layers = count(report.layers, "layer");
+        let text = format!("{name}: {layers}, configuration from the {configuration}");
         self.output.deliver(outputs, &report, &text)
     }
 }

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::base::Base;
 use crate::error::Failure;
 use crate::health;
-use crate::layers::{Naming, fingerprint};
-use crate::report::{Outcome, Output};
+use crate::layers::{NO_BASE, Naming, fingerprint};
+use crate::peft::PeftError;
+use crate::report::{Outcome, Output, count};
 use crate::source::{Opened, Source};
 use crate::terminal;
 
@@ -18,12 +19,14 @@ Of an adapter file, every byte is checked: both checksums, all lengths, offsets
 and reserved bytes. Of a PEFT directory, all that `lowrank pack` checks. Of
 both, that no number is infinite or NaN, and that no layer is dead: A and B are
 zero, so it changes nothing and can never learn. With --base, also that shapes
-fit, and that the fingerprint in a file is that of the base.
+fit, and that the fingerprint in a file is that of the base. A PEFT directory
+has none: whether the base is the right one cannot be told then.
 
 Example:
   lowrank verify adapter.lowrank my-adapter
 
-Exit status: 0 all are good, 1 one is not, 2 the command line is wrong.";
+Exit status: 0 all are good, 1 one is not or cannot be read, 2 the command line
+is wrong.";
 
 /// Checks adapters
 #[derive(Args, Debug)]
@@ -32,8 +35,8 @@ pub(crate) struct Verify {
     /// Adapter files and PEFT directories
     #[arg(required = true, value_name = "ADAPTER")]
     adapters: Vec<PathBuf>,
-    /// The base that they have to belong to
-    #[arg(long, value_name = "FILE")]
+    /// The base that they have to belong to: a file or a directory
+    #[arg(long, value_name = "BASE")]
     base: Option<PathBuf>,
     #[command(flatten)]
     naming: Naming,
@@ -47,51 +50,86 @@ struct Report {
     good: bool,
     layers: Option<usize>,
     flaw: Option<String>,
+    /// What was compared with the base; null without one.
+    compared: Option<Compared>,
+    note: Option<&'static str>,
+}
+
+/// What an adapter can be compared with a base by.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Compared {
+    Shapes,
+    Fingerprint,
 }
 
 impl Verify {
     pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         let base = self.base.as_deref().map(Base::open).transpose()?;
-        let report = |path: &PathBuf| {
-            let checked = self.check(path, base.as_ref());
-            let (layers, flaw) = match checked {
-                Ok(layers) => (Some(layers), None),
-                Err(failure) => (None, Some(failure.to_string())),
-            };
-            Report { adapter: path.clone(), good: flaw.is_none(), layers, flaw }
-        };
-        let reports: Vec<_> = self.adapters.iter().map(report).collect();
-        let line = |report: &Report| {
-            let name = terminal::path(&report.adapter);
-            match &report.flaw {
-                None => format!("{name}: good, {} layers\n", report.layers.unwrap_or(0)),
-                Some(flaw) => format!("{name}: NOT GOOD: {}\n", terminal::line(flaw)),
+        let (mut reports, mut unread) = (Vec::new(), Vec::new());
+        for path in &self.adapters {
+            match self.report(path, base.as_ref()) {
+                Ok(report) => reports.push(report),
+                Err(failure) => unread.push(failure),
             }
-        };
-        self.output.print(&reports, &reports.iter().map(line).collect::<String>())?;
+        }
+        if !reports.is_empty() {
+            self.output.print(&reports, &reports.iter().map(line).collect::<String>())?;
+        }
+        if let Some(last) = unread.pop() {
+            unread.iter().for_each(|failure| terminal::complain(&format!("error: {failure}")));
+            return Err(last);
+        }
         Ok(if reports.iter().all(|report| report.good) { Outcome::Good } else { Outcome::Found })
     }
 
-    /// The number of layers of an adapter that is good.
-    fn check(&self, path: &Path, base: Option<&Base>) -> Result<usize, Failure> {
+    /// What is found out about an adapter that can be read.
+    fn report(&self, path: &Path, base: Option<&Base>) -> Result<Report, Failure> {
+        let mut report =
+            Report { adapter: path.to_owned(), good: true, layers: None, flaw: None, compared: None, note: None };
+        match self.check(path, base) {
+            Ok((layers, compared)) => {
+                report.note = (compared == Some(Compared::Shapes)).then_some(NO_BASE);
+                (report.layers, report.compared) = (Some(layers), compared);
+            }
+            Err(failure @ (Failure::Read { .. } | Failure::Peft(PeftError::Read { .. }))) => return Err(failure),
+            Err(failure) => {
+                let (flaw, name) = (failure.not_swapped().to_string(), format!("{}: ", path.display()));
+                (report.good, report.flaw) = (false, Some(flaw.strip_prefix(&name).unwrap_or(&flaw).to_owned()));
+            }
+        }
+        Ok(report)
+    }
+
+    /// The number of layers of an adapter that is good, and what was compared.
+    fn check(&self, path: &Path, base: Option<&Base>) -> Result<(usize, Option<Compared>), Failure> {
         let source = Source::load(path)?;
         let opened = source.open()?;
         let layers = opened.layers();
         health::check(&layers, false)?;
-        if let Some(base) = base {
-            let adapter = opened.fingerprint();
-            match opened {
-                // All that is known of its base is that it fits, whichever way round.
-                Opened::Peft(_) => drop(self.naming.places(&layers, base, true)?),
-                Opened::File(_) if adapter == 0 => return Err(Failure::NoFingerprint),
-                Opened::File(_) => {
-                    let base = fingerprint(&self.naming.places(&layers, base, true)?)?;
-                    if base != adapter {
-                        return Err(Failure::Fingerprint { base, adapter });
-                    }
-                }
-            }
+        let Some(base) = base else { return Ok((layers.len(), None)) };
+        let adapter = opened.fingerprint();
+        if adapter == 0 && matches!(opened, Opened::File(_)) {
+            return Err(Failure::NoFingerprint);
         }
-        Ok(layers.len())
+        let places = self.naming.places(&layers, base, true)?;
+        if adapter == 0 {
+            return Ok((layers.len(), Some(Compared::Shapes)));
+        }
+        match fingerprint(&places)? {
+            base if base == adapter => Ok((layers.len(), Some(Compared::Fingerprint))),
+            base => Err(Failure::Fingerprint { base, adapter }),
+        }
+    }
+}
+
+fn line(report: &Report) -> String {
+    let name = terminal::path(&report.adapter);
+    match &report.flaw {
+        None => {
+            let note = report.note.map(|note| format!("; {note}")).unwrap_or_default();
+            format!("{name}: good, {}{note}\n", count(report.layers.unwrap_or(0), "layer"))
+        }
+        Some(flaw) => format!("{name}: NOT GOOD: {}\n", terminal::line(flaw)),
     }
 }

@@ -1,7 +1,7 @@
 //! Files that are there as a whole, or not at all; and of several, all or none.
 
 use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
@@ -35,9 +35,11 @@ enum Undo {
 }
 
 impl Outputs {
-    /// Outputs that may be written: each to a name of its own, none over an input.
+    /// Outputs that may be written: each to a name of its own in a directory that exists, none over an input.
     pub(crate) fn new(paths: &[&Path], inputs: &[PathBuf], replace: bool) -> Result<Self, Failure> {
         for (number, &path) in paths.iter().enumerate() {
+            expect_name(path)?;
+            expect_folder(path)?;
             expect_free(path, replace)?;
             if let Some(first) = paths[..number].iter().find(|first| same(first, path)) {
                 return Err(Failure::OneOutputTwice { first: (*first).to_owned(), second: path.to_owned() });
@@ -123,6 +125,10 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
+        if path.to_string_lossy().ends_with(std::path::is_separator) {
+            let flaw = "the output is a file, whose name cannot end in a slash; leave it out";
+            return Err(Failure::OutputName { path: path.to_owned(), flaw });
+        }
         let make = || builder(Kind::File).tempfile_in(parent(path));
         let file = cleanup::create(make, |file| file.path()).map_err(cannot(path))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
@@ -171,15 +177,57 @@ impl DraftDirectory {
 }
 
 /// # Errors
-/// When something has that name that may not be replaced: only regular files may.
-fn expect_free(path: &Path, replace: bool) -> Result<(), Failure> {
-    match path.symlink_metadata() {
-        Ok(_) if !replace => Err(Failure::Exists { path: path.to_owned() }),
-        Ok(found) if !found.is_file() => {
-            Err(Failure::NotRegular { path: path.to_owned(), kind: kind(found.file_type()) })
+/// For a path whose last part names nothing new, or looks like the standard output.
+fn expect_name(path: &Path) -> Result<(), Failure> {
+    let text = path.to_string_lossy();
+    let flaw = match text.trim_end_matches(std::path::is_separator).rsplit(std::path::is_separator).next() {
+        Some("" | "." | "..") | None => "this is no name for an output; choose one",
+        Some("-") if text == "-" => {
+            "outputs do not go to the standard output; choose another name, or write ./- for a file of this one"
         }
-        _ => Ok(()),
+        Some(_) => return Ok(()),
+    };
+    Err(Failure::OutputName { path: path.to_owned(), flaw })
+}
+
+/// # Errors
+/// When the directory of an output is missing, or is none.
+fn expect_folder(path: &Path) -> Result<(), Failure> {
+    let folder = parent(path);
+    let flaw = match folder.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "is no folder: choose another one",
+        Err(error) if error.kind() == ErrorKind::NotFound => "does not exist: make it first",
+        Err(error) if error.kind() == ErrorKind::NotADirectory => "lies in a file: choose another one",
+        Err(error) => return Err(cannot(path)(error)),
+    };
+    Err(Failure::OutputFolder { path: path.to_owned(), folder: folder.to_owned(), flaw })
+}
+
+/// # Errors
+/// When no file can have that name, or something has it that may not be replaced: only regular files may.
+fn expect_free(path: &Path, replace: bool) -> Result<(), Failure> {
+    let found = match path.symlink_metadata() {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot(path)(error)),
+    };
+    if is_special(path) {
+        let kind = if found.is_symlink() { "a symbolic link to a device, a pipe or a socket" } else { DEVICE };
+        return Err(Failure::Special { path: path.to_owned(), kind });
     }
+    match replace {
+        false => Err(Failure::Exists { path: path.to_owned() }),
+        true if found.is_file() => Ok(()),
+        true => Err(Failure::NotRegular { path: path.to_owned(), kind: kind(found) }),
+    }
+}
+
+const DEVICE: &str = "a device, a pipe or a socket";
+
+/// Whether the path leads to something that is neither a file nor a directory.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 fn kind(found: std::fs::FileType) -> &'static str {
@@ -188,7 +236,7 @@ fn kind(found: std::fs::FileType) -> &'static str {
     } else if found.is_symlink() {
         "a symbolic link"
     } else {
-        "a device, a pipe or a socket"
+        DEVICE
     }
 }
 
@@ -217,7 +265,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 fn second_name(path: &Path) -> std::io::Result<TempPath> {
     let link = |name: &Path| {
         std::fs::hard_link(path, name).or_else(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Err(error),
+            ErrorKind::AlreadyExists => Err(error),
             _ => std::fs::copy(path, name).map(drop),
         })
     };
@@ -252,9 +300,15 @@ fn parent(path: &Path) -> &Path {
 fn cannot(path: &Path) -> impl Fn(std::io::Error) -> Failure {
     let path = path.to_owned();
     move |source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::Exists { path: path.clone() },
-        _ => Failure::Write { path: path.clone(), source },
+        ErrorKind::AlreadyExists => Failure::Exists { path: path.clone() },
+        _ => Failure::Write { path: path.clone(), source: without_name(source) },
     }
+}
+
+/// What the system says, without the temporary name that `tempfile` adds.
+fn without_name(error: std::io::Error) -> std::io::Error {
+    let inner = std::error::Error::source(&error).and_then(|inner| inner.downcast_ref::<std::io::Error>());
+    inner.and_then(std::io::Error::raw_os_error).map_or(error, std::io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

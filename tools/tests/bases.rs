@@ -105,11 +105,67 @@ fn where_nothing_tells_the_layout_the_command_asks() {
             if names.contains(&"h.0.mlp.gate") {
                 told.extend(["--layout", "mlp.gate=out-in"]);
             }
-            room.good(&[MERGING[0], &told].concat());
+            let merge = |command: &[&str]| {
+                let output = room.lowrank(&[command, &told].concat());
+                let errors = String::from_utf8(output.stderr).unwrap();
+                assert_eq!(output.status.code(), Some(0), "{errors}");
+                // Here the only layer whose shape tells is `lm_head`, and it is stored the other way round.
+                assert_eq!(errors.contains("warning:"), names[1] == "lm_head", "{errors}");
+            };
+            merge(MERGING[0]);
             assert_merged(&room, &adapter, "out");
-            room.good(&[&["merge", "packed", "base", "out-2"], &told[..]].concat());
+            merge(&["merge", "packed", "base", "out-2"]);
             assert_merged(&room, &adapter, "out-2");
         }
+    }
+}
+
+/// The word for all layers wins, and a layer of the base that has it otherwise is named.
+#[test]
+fn a_layout_for_all_that_another_layer_contradicts_is_warned_of() {
+    let room = Room::new();
+    let layers = [("a", [4, 4]), ("b", [5, 4]), ("c", [4, 6])];
+    let base =
+        layers.map(|(name, shape)| Tensor::f32(&format!("{name}.weight"), &shape, &noise(3, shape[0] * shape[1])));
+    std::fs::write(room.path("base"), support::safetensors(&base)).unwrap();
+    let warning = |told: &str, other: &str, shape: &str| {
+        format!(
+            "warning: layer `a` is square and taken as {told} by --layout, but layer `{other}` of this base is {shape} \
+             by its shape\n"
+        )
+    };
+    // Layers of the adapter: in `b` the base has [out, in], in `c` it has [in, out].
+    for (number, (names, told, expected)) in [
+        (&["a", "b"][..], &["--layout", "in-out"][..], Some(warning("[in, out]", "b", "[out, in]"))),
+        (&["a", "b"], &["--layout", "out-in"], None),
+        (&["a", "c"], &["--layout", "out-in"], Some(warning("[out, in]", "c", "[in, out]"))),
+        (&["a", "c"], &["--layout", "in-out"], None),
+        // One layer each way: the base is mixed.
+        (&["a", "b", "c"], &["--layout", "in-out"], None),
+        (&["a", "b"], &["--layout", "a=in-out"], None),
+        (&["a"], &["--layout", "in-out"], None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let [adapter, out] = ["adapter", "out"].map(|what| format!("{what}-{number}"));
+        let mut peft = Peft::empty();
+        for name in names {
+            let [inputs, outputs] = if *name == "b" {
+                [4, 5]
+            } else if *name == "c" {
+                [4, 6]
+            } else {
+                [4, 4]
+            };
+            peft.layer(name, inputs, outputs, 2, Dtype::F32);
+        }
+        peft.write(&room.path(&adapter));
+        let output = room.lowrank(&[&["merge", &adapter, "base", &out], told].concat());
+        assert_eq!(output.status.code(), Some(0));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let note = format!("note: {}\n", support::NO_BASE);
+        assert_eq!(errors, format!("{}{note}", expected.unwrap_or_default()), "{names:?} {told:?}");
     }
 }
 
@@ -295,6 +351,8 @@ fn tied_weights_are_refused() {
         ("lm_head", ends("lm_head.weight", embedding(7), plain()), None, Some("which holds the same numbers")),
         ("decoder", ends("decoder.weight", Some(("encoder.weight", 7)), plain()), None, Some("`encoder.weight`")),
         ("lm_head", ends("lm_head.weight", embedding(8), plain()), None, None),
+        // A name that stands for itself.
+        ("lm_head", ends("lm_head.weight", None, json!({ "lm_head.weight": "lm_head.weight" })), None, None),
         ("lm_head", ends("lm_head.weight", embedding(7), plain()), Some(&untied), None),
         (
             "decoder",
@@ -342,6 +400,9 @@ fn tied_weights_are_refused() {
     }
 }
 
+/// Elements that are compared at a time, of 512·1030 in all.
+const PIECE: usize = 1 << 18;
+
 /// Tensors that are equal in all elements look alike by chance; a long one differs only far behind its start.
 #[test]
 fn tensors_that_only_look_alike_are_not_tied() {
@@ -355,10 +416,15 @@ fn tensors_that_only_look_alike_are_not_tied() {
         at.into_iter().for_each(|at| weights[at] += 1.0);
         [("q.weight", self::weights(&noise(4, 512 * 1030))), ("k.weight", self::weights(&weights))]
     };
+    let alike = |parts: &[&[f32]]| ["q.weight", "k.weight"].map(|name| (name, self::weights(&parts.concat())));
     for (tensors, tied) in [
         (other(None), true),
         (other(Some(0)), false),
         (other(Some(512 * 1030 - 1)), false),
+        // Not all elements are equal, although those of the last bytes are, or those of every part.
+        (alike(&[&noise(4, PIECE), &[0.5; 512 * 1030 - PIECE]]), true),
+        (alike(&[&[0.5; 512 * 1030 - 1], &[0.25]]), true),
+        (alike(&[&[0.5; PIECE], &[0.25; PIECE], &[0.5; 512 * 1030 - 2 * PIECE]]), true),
         ([("q.weight", self::weights(&[0.5; 512 * 1030])), ("k.weight", self::weights(&[0.5; 512 * 1030]))], false),
     ] {
         let tensors = tensors.map(|(name, tensor)| Tensor { name: name.into(), ..tensor });

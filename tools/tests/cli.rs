@@ -227,7 +227,30 @@ fn verify_knows_the_base() {
         let line = String::from_utf8(output.stdout).unwrap();
         assert!(line.contains(expected), "{line}");
     }
-    // A directory has no fingerprint, but shapes.
+    // A directory has no fingerprint, but shapes, and says so whichever base it is.
+    for base in ["base.safetensors", "other.safetensors"] {
+        let text = room.good(&["verify", "my-adapter", "--base", base]);
+        assert_eq!(text, format!("my-adapter: good, 2 layers; {}\n", support::NO_BASE));
+        let report = room.json(&["verify", "my-adapter", "--base", base]);
+        assert_eq!((&report[0]["compared"], &report[0]["note"]), (&json!("shapes"), &json!(support::NO_BASE)));
+    }
+    let report = room.json(&["verify", "marked", "--base", "base.safetensors"]);
+    assert_eq!((&report[0]["compared"], &report[0]["note"]), (&json!("fingerprint"), &json!(null)));
+    let report = room.json(&["verify", "marked", "my-adapter"]);
+    assert!(report.as_array().unwrap().iter().all(|entry| entry["compared"].is_null() && entry["note"].is_null()));
+    // Commands that merge note the same, and only of an adapter without a fingerprint.
+    for (adapter, noted) in [("my-adapter", true), ("adapter.lowrank", true), ("marked", false)] {
+        let out = format!("out-of-{adapter}");
+        for arguments in
+            [&["merge", adapter, "base.safetensors", &out][..], &["advise", adapter, "--base", "base.safetensors"]]
+        {
+            let output = room.lowrank(arguments);
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+            let expected = if noted { format!("note: {}\n", support::NO_BASE) } else { String::new() };
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), expected, "{arguments:?}");
+        }
+        assert_eq!(room.lowrank(&["advise", adapter]).stderr, b"", "{adapter}");
+    }
     let mut other = base();
     other[2] = Tensor::f32("net.v.weight", &[5, 3], &noise(24, 15));
     std::fs::write(room.path("narrow.safetensors"), support::safetensors(&other)).unwrap();

@@ -441,6 +441,39 @@ fn the_summary_names_the_worst_layer() {
     }
 }
 
+/// Of two layers with one verdict, the worst is the one of which less is kept; of two that are alike, the first.
+#[test]
+fn of_equally_bad_layers_the_worst_is_defined() {
+    for (factors, expected) in [([1e-5, 1e-4], "a"), ([1e-4, 1e-5], "b"), ([1e-5, 1e-5], "a"), ([0.0, 0.0], "a")] {
+        let room = Room::new();
+        let (mut adapter, mut base) = (Peft::empty(), Vec::new());
+        for (name, factor) in ["a", "b"].into_iter().zip(factors) {
+            adapter.layer(name, 40, 30, 2, Dtype::F32);
+            for (part, shape, scale) in [("lora_A.weight", [2, 40], 1.0), ("lora_B.weight", [30, 2], factor)] {
+                let values: Vec<f32> = noise(9, shape[0] * shape[1]).iter().map(|value| scale * value).collect();
+                adapter = adapter.with(Tensor::f32(&key(name, part), &shape, &values));
+            }
+            base.push(Tensor::new(&format!("{name}.weight"), Dtype::Bf16, &[30, 40], &noise(3, 1200)));
+        }
+        adapter.write(&room.path("adapter"));
+        write(&room, "base", &base);
+        let report = room.json(&["advise", "adapter", "--base", "base", "--storage", "bf16"]);
+        for (summary, situation) in
+            report["summary"].as_array().unwrap().iter().zip(["merge_then_store", "into_stored_base"])
+        {
+            let entries = [0, 1].map(|layer| &report["layers"][layer]["advice"][0][situation]);
+            assert_eq!(entries[0]["verdict"], entries[1]["verdict"], "{factors:?}");
+            let differ = entries[0]["kept"] != entries[1]["kept"];
+            assert_eq!(differ, factors[0] != factors[1], "{factors:?}");
+            assert_eq!(
+                (&summary["situation"], &summary["worst"]),
+                (&json!(situation), &json!(expected)),
+                "{factors:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn without_a_base_the_advice_is_about_one_that_is_made_up() {
     let room = Room::new();

@@ -44,7 +44,7 @@ fn what_was_mistaken_for_something_else_is_named() {
     std::fs::write(room.path("optimizer.pt"), b"PK\x03\x04rest").unwrap();
     std::fs::write(room.path("old.pt"), b"\x80\x02}q\x00.").unwrap();
     let before = room.names();
-    let rows: [(&[&str], &[&str]); 22] = [
+    let rows: [(&[&str], &[&str]); 28] = [
         (&["pack", "file", "peft"], &["file: this is a file, expected a PEFT directory", "`lowrank unpack`"]),
         (&["pack", "base.safetensors", "x"], &["expected a PEFT directory", "swapped"]),
         (&["pack", "peft/adapter_config.json", "x"], &["expected a PEFT directory", "the directory that it lies in"]),
@@ -64,16 +64,129 @@ fn what_was_mistaken_for_something_else_is_named() {
         (&["merge", "peft", "empty", "x"], &["empty: expected model.safetensors or model.safetensors.index.json"]),
         (&["merge", "peft", "optimizer.pt", "x"], &["a file of torch.save", "save_pretrained"]),
         (&["advise", "file", "--base", "file"], &["file: this is an adapter file, expected a base"]),
-        (&["pack", "peft", "x", "--fingerprint", "peft"], &["expected model.safetensors or", "swapped"]),
+        (
+            &["pack", "peft", "x", "--fingerprint", "peft"],
+            &["expected model.safetensors or", "this is a PEFT directory"],
+        ),
         (&["pack", "peft", "x", "--optimizer-state", "optimizer.pt"], &["torch.save", "three lines of Python"]),
         (&["pack", "peft", "x", "--optimizer-state", "old.pt"], &["torch.save", "three lines of Python"]),
+        (
+            &["pack", "peft", "x", "--optimizer-state", "base.safetensors"],
+            &["base.safetensors: this is no optimizer state, expected", "three lines of Python"],
+        ),
+        (
+            &["pack", "peft", "x", "--optimizer-state", "file"],
+            &["file: this is an adapter file and no optimizer state"],
+        ),
+        (
+            &["pack", "bin/adapter_model.bin", "x"],
+            &["save_file(torch.load(\"adapter_model.bin\")", "give the directory"],
+        ),
+        (&["inspect", "bin/adapter_model.bin"], &["save_file(torch.load(\"adapter_model.bin\")", "give the directory"]),
+        (&["inspect", "base.safetensors"], &["expected an adapter file or a PEFT directory"]),
+        (&["advise", "model"], &["model: this is the directory of a base"]),
     ];
     for (arguments, expected) in rows {
         let error = room.bad(arguments);
         for part in expected {
             assert!(error.contains(part), "{arguments:?}: {part:?} is not in {error:?}");
         }
+        // Only of two arguments that are no options.
+        let two = ["pack", "unpack", "merge"].contains(&arguments[0]) && !arguments.contains(&"--fingerprint");
+        assert!(two || !error.contains("swapped"), "{arguments:?}: {error}");
         assert_eq!(room.names(), before, "{arguments:?}");
+    }
+}
+
+/// A flaw is of an adapter that was read; what cannot be read is an error, and hides no verdict about another one.
+#[test]
+fn verify_names_each_adapter_once() {
+    let room = furnished();
+    std::fs::write(room.path("bad"), b"lowrank\0rest").unwrap();
+    for name in ["base.safetensors", "bad", "model"] {
+        let output = room.lowrank(&["verify", name]);
+        let (text, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((output.status.code(), error.as_str()), (Some(1), ""), "{name}");
+        assert!(text.starts_with(&format!("{name}: NOT GOOD: ")) && text.matches(name).count() == 1, "{text}");
+        assert!(!text.contains("swapped"), "{text}");
+    }
+    let error = room.bad(&["verify", "nothing"]);
+    assert!(error.starts_with("error: nothing: cannot be read: ") && error.matches("nothing").count() == 1, "{error}");
+    let output = room.lowrank(&["verify", "nothing", "bad", "file", "never"]);
+    let (text, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text.lines().map(|line| &line[..8]).collect::<Vec<_>>(), ["bad: NOT", "file: go"], "{text}");
+    assert!(["nothing", "never"].iter().all(|name| error.contains(&format!("error: {name}: cannot be read"))));
+}
+
+#[test]
+fn messages_about_a_configuration_give_its_path() {
+    let room = furnished();
+    let broken = [json!({ "use_dora": true }), json!({ "r": "x" }), json!({ "peft_type": "IA3" })];
+    for (number, fields) in broken.into_iter().enumerate() {
+        let (field, value) = fields.as_object().unwrap().iter().next().unwrap();
+        let name = format!("broken-{number}");
+        Peft::new().set(field, value.clone()).write(&room.path(&name));
+        for arguments in [&["pack", &name, "x"][..], &["inspect", &name], &["merge", &name, "base.safetensors", "x"]] {
+            let error = room.bad(arguments);
+            assert!(error.starts_with(&format!("error: {name}/adapter_config.json: `{field}`")), "{error}");
+        }
+        let text = String::from_utf8(room.lowrank(&["verify", &name]).stdout).unwrap();
+        assert!(text.contains(&format!("{name}/adapter_config.json: `{field}`")), "{text}");
+    }
+    Peft::new().without(&key("net.q", "lora_A.weight")).write(&room.path("half"));
+    let error = room.bad(&["pack", "half", "x"]);
+    assert!(error.starts_with("error: half/adapter_model.safetensors: tensor `"), "{error}");
+}
+
+#[test]
+fn betas_belong_to_the_state_of_an_optimizer() {
+    let room = furnished();
+    for beta in ["--beta1", "--beta2"] {
+        let output = room.lowrank(&["pack", "peft", "x", beta, "0.5"]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("--optimizer-state") && !room.path("x").exists(), "{error}");
+    }
+}
+
+/// One of something is no plural, in any report.
+#[test]
+fn one_layer_is_not_several() {
+    let room = Room::new();
+    let mut adapter = Peft::empty();
+    adapter.layer("net.q", 4, 3, 2, lowrank::Dtype::F32);
+    adapter.write(&room.path("peft"));
+    std::fs::write(room.path("base"), safetensors(&[weight("net.q.weight", &[3, 4])])).unwrap();
+    for (arguments, expected) in [
+        (&["pack", "peft", "file"][..], "file: 1 layer, "),
+        (&["unpack", "file", "back"], "back: 1 layer, "),
+        (&["verify", "file"], "file: good, 1 layer\n"),
+        (&["merge", "peft", "base", "out"], "1 of 1 tensor merged"),
+        (
+            &["plan", "--inputs", "1", "--outputs", "1", "--rank", "1", "--tokens", "1"],
+            "1 input, 1 output, rank 1, 1 token, ",
+        ),
+        (
+            &["plan", "--inputs", "2", "--outputs", "3", "--rank", "1", "--tokens", "2"],
+            "2 inputs, 3 outputs, rank 1, 2 tokens",
+        ),
+    ] {
+        let text = room.good(arguments);
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+/// The help of every option and argument that takes a base says that it may be a directory.
+#[test]
+fn the_help_says_that_a_base_may_be_a_directory() {
+    let room = Room::new();
+    for command in ["pack", "verify", "merge", "advise"] {
+        for help in ["-h", "--help"] {
+            let text = room.good(&[command, help]);
+            let about = text.split("<BASE>").nth(1).unwrap_or_else(|| panic!("{command}: {text}"));
+            assert!(about.lines().take(4).any(|line| line.contains("directory")), "{command}: {about}");
+        }
     }
 }
 
@@ -226,8 +339,11 @@ fn what_has_no_effect_is_warned_of() {
         let output = room.lowrank(arguments);
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        let lines: Vec<_> = errors.lines().collect();
-        assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("warning: ")), "{arguments:?}: {errors}");
+        let lines: Vec<_> = errors.lines().filter(|line| !line.starts_with("note: ")).collect();
+        assert!(
+            lines.len() == 2 && lines.iter().all(|line| line.starts_with("warning: in/")),
+            "{arguments:?}: {errors}"
+        );
         assert!(lines[0].contains("\"nothing\"") && lines[1].contains("net.q.base_layer.weight"), "{errors}");
     }
 }

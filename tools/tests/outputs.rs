@@ -246,7 +246,7 @@ fn force_replaces_regular_files_only() {
         ("directory", "is a directory"),
         ("link", link),
         ("dangling", link),
-        ("device", link),
+        ("device", "is a symbolic link to a device, a pipe or a socket"),
         ("null", other),
     ];
     let before = contents(&room);
@@ -257,12 +257,75 @@ fn force_replaces_regular_files_only() {
             &["pack", "adapter", "regular", "--force", "--rust", name],
         ] {
             let error = room.bad(arguments);
-            assert!(error.contains(&format!("{name}: {kind}, and --force replaces only regular files")), "{error}");
+            let device = kind.ends_with("a socket");
+            let why = if device { "outputs are regular files" } else { "--force replaces only regular files" };
+            assert!(error.contains(&format!("{name}: {kind}, and {why}")), "{error}");
+            assert_eq!(device, !error.contains("remove it"), "{error}");
             assert!(contents(&room) == before, "{arguments:?}");
         }
     }
     room.good(&["pack", "adapter", "regular", "--force"]);
     assert_eq!(std::fs::read(room.path("regular")).unwrap(), std::fs::read(room.path("packed")).unwrap());
+}
+
+/// Nothing is printed of an output that cannot be there; `bad` looks at that.
+#[test]
+fn a_name_that_no_output_can_have_is_refused_before_the_report() {
+    let room = furnished();
+    std::fs::create_dir(room.path("sub")).unwrap();
+    symlink("nothing", room.path("dangling")).unwrap();
+    let before = contents(&room);
+    let long = "x".repeat(256);
+    let (long, deep) = (long.as_str(), format!("sub/{long}"));
+    let (no_name, missing) = ("this is no name for an output", "does not exist: make it first");
+    let slash = "the output is a file, whose name cannot end in a slash";
+    for (name, expected) in [
+        (".", no_name),
+        ("..", no_name),
+        ("/", no_name),
+        ("./", no_name),
+        ("sub/..", no_name),
+        ("sub/../", no_name),
+        ("sub/new/.", no_name),
+        ("new/.", no_name),
+        ("-", "outputs do not go to the standard output"),
+        ("nowhere/new", "nowhere/new: the folder nowhere does not exist: make it first"),
+        ("sub/nowhere/new", "the folder sub/nowhere does not exist: make it first"),
+        ("dangling/new", missing),
+        ("base/new", "base/new: the folder base is no folder"),
+        ("base/sub/new", "the folder base/sub lies in a file"),
+        (long, "File name too long"),
+        (&deep, "File name too long"),
+        ("new/", slash),
+        ("sub/new//", slash),
+        ("/dev/null", "is a device, a pipe or a socket, and outputs are"),
+    ] {
+        let mut commands = vec![
+            vec!["pack", "adapter", name],
+            vec!["pack", "adapter", name, "--force"],
+            vec!["pack", "adapter", "other", "--c-array", name],
+            vec!["pack", "adapter", "other", "--rust", name],
+            vec!["merge", "adapter", "base", name],
+        ];
+        // The name of a directory may end in a slash.
+        if expected != slash {
+            commands.push(vec!["unpack", "packed", name]);
+            commands.push(vec!["merge", "adapter", "shards/model.safetensors.index.json", name]);
+        }
+        for arguments in commands {
+            let error = room.bad(&arguments);
+            assert!(error.contains(expected), "{arguments:?}: {error}");
+            assert!(!error.contains(".lowrank-") && !error.contains("remove it"), "{error}");
+            assert!(contents(&room) == before, "{arguments:?}");
+        }
+    }
+    for arguments in
+        [&["unpack", "packed", "sub/a/"][..], &["merge", "adapter", "shards/model.safetensors.index.json", "sub/b/"]]
+    {
+        room.good(arguments);
+    }
+    room.good(&["pack", "adapter", "./-"]);
+    assert!(["sub/a", "sub/b", "-"].iter().all(|name| room.path(name).exists()));
 }
 
 /// Outputs are no secrets, other than the temporary files that they have been.

@@ -162,7 +162,9 @@ fn names_of_files() {
         &["unpack", &hostile, "out"],
         &["pack", &hostile, "out"],
         &["pack", "adapter", "out", "--fingerprint", &hostile],
-        &["pack", "adapter", "nowhere/x", "--c-array", &hostile, "--rust", &hostile],
+        &["pack", "adapter", "x", "--c-array", &hostile, "--rust", &hostile],
+        &["pack", "adapter", &format!("nowhere/{hostile}")],
+        &["pack", "adapter", &format!("{hostile}/")],
     ] {
         assert_inert(&room, arguments);
     }
