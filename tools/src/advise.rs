@@ -208,7 +208,7 @@ fn summaries(advised: &[Advised], storages: &[Storage]) -> Vec<Summary> {
     let summary = |situation: Situation, number: usize| {
         let arrival = |layer: &Advised| situation.of(&layer.advice[number]);
         let badness = |layer: &&Advised| (arrival(layer).verdict, -arrival(layer).kept.unwrap_or(f64::INFINITY));
-        // The last of equal ones, and so the first in their order.
+        // `max_by` gives the last of equal ones.
         let worst = advised.iter().rev().max_by(|x, y| {
             let ((x, less), (y, least)) = (badness(x), badness(y));
             x.cmp(&y).then(less.total_cmp(&least))

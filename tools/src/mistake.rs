@@ -20,7 +20,8 @@ pub(crate) enum Mistake {
     Kind { path: PathBuf, what: &'static str, expected: &'static str, hint: &'static str },
     #[error(
         "{}: the adapter is saved as {file}, which Python alone can read; convert it with save_file(torch.load({file:?}), \
-         \"adapter_model.safetensors\", metadata={{\"format\": \"pt\"}}) of safetensors.torch, and give the directory", path.display()
+         \"adapter_model.safetensors\", metadata={{\"format\": \"pt\"}}) of safetensors.torch, and give the directory",
+        path.display()
     )]
     BinAdapter { path: PathBuf, file: &'static str },
     #[error(

@@ -222,12 +222,8 @@ impl PlanArgs {
         let widened = if dtype == Dtype::F32 { 0 } else { weights };
         let sides = shape.inputs.checked_add(shape.outputs)?;
         let training = optimizer.map(|optimizer| (optimizer, self.trained()));
-        let outline = Outline {
-            bias: self.train_bias.then_some(Dtype::F32),
-            // Of these, only some have a state that can be stored.
-            training: training.filter(|(optimizer, _)| optimizer.moments() > 0),
-            ..Outline::new("", shape, Dtype::F32)
-        };
+        let outline =
+            Outline { bias: self.train_bias.then_some(Dtype::F32), training, ..Outline::new("", shape, Dtype::F32) };
         let shared = Bytes {
             flash_base: (weights as u64).checked_mul(dtype.size() as u64)?,
             flash_base_bias: numbers(shape.outputs)?,

@@ -86,6 +86,12 @@ fn where_nothing_tells_the_layout_the_command_asks() {
             let room = Room::new();
             let adapter = mixture(&room, names, flag);
             room.good(&["pack", "adapter", "packed", "--strip"]);
+            // Only shapes are compared, which fit either way round.
+            let text = room.good(&["verify", "adapter", "--base", "base"]);
+            assert!(
+                text.starts_with("adapter: good, ") && text.ends_with(&format!("; {}\n", support::NO_BASE)),
+                "{text}"
+            );
             let before = room.names();
             for command in MERGING {
                 let from_file = command.iter().map(|&word| if word == "adapter" { "packed" } else { word }).collect();
