@@ -212,6 +212,10 @@ fn expect_free(path: &Path, replace: bool) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(cannot(path)(error)),
     };
+    if parent(path).canonicalize().is_ok_and(|folder| folder == Path::new("/dev") || folder.starts_with("/proc")) {
+        // What it leads to changes with redirections.
+        return Err(Failure::Special { path: path.to_owned(), kind: "the name of a device" });
+    }
     if is_special(path) {
         let kind = if found.is_symlink() { "a symbolic link to a device, a pipe or a socket" } else { DEVICE };
         return Err(Failure::Special { path: path.to_owned(), kind });

@@ -298,7 +298,7 @@ fn a_name_that_no_output_can_have_is_refused_before_the_report() {
         (&deep, "File name too long"),
         ("new/", slash),
         ("sub/new//", slash),
-        ("/dev/null", "is a device, a pipe or a socket, and outputs are"),
+        ("/dev/null", "is the name of a device, and outputs are"),
     ] {
         let mut commands = vec![
             vec!["pack", "adapter", name],
@@ -323,6 +323,15 @@ fn a_name_that_no_output_can_have_is_refused_before_the_report() {
         [&["unpack", "packed", "sub/a/"][..], &["merge", "adapter", "shards/model.safetensors.index.json", "sub/b/"]]
     {
         room.good(arguments);
+    }
+    // Wherever the output goes, `/dev/stdout` is nothing to remove.
+    for name in ["/dev/stdout", "/dev/fd/1"] {
+        for force in [&[][..], &["--force"]] {
+            let mut redirected = command(&room, &[&["pack", "adapter", name], force].concat());
+            redirected.stdout(File::create(room.path("redirected")).unwrap());
+            let error = failed(redirected);
+            assert!(error.contains(&format!("{name}: is the name of a device, and outputs are")), "{error}");
+        }
     }
     room.good(&["pack", "adapter", "./-"]);
     assert!(["sub/a", "sub/b", "-"].iter().all(|name| room.path(name).exists()));
