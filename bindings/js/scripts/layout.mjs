@@ -1,5 +1,5 @@
 // Writes src/layout.js: offsets, sizes and codes of the C ABI on wasm32, from what Rust says of its structs and from the header; and
-// src/flaws.js, for whoever reads files.
+// src/flaws.js, with the words of bindings/abi/src/text.rs, for whoever reads files.
 // With --check it only compares.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -32,9 +32,17 @@ function structs() {
   });
 }
 
+/** What is said of a file, where it is not what the ABI says of it. */
+const REWORDED = {
+  FLAW_TRUNCATED: 'it is cut off: bytes are missing', FLAW_LENGTH: 'it is cut off, or something follows its end: the number of its bytes is wrong',
+  FLAW_CRC: 'it is damaged: a checksum does not match',
+};
+
 function flaws(all) {
-  const names = all.filter(([name]) => name.startsWith('FLAW_')).map(([name, code]) => `${code}: '${pascal(name.slice(5))}'`);
-  return `/** What is wrong with a file. @type {Record<number, string>} */\nexport const FLAW = { ${names.join(', ')} };`;
+  const text = readFileSync(`${ROOT}bindings/abi/src/text.rs`, 'utf8');
+  const words = Object.fromEntries([...text.matchAll(/LOWRANK_(FLAW_\w+) => \(c"([^"]*)"/g)].map(([, ...pair]) => pair));
+  const lines = all.filter(([name]) => name.startsWith('FLAW_')).map(([name, code]) => `  ${code}: '${REWORDED[name] ?? words[name] ?? 'it has an unknown flaw'}',`);
+  return `/** What is wrong with a file. @type {Record<number, string>} */\nexport const FLAW = {\n${lines.join('\n')}\n};`;
 }
 
 function codes(all) {

@@ -157,7 +157,7 @@ export function failure(data, at, names, flaws = {}) {
   const nameOf = (/** @type {string} */ argument) => names[argument] ?? argument;
   /** @type {{ [code in Code]?: string }} */
   const words = {
-    File: `${flaws[u32(abi.ERROR_FLAW)]} at byte ${index}`,
+    File: `${flaws[u32(abi.ERROR_FLAW)]}${index ? ` (see byte ${index})` : ''}`,
     Overlap: `shares memory with ${nameOf(abi.ARGUMENT[sizes[1]] ?? 'another argument')}`,
   };
   /** @type {{ [code in Code]?: (number | string | undefined)[] }} */

@@ -85,8 +85,11 @@ export async function loadAll(file, layers) {
 function named(layers) {
   const refusal = (/** @type {string} */ argument, /** @type {string} */ expected, /** @type {unknown} */ value) =>
     new LowrankError('Type', argument, { expected, got: shown(value) });
-  // A layer alone, or as the prototype: `{ __proto__: layer }` names nothing.
-  if (typeof layers !== 'object' || layers === null || Array.isArray(layers) || 'toAdapter' in layers) {
+  if (ArrayBuffer.isView(layers) || tagged(layers, 'ArrayBuffer') || tagged(layers, 'SharedArrayBuffer')) {
+    throw new LowrankError('Type', 'layers', { text: 'these are bytes: in loadAll the file comes first', expected: 'layers by name', got: shown(layers) });
+  }
+  // What names nothing: a promise, a set, a layer alone or as the prototype, as in `{ __proto__: layer }`.
+  if (!['Object', 'Map', 'Module'].some((name) => tagged(layers, name)) || 'toAdapter' in layers) {
     throw refusal('layers', 'layers by name, in an object or a Map', layers);
   }
   const entries = tagged(layers, 'Map') ? [.../** @type {Map<string, Layer>} */ (layers)] : Object.entries(layers);

@@ -1,3 +1,27 @@
 // Made by scripts/layout.mjs from lowrank.h: change it there.
 /** What is wrong with a file. @type {Record<number, string>} */
-export const FLAW = { 0: 'None', 1: 'Truncated', 2: 'Magic', 3: 'Version', 4: 'Crc', 5: 'Length', 6: 'Offset', 7: 'Outside', 8: 'TooLarge', 9: 'Zero', 10: 'NotZero', 11: 'Padding', 12: 'Code', 13: 'NoBias', 14: 'Utf8', 15: 'Order', 16: 'NonFinite', 17: 'Scale', 18: 'Probability', 19: 'Rows', 20: 'Cols', 21: 'NotF32', 99: 'Other' };
+export const FLAW = {
+  0: 'nothing',
+  1: 'it is cut off: bytes are missing',
+  2: 'this is no adapter file',
+  3: 'the version is not known',
+  4: 'it is damaged: a checksum does not match',
+  5: 'it is cut off, or something follows its end: the number of its bytes is wrong',
+  6: 'something starts at the wrong place',
+  7: 'something reaches beyond the end',
+  8: 'a number is too large for its field',
+  9: 'a number is 0 that must not be',
+  10: 'a number is not 0 that has to be',
+  11: 'padding is not 0',
+  12: 'a code has no meaning',
+  13: 'a bias is trained that is not there',
+  14: 'text is not UTF-8',
+  15: 'layers do not ascend by name and id',
+  16: 'a number is infinite or NaN',
+  17: 'the scale does not follow from alpha and rank',
+  18: 'a probability is not from 0 to below 1',
+  19: 'a matrix has the wrong number of rows',
+  20: 'a matrix has the wrong number of columns',
+  21: 'moments are not f32',
+  99: 'it has an unknown flaw',
+};

@@ -128,15 +128,15 @@ export class Heap {
     const last = this.#free.at(-1);
     const open = last && last.at + last.bytes === end ? last : { at: end, bytes: 0 };
     const pages = Math.ceil((size - open.bytes) / PAGE);
-    const more = { expected: `${pages * PAGE} bytes more` };
+    const more = `the memory would have to grow by ${pages * PAGE} bytes`;
     if (!this.lasting && this.#taken.some(({ held }) => held)) {
-      const text = `growing would empty the views that were handed out; reserve with create({ memory: ${end + pages * PAGE} })`;
-      throw new LowrankError('Memory', argument, { ...more, text });
+      const text = `${more}, which empties the views in use: reserve it with create({ memory: ${end + pages * PAGE} })`;
+      throw new LowrankError('Memory', argument, { text });
     }
     try {
       this.memory.grow(pages);
     } catch {
-      throw new LowrankError('Memory', argument, { ...more, text: 'out of memory' });
+      throw new LowrankError('Memory', argument, { text: `${more}, and the engine has no more` });
     }
     open.bytes += pages * PAGE;
     if (open !== last) this.#free.push(open);

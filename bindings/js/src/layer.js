@@ -24,6 +24,14 @@ const NAMES = { dropout: 'dropout.rate', momentum: 'beta1, beta2 or momentum', s
 
 /** A layer `y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ`, its gradients and its optimizer. */
 export class Layer {
+  /** Columns of the weights. @readonly @type {number} */
+  inputs;
+  /** Rows of the weights. @readonly @type {number} */
+  outputs;
+  /** Rows of A. @readonly @type {number} */
+  rank;
+  /** The most tokens at a time. @readonly @type {number} */
+  tokens;
   #parts;
   #heap;
   #block;
@@ -92,13 +100,9 @@ export class Layer {
       this.#places[name] = [start, tokens * inputs];
       this.#borrowed.push([name, block]);
     }
-    /** Columns of the weights. */
     this.inputs = inputs;
-    /** Rows of the weights. */
     this.outputs = outputs;
-    /** Rows of A. */
     this.rank = rank;
-    /** The most tokens at a time. */
     this.tokens = tokens;
     this.#scale = of.rule;
     this.#seed = of.seed;
@@ -123,6 +127,8 @@ export class Layer {
     });
     // For `merge` and targets, later, when the caller holds views.
     heap.spare(4 * outputs * (inputs + tokens));
+    // The sizes are those of the memory, and a field that is misspelt is found.
+    Object.freeze(this);
   }
 
   #seed;
@@ -302,6 +308,9 @@ export class Layer {
     const { accumulate = false, dy } = options;
     boolean('accumulate', accumulate);
     if (this.#optimizer === 'in-place') throw new LowrankError('Unexpected', 'optimizer', { text: 'in place, step is the backward pass, too' });
+    if (this.#optimizer === 'none') {
+      throw new LowrankError('ForInference', 'optimizer', { text: "optimizer: 'none' is for inference, a backward pass needs another one" });
+    }
     const n = this.#backwards(tokens, dy);
     this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate ? abi.ADD : abi.REPLACE);
     this.#graded = true;

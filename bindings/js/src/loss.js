@@ -12,13 +12,15 @@ import { arrayKind } from './realm.js';
  * The mean of the losses of a batch, which may come in micro-batches: the gradients are those of the mean over all of its tokens.
  */
 export class MeanLoss {
+  /** Tokens of the whole batch. @readonly @type {number} */
+  tokens;
   #seen = 0;
   #sum = 0;
 
   /** @param {number} tokens of the whole batch */
   constructor(tokens) {
-    /** Tokens of the whole batch. @readonly */
     this.tokens = integer('tokens', tokens);
+    Object.freeze(this);
   }
 
   /** Tokens so far. */

@@ -27,6 +27,18 @@ const WORDS = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array
 
 /** A module with its memory. */
 export class Lowrank {
+  /** The module's memory. Whoever grows it empties views that were handed out. @readonly @type {WebAssembly.Memory} */
+  memory;
+  /** Bytes of the module. @readonly @type {number} */
+  wasmBytes;
+  /** Instruction set. @readonly @type {'scalar' | 'simd128'} */
+  flavour;
+  /** Arithmetics that the module has; the first one is the fast one. @readonly @type {('separate' | 'fused')[]} */
+  arithmetics;
+  /** Version of lowrank. @readonly @type {string} */
+  version;
+  /** Results have the same bits wherever this number is the same. @readonly @type {number} */
+  contractVersion;
   #heap;
   #exports;
   #structs;
@@ -42,7 +54,6 @@ export class Lowrank {
   constructor(instance, wasmBytes, reserve) {
     const exports = /** @type {Record<string, any>} */ (instance.exports);
     this.#exports = exports;
-    /** The module's memory. Whoever grows it empties views that were handed out. @type {WebAssembly.Memory} */
     this.memory = exports.memory;
     this.#heap = new Heap(this.memory, exports.__heap_base.value);
     this.#heap.keepViews(reserve);
@@ -53,15 +64,11 @@ export class Lowrank {
       const bytes = new Uint8Array(this.memory.buffer, at);
       return String.fromCharCode(...bytes.subarray(0, bytes.indexOf(0)));
     };
-    /** Bytes of the module. */
     this.wasmBytes = wasmBytes;
-    /** Instruction set. @type {'scalar' | 'simd128'} */
     this.flavour = /** @type {any} */ (text(exports.lowrank_backend_name(abi.BASELINE)));
-    /** Arithmetics that the module has; the first one is the fast one. @type {('separate' | 'fused')[]} */
     this.arithmetics = exports.lowrank_backend_name(abi.BASELINE_FUSED) ? ['separate', 'fused'] : ['separate'];
-    /** Version of lowrank. */
+    Object.freeze(this.arithmetics);
     this.version = text(exports.lowrank_version());
-    /** Results have the same bits wherever this number is the same. @type {number} */
     this.contractVersion = exports.lowrank_contract_version();
     const data = this.#heap.data;
     data.setUint32(this.#structs + ERROR, abi.ERROR_BYTES, true);
@@ -69,6 +76,7 @@ export class Lowrank {
     data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_OPTIMIZER, abi.IN_PLACE, true);
     data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_DROPOUT, abi.DROPOUT_BYTES, true);
     data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_CLOCK, abi.CLOCK_BYTES, true);
+    Object.freeze(this);
   }
 
   /**
@@ -91,7 +99,7 @@ export class Lowrank {
   }
 
   /**
-   * Numbers in the module's memory, all 0.
+   * Numbers in the module's memory, all 0: write and read its `view`.
    * @param {number} length
    */
   array(length) {

@@ -100,6 +100,9 @@ export function sizesOf(options, { arithmetics, has }, index) {
  */
 function dropoutOf(dropout, otherwise) {
   if (dropout === undefined) return { rate: 0, dropoutSeed: seedOf(otherwise) };
+  if (typeof dropout === 'number') {
+    throw new LowrankError('Type', 'dropout', { expected: `an object such as { rate: ${dropout} }`, got: dropout });
+  }
   onlyKnown('dropout', dropout, ['rate', 'seed']);
   const { rate, seed = otherwise } = dropout;
   return { rate: number('dropout.rate', rate), dropoutSeed: seedOf(seed) };

@@ -3,8 +3,8 @@ import { arrayKind, tagged } from './realm.js';
 
 /**
  * A value as it is to be sent. The engine sends all of the buffer that an array is a part of, such as the memory of a module or the
- * pool of Node's buffers. Where there is such an array, the objects, arrays, maps and sets around it are made again, with a copy of the
- * part, which may move. The engine does the rest, and the value itself stays as it is.
+ * pool of Node's buffers, and it shares a SharedArrayBuffer. Where there is such an array or buffer, the objects, arrays, maps and sets
+ * around it are made again, with a copy of the part, which may move. The engine does the rest, and the value itself stays as it is.
  * @param {any} value
  * @param {Set<any>} [moved] buffers that go as a whole
  * @param {string} [argument] for errors
@@ -21,6 +21,7 @@ export function packed(value, moved = new Set(), argument = 'input') {
     if (typeof each !== 'object' || each === null) return each;
     if (seen.has(each)) return seen.get(each);
     if (ArrayBuffer.isView(each)) return keep(each, parts.has(each) ? copied(each, copies) : each);
+    if (isShared(each)) return keep(each, copied(new Uint8Array(each), copies).buffer);
     if (Array.isArray(each)) return filled(each, keep(each, new Array(each.length)));
     if (tagged(each, 'Map')) {
       const map = keep(each, new Map());
@@ -48,6 +49,20 @@ export function packed(value, moved = new Set(), argument = 'input') {
   return { value: walk(value), copies };
 }
 
+/** @param {unknown} value */
+const isShared = (value) => tagged(value, 'SharedArrayBuffer');
+
+/**
+ * Whether an array is a part of the pool of Node's buffers, which never moves: others have their bytes in it.
+ * @param {any} value
+ */
+export function isPooled(value) {
+  const { Buffer } = /** @type {any} */ (globalThis);
+  if (!Buffer?.isBuffer || !ArrayBuffer.isView(value)) return false;
+  const { buffer, byteLength } = memoryOf('transfer', value);
+  return byteLength < buffer.byteLength && (Buffer.isBuffer(value) || buffer.byteLength === Buffer.poolSize);
+}
+
 /** Which arrays are a part of something larger. */
 class Parts {
   #moved;
@@ -62,7 +77,7 @@ class Parts {
   /** @param {ArrayBufferView} view */
   has(view) {
     const { buffer, byteLength } = memoryOf(this.#argument, view);
-    return !this.#moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || tagged(buffer, 'SharedArrayBuffer'));
+    return !this.#moved.has(buffer) && (byteLength < buffer.byteLength || buffer.resizable || isShared(buffer));
   }
 
   /**
@@ -75,6 +90,7 @@ class Parts {
     if (typeof value !== 'object' || value === null || seen.has(value)) return false;
     seen.add(value);
     if (ArrayBuffer.isView(value)) return this.has(value);
+    if (isShared(value)) return true;
     const within = (/** @type {any} */ each) => this.within(each, seen);
     if (tagged(value, 'Map')) return [...Map.prototype.entries.call(value)].flat().some(within);
     if (tagged(value, 'Set')) return [...Set.prototype.values.call(value)].some(within);

@@ -14,6 +14,11 @@ const SUFFIXES = /** @type {const} */ ({
 /** The name of a tensor of a layer. @param {string} layer @param {Part} part */
 export const tensorName = (layer, part) => PREFIX + layer + SUFFIXES[part];
 
+/** Warnings of layers whose name has the prefix in it already. @param {string[]} layers */
+export const prefixed = (layers) => layers.filter((name) => name.startsWith(PREFIX)).map((name) => new LowrankError('Unexpected', name, {
+  text: `PEFT puts ${PREFIX} in front of the name, which has it already: its tensors have it twice`,
+}));
+
 /** Tensors that belong to no layer here, by what is in their names. @type {[part: RegExp, what: string][]} */
 const OTHERS = [
   [/(^|\.)lora_embedding_/, 'adapters of embeddings are not supported'],

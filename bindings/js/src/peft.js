@@ -5,7 +5,7 @@ import { numberText, stringify } from './json.js';
 import { BYTES, widen } from './numbers.js';
 import { escape, exactly } from './pattern.js';
 import { Config } from './peft-config.js';
-import { classify, refuseWrapped, tensorName } from './peft-names.js';
+import { classify, refuseWrapped, tensorName, prefixed } from './peft-names.js';
 import { TENSOR_FILE, readTensors, writeTensors } from './safetensors.js';
 import { factorOf } from './scale.js';
 import { byBytes, bytesOf } from './text.js';
@@ -53,7 +53,7 @@ export function readPeft(files) {
   refuseWrapped(names);
   const found = sorted.map(([name, parts]) => layerOf(name, parts, config));
   const left = sorted.flatMap(([, { base }]) => (base ? [leftOut(base)] : []));
-  return { config: config.fields, layers: found, warnings: [...config.warnings(names), ...left, ...dead(found)] };
+  return { config: config.fields, layers: found, warnings: [...config.warnings(names), ...prefixed(names), ...left, ...dead(found)] };
 }
 
 /** @param {Found} base */
@@ -91,7 +91,7 @@ export function writePeft(layers, config) {
       return numbers ? [/** @type {[string, number[], Float32Array]} */ ([tensorName(name, part), shapes[part], numbers])] : [];
     });
   });
-  return { config: settings.text, tensors: writeTensors(tensors), warnings: [...settings.warnings(names), ...dead(layers)] };
+  return { config: settings.text, tensors: writeTensors(tensors), warnings: [...settings.warnings(names), ...prefixed(names), ...dead(layers)] };
 }
 
 /** PEFT has no layers of rank 0, nor without inputs or outputs. @param {Adapter} adapter */

@@ -9,37 +9,65 @@ const DEPTH = 8;
 /** @param {unknown} value */
 const isError = (value) => value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 
+/** Fields that an error has in any case. */
+const USUAL = ['name', 'message', 'stack', 'cause'];
+
 /**
  * @param {unknown} thrown
  * @returns {any} what can be sent
  */
 export function received(thrown, depth = 0) {
-  if (!isError(thrown)) return { value: sendable(thrown) };
-  const { name, message, stack, cause, errors, code, argument, expected, got } = /** @type {any} */ (thrown);
-  const own = name === 'LowrankError' && { lowrank: sendable({ code, argument, expected, got }) };
+  try {
+    return isError(thrown) ? described(thrown, depth) : { value: sendable(() => thrown, shown) };
+  } catch {
+    return { name: 'Error', message: 'an error was thrown whose own properties throw' };
+  }
+}
+
+/** @param {any} error @param {number} depth */
+function described(error, depth) {
+  const { name, message, stack, cause, errors } = error;
+  // An AggregateError says no more of them where it lists its properties.
+  const several = Array.isArray(errors) && !Object.prototype.propertyIsEnumerable.call(error, 'errors');
+  const fields = Object.keys(error).filter((key) => !USUAL.includes(key)).flatMap((key) => {
+    const value = sendable(() => error[key], () => OMITTED);
+    return value === OMITTED ? [] : [[key, value]];
+  });
   return {
-    name: String(name), message: String(message), stack: typeof stack === 'string' ? stack : undefined, ...own,
+    name: String(name), message: String(message), stack: typeof stack === 'string' ? stack : undefined, fields: Object.fromEntries(fields),
     ...cause !== undefined && depth < DEPTH && { cause: received(cause, depth + 1) },
-    ...Array.isArray(errors) && depth < DEPTH && { errors: errors.map((each) => received(each, depth + 1)) },
+    ...several && depth < DEPTH && { errors: errors.map((/** @type {unknown} */ each) => received(each, depth + 1)) },
   };
 }
 
-/** A value that is no error; what cannot be sent becomes words. @param {unknown} value */
-function sendable(value) {
+/** What cannot be sent is left out of an error. */
+const OMITTED = Symbol('omitted');
+
+/**
+ * A copy of a value, which can be sent whatever its getters and proxies do; what cannot be sent is replaced.
+ * @param {() => unknown} get
+ * @param {(value: unknown) => unknown} otherwise
+ */
+function sendable(get, otherwise) {
+  let value;
   try {
-    structuredClone(packed(value).value);
-    return value;
+    value = get();
+    return structuredClone(packed(value).value);
   } catch {
-    return shown(value);
+    return otherwise(value);
   }
 }
 
 /** @param {any} message of `received` @returns {any} what was thrown */
 export function revived(message) {
   if (!('message' in message)) return message.value;
-  const { name, message: text, stack, lowrank, cause, errors } = message;
-  const error = typeof lowrank === 'object' ? new LowrankError(lowrank.code, lowrank.argument, lowrank) : made(name, text, errors);
-  const own = (/** @type {string} */ key, /** @type {unknown} */ value) => Object.defineProperty(error, key, { value, writable: true, configurable: true });
+  const { name, message: text, stack, fields, cause, errors } = message;
+  const { code, argument } = fields ?? {};
+  const isOwn = name === 'LowrankError' && typeof code === 'string' && typeof argument === 'string';
+  const error = isOwn ? new LowrankError(/** @type {import('./error.js').Code} */ (code), argument, fields) : made(name, text, errors);
+  const own = (/** @type {string} */ key, /** @type {unknown} */ value, enumerable = false) =>
+    Object.defineProperty(error, key, { value, writable: true, enumerable, configurable: true });
+  for (const [key, value] of Object.entries(fields ?? {})) own(key, value, true);
   own('message', text);
   if (error.name !== name) own('name', name);
   if (stack) own('stack', stack);

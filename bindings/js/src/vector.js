@@ -1,8 +1,10 @@
 import { LowrankError } from './error.js';
 import { Views } from './views.js';
 
-/** Numbers in the module's memory. */
+/** Numbers in the module's memory: they are those of `view`, the vector itself has no elements. */
 export class Vector {
+  /** Number of elements. @readonly @type {number} */
+  length;
   #heap;
   #block;
   #views;
@@ -14,10 +16,11 @@ export class Vector {
   constructor(heap, length) {
     this.#heap = heap;
     this.#block = heap.take(length * 4, 'length');
-    /** Number of elements. */
     this.length = length;
     this.#views = new Views(heap);
     this.#views.at('view', this.#block.at, length).fill(0);
+    // `vector[0] = 5` would be lost.
+    Object.freeze(this);
   }
 
   /** The numbers; the same object each time. */

@@ -1,7 +1,8 @@
 // Calls from a page to a worker and back, with progress, stopping, and errors as they were thrown. Nothing is shared, so no page has
 // to be cross-origin isolated. Every message names its connection, so several connections and other messages share one port.
 import { LowrankError, onlyKnown, shown, string } from './error.js';
-import { memoryOf, packed } from './packed.js';
+import { isPooled, memoryOf, packed } from './packed.js';
+import { tagged } from './realm.js';
 import { received, revived } from './thrown.js';
 
 export { LowrankError } from './error.js';
@@ -25,7 +26,8 @@ export { LowrankError } from './error.js';
  * @property {() => Promise<void>} pause lets messages in: without it, `signal` cannot change
  */
 
-/** @typedef {Record<string, (input: any, context: Context) => unknown>} Handlers */
+/** @typedef {(input: any, context: Context) => unknown} Handler */
+/** @typedef {Record<string, Handler>} Handlers */
 
 /**
  * @typedef {object} CallOptions
@@ -37,9 +39,15 @@ export { LowrankError } from './error.js';
  */
 
 /**
- * @template {Handlers} H
+ * What of handlers can be called: the functions, whether H is an interface, a class or the type of an object.
+ * @template {object} H
+ * @typedef {{ [N in keyof H & string]: H[N] extends Handler ? N : never }[keyof H & string]} Names
+ */
+
+/**
+ * @template {object} H
  * @typedef {object} Connection
- * @property {<N extends keyof H & string>(name: N, ...rest: Rest<H[N]>) => Promise<Awaited<ReturnType<H[N]>>>} call calls a handler.
+ * @property {<N extends Names<H>>(name: N, ...rest: Rest<H[N]>) => Promise<Result<H[N]>>} call calls a handler.
  *   The input is copied, and of an array that is a part of something larger only the part: what is not in `transfer` is whole
  *   afterwards
  * @property {() => void} close ends the connection: what is pending is stopped and rejected with `Ended`. The worker goes on
@@ -48,9 +56,15 @@ export { LowrankError } from './error.js';
 
 /**
  * The arguments of a call behind its name; the input may be left out where the handler takes none.
- * @template {(...args: any[]) => unknown} F
- * @typedef {undefined extends Parameters<F>[0] ? [input?: Parameters<F>[0], options?: CallOptions]
- *   : [input: Parameters<F>[0], options?: CallOptions]} Rest
+ * @template F
+ * @typedef {F extends (...args: any[]) => unknown ? undefined extends Parameters<F>[0]
+ *   ? [input?: Parameters<F>[0], options?: CallOptions] : [input: Parameters<F>[0], options?: CallOptions] : never} Rest
+ */
+
+/**
+ * What a call comes to.
+ * @template F
+ * @typedef {F extends (...args: any[]) => infer R ? Awaited<R> : never} Result
  */
 
 /** @typedef {{ [type: string]: (event: any) => void }} Listeners */
@@ -58,7 +72,8 @@ export { LowrankError } from './error.js';
 /** @param {Port} port @param {Listeners} listeners @returns {() => void} takes them away again */
 function listen(port, listeners) {
   if (typeof port?.postMessage !== 'function' || !(port.addEventListener ?? port.on)) {
-    throw new LowrankError('Type', 'port', { expected: 'a worker or a port', got: shown(port) });
+    const expected = 'a worker or a port (in a worker of Node serve(handlers, parentPort), with parentPort of node:worker_threads)';
+    throw new LowrankError('Type', 'port', { expected, got: shown(port) });
   }
   const [on, off] = port.addEventListener ? [port.addEventListener, port.removeEventListener] : [port.on, port.off];
   const { message, ...rest } = listeners;
@@ -72,6 +87,13 @@ function listen(port, listeners) {
   };
 }
 
+/** What moves where this is named. @param {any} each */
+function bufferOf(each) {
+  const buffer = ArrayBuffer.isView(each) ? memoryOf('transfer', each).buffer : each;
+  if (tagged(buffer, 'SharedArrayBuffer')) throw new LowrankError('Type', 'transfer', { text: 'shared memory cannot move: it is copied' });
+  return buffer;
+}
+
 /**
  * @param {Port} port
  * @param {any} message
@@ -80,7 +102,7 @@ function listen(port, listeners) {
  */
 function send(port, message, argument, transfer = []) {
   try {
-    const moved = new Set(transfer.map((each) => (ArrayBuffer.isView(each) ? memoryOf('transfer', each).buffer : each)));
+    const moved = new Set(transfer.filter((each) => !isPooled(each)).map(bufferOf));
     const { value, copies } = packed(message, moved, argument);
     port.postMessage(value, [...moved, ...copies]);
   } catch (cause) {
@@ -105,13 +127,22 @@ function pauses() {
   });
 }
 
+/** Names of an object and of its classes, without what every object and every class has. @param {object} handlers */
+function namesOf(handlers) {
+  const names = Object.getOwnPropertyNames(handlers);
+  for (let at = Object.getPrototypeOf(handlers); at && Object.getPrototypeOf(at); at = Object.getPrototypeOf(at)) {
+    names.push(...Object.getOwnPropertyNames(at).filter((name) => name !== 'constructor'));
+  }
+  return names;
+}
+
 /** @type {WeakSet<object>} */
 const served = new WeakSet();
 
 /**
  * In the worker: answers calls. What a handler returns or reports is copied, and stays whole here.
- * @template {Handlers} H
- * @param {H} handlers by name
+ * @template {object} H
+ * @param {Handlers | (H & { [N in keyof H]: Handler })} handlers by name; they may be the methods of a class
  * @param {Port} [port] default: the worker's global scope; in Node parentPort
  */
 export function serve(handlers, port = /** @type {any} */ (globalThis)) {
@@ -129,10 +160,13 @@ export function serve(handlers, port = /** @type {any} */ (globalThis)) {
     running.set(key, controller);
     const progress = (/** @type {unknown} */ value) => send(port, { lowrank, id, kind: 'progress', value }, 'progress');
     try {
-      if (!Object.hasOwn(handlers, name) || typeof handlers[name] !== 'function') {
-        throw new LowrankError('Unknown', 'name', { expected: Object.keys(handlers).join(', '), got: shown(name) });
+      const all = /** @type {Handlers} */ (handlers);
+      const names = namesOf(all);
+      if (!names.includes(name) || typeof all[name] !== 'function') {
+        const functions = names.filter((each) => typeof all[each] === 'function');
+        throw new LowrankError('Unknown', 'name', { expected: functions.join(', '), got: shown(name) });
       }
-      const value = await handlers[name](input, { signal: controller.signal, pause, progress });
+      const value = await all[name](input, { signal: controller.signal, pause, progress });
       send(port, { lowrank, id, kind: 'result', value }, 'result');
     } catch (error) {
       send(port, { lowrank, id, kind: 'error', value: received(error) }, 'error');
@@ -154,12 +188,14 @@ export function serve(handlers, port = /** @type {any} */ (globalThis)) {
   served.add(port);
 }
 
+/** @typedef {() => LowrankError} Why */
+
 let connections = 0;
 
 /**
  * On the page: a way to call the handlers of a worker. Connect right after the worker was made: a worker that could not be loaded says
  * so once.
- * @template {Handlers} [H=Handlers]
+ * @template {object} [H=Handlers] the handlers: an interface, a class, or the type of what is served
  * @param {Port} worker
  * @returns {Connection<H>}
  */
@@ -169,26 +205,26 @@ export function connect(worker) {
   /** @type {Map<number, (kind: string, value: any) => void>} */
   const waiting = new Map();
   let [last, answered] = [0, false];
-  /** Why there are no more calls. @type {LowrankError | undefined} */
+  /** Why there are no more calls. Each of them makes an error of its own, which has the lines of its caller. @type {Why | undefined} */
   let ended;
 
-  const rejectAll = (/** @type {unknown} */ error) => {
-    for (const settle of [...waiting.values()]) settle('failed', error);
+  const rejectAll = (/** @type {Why} */ why) => {
+    for (const settle of [...waiting.values()]) settle('failed', why);
   };
-  const failed = (/** @type {string} */ text, /** @type {unknown} */ cause) => (
-    new LowrankError('Ended', 'worker', { text, ...cause !== undefined && { cause } }));
+  /** @type {(text: string, cause: unknown) => Why} */
+  const failed = (text, cause) => () => new LowrankError('Ended', 'worker', { text, ...cause !== undefined && { cause } });
   const end = (/** @type {string} */ text, /** @type {unknown} */ cause) => {
     ended ??= failed(text, cause);
     rejectAll(ended);
   };
   const unlisten = listen(worker, {
     message(message) {
-      if (message?.lowrank === '' && message.kind === 'lost') rejectAll(lost());
+      if (message?.lowrank === '' && message.kind === 'lost') rejectAll(lost);
       if (message?.lowrank !== lowrank) return;
       answered = true;
       waiting.get(message.id)?.(message.kind, message.value);
     },
-    messageerror: () => rejectAll(lost()),
+    messageerror: () => rejectAll(lost),
     error(event) {
       const cause = event instanceof Error ? event : event?.error ?? undefined;
       const text = `it has failed: ${event?.message || 'it could not be loaded'}`;
@@ -210,8 +246,10 @@ export function connect(worker) {
       string('name', name);
       const { progress, signal, transfer } = checked(options);
       if (signal?.aborted) throw signal.reason;
-      if (ended) throw ended;
+      if (ended) throw ended();
       const id = ++last;
+      /** @type {Why | undefined} */
+      let why;
       const stop = () => worker.postMessage({ lowrank, id, kind: 'stop' }, []);
       try {
         return await new Promise((resolve, reject) => {
@@ -223,12 +261,18 @@ export function connect(worker) {
               return reject(error);
             }
             if (kind === 'result') return resolve(value);
-            if (kind === 'failed') stop();
-            reject(kind === 'error' ? revived(value) : value);
+            if (kind === 'failed') {
+              why = value;
+              stop();
+            }
+            reject(kind === 'error' ? revived(value) : undefined);
           });
           send(worker, { lowrank, id, kind: 'call', name, input }, 'input', transfer);
           signal?.addEventListener('abort', stop);
         });
+      } catch (error) {
+        // Behind the await, where the stack has those that wait for this call.
+        throw why ? why() : error;
       } finally {
         waiting.delete(id);
         signal?.removeEventListener('abort', stop);

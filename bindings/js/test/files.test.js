@@ -112,6 +112,37 @@ test('a damaged or foreign file is refused, and nothing is loaded', async () => 
   assert.deepEqual(layer.toAdapter(), before);
 });
 
+test('a file that cannot be read is described in words', async () => {
+  const file = await trained().layer.save();
+  const changed = (at) => Uint8Array.from(file, (byte, i) => (i === at ? byte ^ 16 : byte));
+  const longer = new Uint8Array(file.length + 1);
+  longer.set(file);
+  for (const [bytes, words] of [
+    [new Uint8Array(), /^file: it is cut off: bytes are missing\b/], [file.subarray(0, 20), /^file: it is cut off: bytes are missing\b/],
+    [file.subarray(0, -1), /^file: it is cut off, or something follows its end\b/], [longer, /^file: it is cut off, or something follows its end\b/],
+    [new TextEncoder().encode('{ "r": 8 }'.padEnd(200)), /^file: this is no adapter file$/], [new Uint8Array(500), /^file: this is no adapter file$/],
+    [changed(file.length - 1), /^file: it is damaged: a checksum does not match\b/], [changed(200), /^file: it is damaged: a checksum does not match\b/],
+  ]) await assert.rejects(parse(bytes), ({ code, message }) => code === 'File' && (assert.match(message, words), true));
+  for (let at = 0; at < file.length; at++) {
+    await assert.rejects(parse(changed(at)), ({ code, message }) => code === 'File' && /^file: (this|it|the|an?|something|text|padding|layers|moments) /.test(message));
+  }
+  const adapter = trained().layer.toAdapter();
+  await assert.rejects(emit([adapter, adapter]), /^LowrankError: file: layers do not ascend by name and id/);
+});
+
+test('what are no layers by name is refused, in either order of the arguments', async () => {
+  const { layer } = trained();
+  const file = await saveAll({ layer });
+  for (const wrong of [file, file.buffer, new DataView(file.buffer), new SharedArrayBuffer(4), Promise.resolve({ layer }), new Set([layer]), new Date()]) {
+    await rejected(saveAll(wrong), 'Type', 'layers');
+    await rejected(loadAll(file, wrong), 'Type', 'layers');
+  }
+  for (const layers of [{ layer }, new Map([['layer', layer]])]) {
+    await assert.rejects(loadAll(layers, file), /^LowrankError: layers: .*the file comes first/);
+    await loadAll(file, layers);
+  }
+});
+
 test('a small module refuses to go on with dropout', async () => {
   const file = await trained({ dropout: { rate: 0.25 } }).layer.save();
   const small = await create();

@@ -54,6 +54,7 @@ const CASES = {
     [() => lowrank.layer({ ...options, dropout: { rate: NaN } }), 'Range', 'dropout.rate'],
     [() => lowrank.layer({ ...options, dropout: { p: 0.5 } }), 'Unknown', 'p'],
     [() => lowrank.layer({ ...options, dropout: 0.5 }), 'Type', 'dropout'],
+    [() => lowrank.layer({ ...options, optimizer: 'none', inputGrads: true, tokens: 0 }).backward(), 'ForInference', 'optimizer'],
     [() => lowrank.layer({ ...options, x: new Float32Array(20) }), 'Foreign', 'x'],
     [() => lowrank.layer({ ...options, x: [1] }), 'Type', 'x'],
     [() => lowrank.layer({ ...options, x: lowrank.array(19) }), 'Length', 'x'],
@@ -286,6 +287,37 @@ test('reset, dropout and names', () => {
   assert.equal(of.forward().length, 12);
 });
 
+test('a layer without an optimizer makes no backward pass', () => {
+  for (const inputGrads of [false, true]) {
+    const { layer, same } = world({ optimizer: 'none', inputGrads });
+    for (const call of [() => layer.backward(), () => layer.backward(4, { accumulate: true, dy: new Float32Array(12).fill(1) })]) {
+      refused(call, 'ForInference', 'optimizer');
+      assert.throws(call, /optimizer: 'none' is for inference/);
+    }
+    same();
+  }
+});
+
+test('what is written to an object that does not take it is not lost without a word', () => {
+  const { layer, same } = world();
+  const fields = {
+    layer: [layer, ['rank', 'inputs', 'outputs', 'tokens', 'scale', 'x', 'steps', 'droput']],
+    vector: [lowrank.array(4), [0, 3, 'length', 'view', 'fill']],
+    mean: [lowrank.meanLoss(4), ['tokens', 'seen', 'value']],
+    module: [lowrank, ['memory', 'version', 'flavour', 'arithmetics', 'contractVersion', 'wasmBytes', 'seed']],
+  };
+  for (const [what, [object, names]] of Object.entries(fields)) {
+    for (const name of names) {
+      const before = object[name];
+      assert.throws(() => { object[name] = 5; }, TypeError, `${what}.${name}`);
+      assert.equal(object[name], before, `${what}.${name}`);
+    }
+  }
+  assert.throws(() => lowrank.arithmetics.push('fused'), TypeError);
+  same();
+  layer.dropout = 0;
+});
+
 test('a code is one that the type names', async () => {
   const source = await readFile(new URL('../src/error.js', import.meta.url), 'utf8');
   const named = (type) => [.../'(\w+)'/g[Symbol.matchAll](source.slice(source.lastIndexOf('@typedef', source.indexOf(`} ${type}`)), source.indexOf(`} ${type}`)))].map(([, name]) => name);
@@ -337,6 +369,7 @@ test('an error says what was expected and what came', () => {
     [() => layer.forward(undefined, () => 'a long function'), /^x: expected a Float32Array, got a function$/],
     [() => lowrank.layer({ ...options, outputs: 2n }), /^outputs: expected an integer from 0 to \d+, got 2n$/],
     [() => lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 0], layer.y), /^logits: shares memory with dlogits$/],
+    [() => lowrank.layer({ ...options, dropout: 0.5 }), /^dropout: expected an object such as \{ rate: 0\.5 \}, got 0\.5$/],
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });

@@ -139,3 +139,13 @@ test('tensors are written in the order of the bytes of their names, as PEFT writ
   const written = Object.keys(header).filter((name) => name.startsWith(PREFIX) && name.endsWith('A.weight'));
   assert.deepEqual(written.map((name) => name.slice(PREFIX.length, -'.lora_A.weight'.length)), ['a-b', 'a.b', 'b', '\ufffd', '\ud83d\ude00']);
 });
+
+test('a name that has the prefix of PEFT in it is warned of by both sides', () => {
+  const odd = 'base_model.model.net.q';
+  const written = writePeft([adapter('net.q'), adapter(odd), adapter('net.base_model.model.k')]);
+  for (const { warnings } of [written, readPeft(written)]) {
+    assert.deepEqual(warnings.map(({ code, argument }) => [code, argument]), [['Unexpected', odd]]);
+    assert.match(warnings[0].message, /twice/);
+  }
+  assert.deepEqual(readPeft(written).layers.map(({ name }) => name), [odd, 'net.base_model.model.k', 'net.q']);
+});

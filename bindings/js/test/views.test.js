@@ -95,6 +95,8 @@ test('where growing is refused, the message says how much to reserve', async () 
   let memory;
   assert.throws(() => lowrank.array(2 ** 21), ({ code, argument, message }) => {
     memory = Number(/create\({ memory: (\d+) }\)/.exec(message)[1]);
+    const words = /^length: the memory would have to grow by \d+ bytes, which empties the views in use: reserve it with create\({ memory: \d+ }\)$/;
+    assert.match(message, words);
     return code === 'Memory' && argument === 'length';
   });
   const reserved = await older(memory);

@@ -39,6 +39,13 @@ serve({
       text: 'text', nothing: undefined, number: 5, object: { code: 'Length', message: 'no error' }, function: () => 1,
       all: new AggregateError([new RangeError('one'), 'two'], 'several'), abort: new DOMException('stop', 'AbortError'),
       named: Object.assign(new Error('named'), { name: 'Own', code: 'EOWN' }), circle: Object.assign(new Error('circle'), {}),
+      fields: Object.assign(Object.defineProperty(new Error('fields'), 'thrower', { enumerable: true, get() { throw new Error('no'); } }), {
+        code: 'E1', errno: -2, extra: { deep: [1, new Date(5)] }, numbers: new Float32Array(new ArrayBuffer(64), 8, 2).fill(3), nothing: undefined,
+        act: () => 1, nested: { act() {} }, symbol: Symbol('x'), errors: [{ path: 'a' }],
+        proxy: new Proxy({}, { ownKeys() { throw new Error('no'); } }), [Symbol('key')]: 1,
+      }),
+      more: Object.assign(new LowrankError('Range', 'rate', { expected: 1, got: 2 }), { hint: 'less', retry: false }),
+      hostile: Object.defineProperty(new Error('hostile'), 'message', { get() { throw new Error('no'); } }),
       fake: Object.assign(new Error('fake'), { name: 'LowrankError', code: () => 1 }),
     }[what];
   },
@@ -47,6 +54,7 @@ serve({
   uncloneable: () => () => 1,
   symbol: () => ({ deep: [Symbol('no')] }),
   badReport(_, { progress }) { progress(() => 1); },
+  shares: () => new SharedArrayBuffer(4),
   gone() { const array = new Float32Array(4); structuredClone(array, { transfer: [array.buffer] }); return { array }; },
   exit: () => process.exit(3),
   crash() { setTimeout(() => { throw new RangeError('crashed'); }); return sleep(1e6); },
@@ -144,6 +152,39 @@ test('nothing beside a part arrives', async () => {
   assert.deepEqual([await worker.call('part').then((part) => [...part, part.buffer.byteLength])], [[3, 3, 3, 3, 16]]);
 });
 
+test('shared memory itself is copied, too', async () => {
+  for (const [around, [put, get]] of Object.entries(AROUND)) {
+    const shared = new SharedArrayBuffer(8);
+    new Uint8Array(shared).set([1, 2, 3]);
+    const value = put(shared);
+    const pending = worker.call('echo', value);
+    new Uint8Array(shared).fill(9);
+    const got = get(await pending);
+    assert.deepEqual([got.constructor, [...new Uint8Array(got)]], [ArrayBuffer, [1, 2, 3, 0, 0, 0, 0, 0]], around);
+    assert.equal(get(value), shared);
+  }
+  const shared = new SharedArrayBuffer(4);
+  const both = await worker.call('echo', { shared, again: [shared], view: new Uint8Array(shared) });
+  assert.equal(both.shared, both.again[0]);
+  for (const moved of [shared, new Uint8Array(shared)]) await rejected(worker.call('echo', shared, { transfer: [moved] }), 'Type', 'transfer');
+  assert.equal((await worker.call('shares')).constructor, ArrayBuffer);
+});
+
+test("a part of Node's pool in transfer is copied, and the pool stays whole and unseen", async () => {
+  const secret = Buffer.from('secret');
+  const views = [(part) => part, (part) => new Uint8Array(part.buffer, part.byteOffset, part.length)];
+  for (const view of views) {
+    const part = view(Buffer.from('part'));
+    assert.equal(part.buffer, secret.buffer, 'there is no pool');
+    const got = await worker.call('echo', { part }, { transfer: [part] });
+    assert.equal(Buffer.from(got.part.buffer).toString(), 'part');
+    assert.deepEqual([`${secret}`, part.length], ['secret', 4]);
+  }
+  const whole = Buffer.from(new ArrayBuffer(16));
+  assert.equal((await worker.call('echo', whole, { transfer: [whole] })).length, 16);
+  assert.equal(whole.length, 0);
+});
+
 test('an array that is there twice, and circles, arrive as they are', async () => {
   const part = new Float32Array(new ArrayBuffer(64), 0, 4).fill(2);
   const value = { part, again: part, list: [part], date: new Date(5), nothing: null, undefined, big: 5n, text: 'x', sparse: [1, , 3] };
@@ -206,6 +247,20 @@ test('errors arrive as they were thrown', async () => {
   assert.equal((await worker.call('circular').catch((error) => error)).message, 'around');
 });
 
+test('own fields of errors arrive, where they can be sent', async () => {
+  const thrown = (what) => soon(worker.call('fails', what)).then(() => assert.fail('no error'), (error) => error);
+  const fields = await thrown('fields');
+  assert.deepEqual({ ...fields }, {
+    code: 'E1', errno: -2, extra: { deep: [1, new Date(5)] }, numbers: Float32Array.of(3, 3), nothing: undefined, errors: [{ path: 'a' }],
+  });
+  assert.deepEqual([fields.constructor, fields.message, fields.numbers.buffer.byteLength], [Error, 'fields', 8]);
+  const more = await thrown('more');
+  assert.ok(more instanceof LowrankError);
+  assert.deepEqual({ ...more }, { name: 'LowrankError', code: 'Range', argument: 'rate', expected: 1, got: 2, hint: 'less', retry: false });
+  assert.equal((await thrown('named')).code, 'EOWN');
+  assert.ok(await thrown('hostile') instanceof Error);
+});
+
 test('what cannot be sent is refused on its side', async () => {
   await rejected(worker.call('echo', () => 1), 'Type', 'input');
   await rejected(worker.call('echo', { deep: [Symbol('no')] }), 'Type', 'input');
@@ -224,6 +279,7 @@ test('wrong use of a call is refused', async () => {
   ]) await rejected(worker.call(...args), code, argument);
   for (const port of [undefined, null, {}, { postMessage() {} }]) refused(() => connect(port), 'Type', 'port');
   refused(() => serve({}), 'Type', 'port');
+  for (const port of [[], [null]]) assert.throws(() => serve({}, ...port), /^LowrankError: port: .*serve\(handlers, parentPort\)/);
   refused(() => serve(null, new MessageChannel().port1), 'Type', 'handlers');
 });
 
@@ -317,6 +373,40 @@ test('a worker that ends rejects its calls, those that are pending and those tha
     await rejected(soon(connect(thread).call('echo', 1)), 'Ended', 'worker');
     if (how === 'crashes') assert.ok((await own.call('echo').catch(({ cause }) => cause)) instanceof RangeError);
   }
+});
+
+test('an error without a line of its own has that of the call', async () => {
+  async function lineOfTheCaller(own) {
+    await own.call('hang');
+  }
+  for (const end of [(own) => own.terminate(), (_, thread) => thread.terminate(), (_, thread) => thread.emit('messageerror', new Error('x'))]) {
+    const thread = make();
+    const own = connect(thread);
+    const pending = [lineOfTheCaller(own), lineOfTheCaller(own)];
+    setTimeout(() => end(own, thread));
+    const errors = await Promise.all(pending.map((each) => soon(each).catch((error) => error)));
+    assert.notEqual(errors[0], errors[1]);
+    own.close();
+    errors.push(await lineOfTheCaller(own).catch((error) => error));
+    for (const error of errors) assert.match(error.stack, /lineOfTheCaller.*worker\.test\.js/);
+    await thread.terminate();
+  }
+});
+
+test('handlers may be methods of a class, and nothing else of it is served', async () => {
+  class Base { inherited() { return this.count(); } }
+  class Served extends Base {
+    #count = 0;
+    own = (x) => x;
+    count() { return ++this.#count; }
+  }
+  const { port1, port2 } = new MessageChannel();
+  serve(new Served(), port1);
+  const own = connect(port2);
+  assert.deepEqual([await own.call('count'), await own.call('inherited'), await own.call('own', 7)], [1, 2, 7]);
+  for (const name of ['constructor', 'toString', 'hasOwnProperty', '__proto__', '__defineGetter__', 'no']) await rejected(own.call(name), 'Unknown', 'name');
+  await assert.rejects(own.call('no'), /expected own, count, inherited/);
+  own.terminate();
 });
 
 test('a worker that could not be loaded, or serves nothing, rejects', async () => {

@@ -16,6 +16,19 @@ const handlers = {
   ready: () => true,
 };
 
+interface Trainer {
+  train(input: { weights: Float32Array }, context: Context): Promise<{ steps: number }>;
+  ready(): boolean;
+  readonly version: string;
+}
+type Alias = { train(input: { weights: Float32Array }): { steps: number }; ready(): boolean };
+class Served {
+  #steps = 0;
+  train({ weights }: { weights: Float32Array }) { return { steps: this.#steps += weights.length }; }
+  async ready() { return true; }
+}
+interface OnlyHandlers { ready(): boolean }
+
 export async function main(): Promise<void> {
   const lowrank: Lowrank = await create({ simd: 'auto', module: bytes('full-simd128') });
   const flavour: 'scalar' | 'simd128' = lowrank.flavour;
@@ -54,6 +67,20 @@ export async function main(): Promise<void> {
   const wrong: string = await worker.call('ready');
   worker.close();
   worker.terminate();
+  const byInterface = connect<Trainer>(new Worker(address));
+  const byClass: Connection<Served> = connect<Served>(new Worker(address));
+  for (const each of [byInterface, connect<Alias>(new Worker(address)), byClass]) each.close();
+  const counted: number = (await byInterface.call('train', { weights })).steps + (await byClass.call('train', { weights })).steps;
+  const both: boolean = await byInterface.call('ready') && await byClass.call('ready');
+  // @ts-expect-error: what is no function is no handler
+  await byInterface.call('version');
+  // @ts-expect-error: an input of another type
+  await byInterface.call('train', { weights: [counted, both] });
+  // @ts-expect-error: no such method
+  await byClass.call('trane');
+  const only: OnlyHandlers = { ready: () => true };
+  serve(only);
+  serve(new Served());
   // @ts-expect-error: a handler is a function
   serve({ train: 5 });
   const made: LayerOptions = { inputs: 2, outputs: 3, rank: 1, tokens: 4, weights, optimizer: 'sgd' };
@@ -72,5 +99,15 @@ export async function main(): Promise<void> {
   lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 4 });
   // @ts-expect-error: views cannot be replaced
   layer.y = y;
+  // @ts-expect-error: the shape is that of the memory
+  layer.rank = 2;
+  // @ts-expect-error: the same
+  [layer.inputs, layer.outputs, layer.tokens] = [1, 2, 3];
+  // @ts-expect-error: a vector is not its view
+  vector[0] = 5;
+  // @ts-expect-error: it does not become longer
+  vector.length = 5;
+  // @ts-expect-error: the module is what it is
+  lowrank.version = '2';
   if (result instanceof LowrankError) console.log(result.code, result.argument, flavour, arithmetics, loss);
 }
