@@ -6,7 +6,7 @@ use lowrank::train::InPlace;
 use lowrank::{Accum, AdapterMut, Arithmetic, Backend, Backprop, Base, Dropout, Error, MatRef, Saved, Shape, forward};
 
 use crate::backends;
-use crate::data::{DropoutCase, Guarded, Maker, Numbers, Place, Scalar, UpTo, assert_same};
+use crate::data::{DropoutCase, Guarded, Maker, Numbers, Place, Scalar, UpTo, assert_same, is_valid};
 
 /// One layer and its data.
 #[derive(Debug, Arbitrary)]
@@ -75,7 +75,7 @@ impl InPlaceCase {
     }
 
     fn dropout(&self) -> Option<Dropout> {
-        self.dropout.as_ref().map(DropoutCase::value).filter(|dropout| (0.0..1.0).contains(&dropout.p))
+        self.dropout.as_ref().map(DropoutCase::value).filter(is_valid)
     }
 
     fn check_on(&self, backend: Backend, mut layer: Layer, mut memory: Guarded) {

@@ -8,7 +8,7 @@ use lowrank::{
 };
 
 use crate::backends;
-use crate::data::{DropoutCase, Guarded, Maker, Numbers, Place, Scalar, UpTo, assert_equal, assert_same};
+use crate::data::{DropoutCase, Guarded, Maker, Numbers, Place, Scalar, UpTo, assert_equal, assert_same, is_valid};
 
 #[derive(Debug, Arbitrary)]
 enum Layout {
@@ -149,8 +149,8 @@ impl Case {
         let base = Base { weights: layer.w.view().into(), bias: self.wishes.base_bias.then(|| layer.bias.view()) };
         let adapter = self.adapter(layer);
         let (x, dy) = (layer.x.view(), layer.dy.view());
-        // An invalid probability never gets into a layer.
-        let dropout = layer.dropout.filter(|dropout| (0.0..1.0).contains(&dropout.p));
+        // What is invalid never gets into a layer.
+        let dropout = layer.dropout.filter(is_valid);
         reference::forward(arithmetic, &base, &adapter, dropout, x, (out.y.view_mut(), out.hs.view_mut()))?;
         reference::merge(arithmetic, &base, &adapter, out.merged.view_mut())?;
         let hs = out.hs.clone();
@@ -178,7 +178,7 @@ impl Case {
         let (base, adapter) = (self.base(layer), self.adapter(layer));
         let mut saved = Saved::training(memory.slice_mut(), layer.shape, layer.tokens + self.spare_tokens.0).unwrap();
         let accepted = saved.set_dropout(layer.dropout).is_ok();
-        assert_eq!(accepted, layer.dropout.is_none_or(|dropout| (0.0..1.0).contains(&dropout.p)));
+        assert_eq!(accepted, layer.dropout.as_ref().is_none_or(is_valid));
 
         let result = forward(backend, &base, &adapter, layer.x.view(), out.y.view_mut(), &mut saved);
         assert_equal(&result, specified, &format!("forward on {backend:?}"));
