@@ -300,7 +300,8 @@ export class Layer {
    * Gradients of the last `forward`, from dy.
    * @param {number} [tokens] default: those of `forward`; others are refused
    * @param {object} [options]
-   * @param {boolean | undefined} [options.accumulate] adds to the gradients that are there: micro-batches give the bits of the batch
+   * @param {boolean | undefined} [options.accumulate] adds to the gradients of the backward passes since the last step, reset or
+   *   adapter: micro-batches give the bits of the batch. The first of them replaces what is there
    * @param {Float32Array | undefined} [options.dy] [tokens, outputs], to be copied into the layer's
    */
   backward(tokens, options = {}) {
@@ -312,7 +313,7 @@ export class Layer {
       throw new LowrankError('ForInference', 'optimizer', { text: "optimizer: 'none' is for inference, a backward pass needs another one" });
     }
     const n = this.#backwards(tokens, dy);
-    this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate ? abi.ADD : abi.REPLACE);
+    this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate && this.#graded ? abi.ADD : abi.REPLACE);
     this.#graded = true;
     this.#seen(n);
   }

@@ -158,6 +158,39 @@ test('micro-batches of a layer have the bits of the batch', () => {
   assert.deepEqual([last, parts.da, parts.db], [loss, whole.da, whole.db]);
 });
 
+/** Splits of 7 tokens; an empty part is one, too. */
+const SPLITS = [[7], [4, 3], [1, 6], [2, 2, 3], [0, 7], [3, 0, 4], [1, 1, 1, 1, 1, 1, 1]];
+
+test('micro-batches that all accumulate have the bits of the batch, step after step, and after a reset or another adapter', () => {
+  for (const optimizer of ['adamw', 'momentum', 'sgd']) {
+    for (const more of [{}, { trainBias: true }, { dropout: { rate: 0.25 } }]) {
+      const steps = (sizes, accumulate) => {
+        const layer = layerOf([3, 7], { optimizer, ...more });
+        const seen = [];
+        for (let step = 0; step < 8; step++) {
+          const [x, labels] = [new Rng(step).floats(35), [0, 2, 1, 1, 0, 2, 2]];
+          const mean = lowrank.meanLoss(7);
+          let from = 0;
+          for (const size of sizes) {
+            layer.forward(size, x.subarray(from * 5, (from + size) * 5));
+            layer.softmaxCrossEntropy(labels.slice(from, from + size), mean);
+            layer.backward(undefined, { accumulate });
+            from += size;
+          }
+          if (step === 4) layer.reset();
+          else if (step === 6) layer.fromAdapter(layer.toAdapter());
+          else layer.step({ learningRate: 0.1 });
+          seen.push([mean.value, layer.toAdapter()]);
+        }
+        layer.free();
+        return seen;
+      };
+      const whole = steps([7], false);
+      for (const split of SPLITS) assert.deepEqual(steps(split, true), whole, `${optimizer}, ${JSON.stringify(more)}, ${split}`);
+    }
+  }
+});
+
 test('what comes before what: no forward, no backward, no step', () => {
   const x = new Rng(2).floats(20);
   const losses = {
