@@ -105,20 +105,23 @@ impl Arrival {
 pub(crate) enum Verdict {
     /// There is no update.
     Empty,
-    /// At least 99 % arrive, with at most 10 % of noise or 1.1 times that of the base alone.
+    /// 99 % to 101 % arrive, with at most 10 % of noise or 1.1 times that of the base alone.
     Survives,
-    /// At least 90 % arrive, with at most as much noise as update or twice that of the base alone.
+    /// 90 % to 110 % arrive, with at most as much noise as update or twice that of the base alone.
     Noisy,
-    /// Less arrives, or more noise.
+    /// Less arrives, or more, or more noise.
     Lost,
 }
 
 impl Verdict {
-    const fn of(kept: f64, noise: f64, unavoidable: f64) -> Self {
+    /// Noise that does not depend on the update moves `kept` by about `noise/√elements`. Where that is more than `kept` may
+    /// be off, the update drowns, and a `kept` near 1 is chance: then no noise of the base is an excuse.
+    fn of(kept: f64, noise: f64, unavoidable: f64, elements: f64) -> Self {
+        let excused = |times: f64, off: f64| noise <= (times * unavoidable).min(off * elements.sqrt());
         // Written so that NaN is lost.
-        if kept >= 0.99 && (noise <= 0.1 || noise <= 1.1 * unavoidable) {
+        if (0.99..=1.01).contains(&kept) && (noise <= 0.1 || excused(1.1, 0.01)) {
             Verdict::Survives
-        } else if kept >= 0.9 && (noise <= 1.0 || noise <= 2.0 * unavoidable) {
+        } else if (0.9..=1.1).contains(&kept) && (noise <= 1.0 || excused(2.0, 0.1)) {
             Verdict::Noisy
         } else {
             Verdict::Lost
@@ -140,6 +143,7 @@ impl Verdict {
 struct Sums {
     along: f64,
     error: f64,
+    elements: usize,
 }
 
 impl Sums {
@@ -149,6 +153,7 @@ impl Sums {
             self.along += arrived * update;
             self.error += (arrived - update).powi(2);
         }
+        self.elements += update.len();
     }
 
     fn arrival(&self, square: f64, unavoidable: f64) -> Arrival {
@@ -156,7 +161,8 @@ impl Sums {
             return Arrival { kept: None, noise: None, verdict: Verdict::Empty };
         }
         let (kept, noise) = (self.along / square, (self.error / square).sqrt());
-        Arrival { kept: Some(kept), noise: Some(noise), verdict: Verdict::of(kept, noise, unavoidable) }
+        let verdict = Verdict::of(kept, noise, unavoidable, self.elements as f64);
+        Arrival { kept: Some(kept), noise: Some(noise), verdict }
     }
 }
 
@@ -172,7 +178,7 @@ struct Meter {
 
 impl Meter {
     const fn new(storage: Storage) -> Self {
-        let zero = Sums { along: 0.0, error: 0.0 };
+        let zero = Sums { along: 0.0, error: 0.0, elements: 0 };
         Self { storage, base: 0.0, then: zero, into: zero }
     }
 
@@ -273,22 +279,34 @@ mod tests {
 
     #[test]
     fn noise_that_the_base_has_anyway_is_no_fault_of_the_update() {
-        for (kept, noise, unavoidable, expected) in [
-            (0.99, 0.1, 0.0, Verdict::Survives),
-            (0.99, 0.11, 0.0, Verdict::Noisy),
-            (0.99, 55.0, 50.0, Verdict::Survives),
-            (0.99, 56.0, 50.0, Verdict::Noisy),
-            (0.989, 0.0, 0.0, Verdict::Noisy),
-            (0.9, 1.0, 0.0, Verdict::Noisy),
-            (0.9, 1.01, 0.0, Verdict::Lost),
-            (0.9, 100.0, 50.0, Verdict::Noisy),
-            (0.9, 101.0, 50.0, Verdict::Lost),
-            (0.899, 0.0, 50.0, Verdict::Lost),
-            (f64::NAN, 0.0, 0.0, Verdict::Lost),
-            (1.0, f64::NAN, 0.0, Verdict::Lost),
-            (1.0, f64::INFINITY, 0.0, Verdict::Lost),
+        const MANY: f64 = 1e8;
+        for (kept, noise, unavoidable, elements, expected) in [
+            (0.99, 0.1, 0.0, 1.0, Verdict::Survives),
+            (1.01, 0.1, 0.0, 1.0, Verdict::Survives),
+            (0.99, 0.11, 0.0, MANY, Verdict::Noisy),
+            (0.99, 55.0, 50.0, MANY, Verdict::Survives),
+            (0.99, 56.0, 50.0, MANY, Verdict::Noisy),
+            (0.989, 0.0, 0.0, 1.0, Verdict::Noisy),
+            (1.011, 0.0, 0.0, 1.0, Verdict::Noisy),
+            (0.9, 1.0, 0.0, 1.0, Verdict::Noisy),
+            (1.1, 1.0, 0.0, 1.0, Verdict::Noisy),
+            (0.9, 1.01, 0.0, MANY, Verdict::Lost),
+            (0.9, 100.0, 50.0, MANY, Verdict::Noisy),
+            (0.9, 101.0, 50.0, MANY, Verdict::Lost),
+            (0.899, 0.0, 50.0, MANY, Verdict::Lost),
+            (1.101, 0.0, 50.0, MANY, Verdict::Lost),
+            (1.46, 53.7, 53.7, MANY, Verdict::Lost),
+            // The noise of few elements moves `kept` as far as that: it is near 1 by chance.
+            (1.0, 50.0, 50.0, 2.6e7, Verdict::Survives),
+            (1.0, 50.0, 50.0, 2.4e7, Verdict::Noisy),
+            (1.0, 50.0, 50.0, 2.6e5, Verdict::Noisy),
+            (1.0, 50.0, 50.0, 2.4e5, Verdict::Lost),
+            (f64::NAN, 0.0, 0.0, MANY, Verdict::Lost),
+            (1.0, f64::NAN, 0.0, MANY, Verdict::Lost),
+            (1.0, f64::INFINITY, 0.0, MANY, Verdict::Lost),
         ] {
-            assert_eq!(Verdict::of(kept, noise, unavoidable), expected, "{kept} {noise} {unavoidable}");
+            let verdict = Verdict::of(kept, noise, unavoidable, elements);
+            assert_eq!(verdict, expected, "{kept} {noise} {unavoidable} {elements}");
         }
     }
 }

@@ -38,12 +38,14 @@ int8 and int4 are symmetric: whole numbers from -127 to 127, or -7 to 7, times
 one f32 per row and block of 32 inputs, the largest magnitude of the block over
 127 or 7; ties go to even.
 
-Verdicts: `survives` with kept >= 99 % and noise <= 10 %, `noisy` with kept >=
-90 % and noise <= 100 %, otherwise `lost`: then keep the adapter beside the
-base, or merge into more bits. In `merge, then store`, noise that the base has
-anyway is no fault of the update: up to 1.1 times `base` survives, and up to
-twice is noisy. The summary says how many layers survive, and how the worst one
-does.
+Verdicts: `survives` with kept from 99 % to 101 % and noise <= 10 %, `noisy`
+with kept from 90 % to 110 % and noise <= 100 %, otherwise `lost`: then keep the
+adapter beside the base, or merge into more bits. In `merge, then store`, noise
+that the base has anyway is no fault of the update: up to 1.1 times `base`
+survives, and up to twice is noisy. But noise moves kept by about noise/sqrt(n)
+in a layer of n weights. Where that is over 1 % (10 %), the update drowns in it,
+and does not survive (is lost), whatever kept is by chance. The summary says how
+many layers survive, and how the worst one does.
 
 Without --base, W is made up: normal deviates of standard deviation 1/sqrt(in).
 With it, a note names tied weights, which `lowrank merge` refuses.

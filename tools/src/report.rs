@@ -77,9 +77,14 @@ pub(crate) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A share as a percentage.
+/// A share as a percentage. Beyond ten times the whole, digits say no more.
 pub(crate) fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
+    match share {
+        None => "-".to_owned(),
+        Some(share) if share > 10.0 => "> 1000 %".to_owned(),
+        Some(share) if share < -10.0 => "< -1000 %".to_owned(),
+        Some(share) => format!("{:.2} %", 100.0 * share),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +93,20 @@ mod tests {
     fn one_thing_is_not_several() {
         let counted = [0, 1, 2, 11].map(|number| super::count(number, "layer"));
         assert_eq!(counted, ["0 layers", "1 layer", "2 layers", "11 layers"]);
+    }
+
+    #[test]
+    fn percentages_have_an_end() {
+        for (share, expected) in [
+            (0.123_45, "12.35 %"),
+            (10.0, "1000.00 %"),
+            (10.01, "> 1000 %"),
+            (-53.7, "< -1000 %"),
+            (f64::INFINITY, "> 1000 %"),
+        ] {
+            assert_eq!(super::percent(Some(share)), expected);
+        }
+        assert_eq!(super::percent(None), "-");
     }
 
     #[test]
