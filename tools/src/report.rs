@@ -49,9 +49,20 @@ pub(crate) fn progress(bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Characters of a cell that are shown: names of files have no end of their own, and widths of [`std::fmt`] end at 65,535.
+const WIDEST: usize = 120;
+
+/// The text, or its beginning and an ellipsis.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WIDEST) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(WIDEST - 1).chain(['…']).collect(),
+    }
+}
+
 /// Rows in columns: the first to the left, the others to the right.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[_; N]> = rows.iter().map(|row| row.each_ref().map(|cell| terminal::line(cell))).collect();
+    let rows: Vec<[_; N]> = rows.iter().map(|row| row.each_ref().map(|cell| cut(&terminal::line(cell)))).collect();
     let width = |col: usize| {
         let cells = rows.iter().map(|row| row[col].chars().count());
         cells.chain([head[col].chars().count()]).max().unwrap_or(0)
@@ -115,5 +126,8 @@ mod tests {
         assert_eq!(super::table(["layer", "n"], &rows), "layer     n\naé        1\nb      1000\n");
         let rows = [["a\n\x1bb".to_owned()]];
         assert_eq!(super::table(["layer"], &rows), "layer\na\\n\\u{1b}b\n");
+        let rows = [["é".repeat(super::WIDEST)], ["é".repeat(70_000)]];
+        let (whole, short) = ("é".repeat(super::WIDEST), "é".repeat(super::WIDEST - 1));
+        assert_eq!(super::table(["layer"], &rows), format!("layer\n{whole}\n{short}…\n"));
     }
 }

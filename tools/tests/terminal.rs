@@ -100,6 +100,25 @@ fn names_of_layers() {
     assert_eq!(report["layers"][0]["layer"], HOSTILE);
 }
 
+/// A name without an end is cut in a table, and stays whole in JSON.
+#[test]
+fn names_of_any_length() {
+    let (room, name) = (Room::new(), "n".repeat(70_000));
+    let mut adapter = Peft::empty();
+    adapter.layer(&name, 4, 3, 2, Dtype::F32);
+    adapter.write(&room.path("adapter"));
+    let base = [Tensor::f32(&format!("{name}.weight"), &[3, 4], &noise(3, 12))];
+    std::fs::write(room.path("base"), safetensors(&base)).unwrap();
+    let merge = ["merge", "adapter", "base", "out"];
+    for arguments in [&["inspect", "adapter"][..], &["advise", "adapter", "--base", "base"], &merge] {
+        let text = room.good(arguments);
+        assert!(text.lines().all(|line| line.chars().count() < 300), "{arguments:?}");
+        assert!(text.contains("nnn…  "), "{text}");
+        let _ = std::fs::remove_file(room.path("out"));
+        assert_eq!(room.json(arguments)["layers"][0]["layer"], name.as_str());
+    }
+}
+
 #[test]
 fn what_files_hold() {
     let room = furnished();
