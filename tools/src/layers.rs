@@ -72,6 +72,18 @@ pub(crate) struct Place<'a> {
     pub(crate) layout: Layout,
 }
 
+impl<'a> Place<'a> {
+    /// The bias, if a merge changes it.
+    pub(crate) fn changed_bias(&self) -> Option<Stored<'a>> {
+        self.bias.filter(|_| self.layer.bias.is_some() || self.layer.b_bias.is_some())
+    }
+
+    /// The tensors that a merge changes.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = Stored<'a>> {
+        [Some(self.weight), self.changed_bias()].into_iter().flatten()
+    }
+}
+
 impl Naming {
     /// Where each layer lies. `by_flags`: where nothing else tells the layout, the flags of the adapter do, since a wrong one
     /// does no harm: it gives another fingerprint than the expected one, or only shapes count.

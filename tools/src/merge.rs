@@ -33,9 +33,9 @@ All other tensors, the header and the index are copied bit for bit. The base is
 only read. A sharded base becomes a directory.
 
 Refused are adapters with a NaN or a dead layer, a base with another fingerprint
-than the one in the adapter, and tied weights: those that the base has under a
-second name, or as a copy, or that tie_word_embeddings in a config.json beside
-it is about.
+than the one in the adapter, and tied weights or biases: those that the base has
+under a second name, or as a copy, or that tie_word_embeddings in a config.json
+beside it is about.
 
 A weight is stored [out, in] by nn.Linear and [in, out] by Conv1D. Its shape
 tells which, unless it is square; then --layout has to, or a config.json of a
@@ -158,8 +158,7 @@ impl<'a> Jobs<'a> {
     fn plan(places: Vec<Place<'a>>) -> Result<Self, Failure> {
         let mut by_tensor = HashMap::new();
         for (number, place) in places.iter().enumerate() {
-            let changes_bias = place.layer.bias.is_some() || place.layer.b_bias.is_some();
-            let bias = place.bias.filter(|_| changes_bias).map(|bias| (bias.name, Job::Bias));
+            let bias = place.changed_bias().map(|bias| (bias.name, Job::Bias));
             for (name, job) in [Some((place.weight.name, Job::Weight)), bias].into_iter().flatten() {
                 if by_tensor.insert(name, (number, job)).is_some() {
                     return Err(Failure::Twice { layer: place.layer.name.to_owned(), tensor: name.to_owned() });

@@ -1,4 +1,4 @@
-//! Weights that a model has under two names. A merge into one of them changes both, or tears them apart.
+//! Weights and biases that a model has under two names. A merge into one of them changes both, or tears them apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ const ENDS: [&str; 9] = [
     "output",
 ];
 
-/// A weight that is known under another name, too.
+/// A weight or bias that is known under another name, too.
 #[derive(Debug, Serialize)]
 pub(crate) struct Tied {
     pub(crate) layer: String,
@@ -38,24 +38,24 @@ pub(crate) struct Tied {
 }
 
 /// # Errors
-/// [`Failure::Tied`] for the first of the weights that are tied.
+/// [`Failure::Tied`] for the first of the tensors that are tied.
 pub(crate) fn check(places: &[Place<'_>], base: &Base) -> Result<(), Failure> {
     find(places, base)?.into_iter().next().map_or(Ok(()), |tied| Err(Failure::Tied(tied)))
 }
 
-/// The weights that are tied.
+/// The tensors that are tied, of those that a merge changes.
 pub(crate) fn find(places: &[Place<'_>], base: &Base) -> Result<Vec<Tied>, Failure> {
     let (model, twins) = (Model::beside(base.path()), Twins::among(places, base)?);
     let mut all = Vec::new();
-    for place in places {
-        let name = place.weight.name;
+    for (place, stored) in places.iter().flat_map(|place| place.changed().map(move |stored| (place, stored))) {
+        let name = stored.name;
         let other = match by_header(name, base) {
             Some(other) => Some(format!("`{other}`, by the header of the base")),
             None if model.tied == Some(true) && is_end(name) => {
                 Some("the weight at the other end of the model, by tie_word_embeddings in its config.json".to_owned())
             }
             None if model.tied == Some(false) && is_end(name) => None,
-            None => twins.of(&place.weight)?.map(|other| format!("`{other}`, which holds the same numbers")),
+            None => twins.of(&stored)?.map(|other| format!("`{other}`, which holds the same numbers")),
         };
         all.extend(other.map(|other| Tied { layer: place.layer.name.to_owned(), tensor: name.to_owned(), other }));
     }
@@ -83,7 +83,7 @@ type Start = (Dtype, Vec<usize>, Vec<u8>);
 impl<'b> Twins<'b> {
     fn among(places: &[Place<'_>], base: &'b Base) -> Result<Self, Failure> {
         let kind = |stored: &Stored<'_>| (stored.info.dtype, stored.info.shape.clone());
-        let kinds: BTreeSet<_> = places.iter().map(|place| kind(&place.weight)).collect();
+        let kinds: BTreeSet<_> = places.iter().flat_map(Place::changed).map(|stored| kind(&stored)).collect();
         let mut groups = BTreeMap::<Start, Vec<Stored<'b>>>::new();
         for stored in base.all().filter(|stored| kinds.contains(&kind(stored))) {
             groups.entry(start(&stored)?).or_default().push(stored);
@@ -92,9 +92,9 @@ impl<'b> Twins<'b> {
     }
 
     /// Another tensor with the same bytes, unless all its elements are equal: then that may be chance.
-    fn of(&self, weight: &Stored<'_>) -> Result<Option<&'b str>, Failure> {
-        for other in self.0.get(&start(weight)?).into_iter().flatten().filter(|other| other.name != weight.name) {
-            if same_bytes(weight, other)? {
+    fn of(&self, stored: &Stored<'_>) -> Result<Option<&'b str>, Failure> {
+        for other in self.0.get(&start(stored)?).into_iter().flatten().filter(|other| other.name != stored.name) {
+            if same_bytes(stored, other)? {
                 return Ok(Some(other.name));
             }
         }

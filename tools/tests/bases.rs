@@ -335,7 +335,11 @@ fn a_fingerprint_confirms_the_layout() {
 fn ends(head: &str, embedding: Option<(&str, u64)>, metadata: Value) -> Vec<u8> {
     let mut tensors = vec![Tensor::f32(head, &[5, 4], &noise(7, 20)), Tensor::f32("other", &[5, 4], &noise(9, 20))];
     tensors.extend(embedding.map(|(name, seed)| Tensor::f32(name, &[5, 4], &noise(seed, 20))));
-    let bytes = support::safetensors(&tensors);
+    with_metadata(&tensors, metadata)
+}
+
+fn with_metadata(tensors: &[Tensor], metadata: Value) -> Vec<u8> {
+    let bytes = support::safetensors(tensors);
     let (header, data) = bytes[8..].split_at(u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize);
     let mut header: Value = serde_json::from_slice(header).unwrap();
     header["__metadata__"] = metadata;
@@ -401,6 +405,60 @@ fn tied_weights_are_refused() {
                 }
                 assert!(!room.path("out").exists());
                 room.good(&[&arguments[..], &["--tied"]].concat());
+            }
+        }
+    }
+}
+
+/// Biases have second names as weights have.
+#[test]
+fn tied_biases_are_refused_where_they_change() {
+    let changing = |kind: &str| {
+        let mut adapter = Peft::empty();
+        adapter.layer("q", 4, 3, 2, Dtype::F32);
+        match kind {
+            "bias of B" => {
+                adapter.set("lora_bias", json!(true)).with(Tensor::f32(&key("q", "lora_B.bias"), &[3], &noise(4, 3)))
+            }
+            "trained" => adapter.set("bias", json!("lora_only")).with(Tensor::f32(
+                &key("q", "base_layer.bias"),
+                &[3],
+                &noise(5, 3),
+            )),
+            _ => adapter,
+        }
+    };
+    let bias = |name: &str, values: &[f32]| Tensor::f32(name, &[3], values);
+    let own = noise(6, 3);
+    for (kind, second, by_header, expected) in [
+        ("bias of B", None, true, Some("`x.bias`, by the header")),
+        ("trained", None, true, Some("`x.bias`, by the header")),
+        ("bias of B", Some(&own[..]), false, Some("`x.bias`, which holds the same numbers")),
+        ("trained", Some(&own[..]), false, Some("`x.bias`, which holds the same numbers")),
+        ("trained", Some(&[1.0, 2.0, 3.0][..]), false, None),
+        // Nothing happens to this bias.
+        ("none", Some(&own[..]), true, None),
+    ] {
+        let room = Room::new();
+        changing(kind).write(&room.path("adapter"));
+        let mut tensors = vec![Tensor::f32("q.weight", &[3, 4], &noise(7, 12)), bias("q.bias", &own)];
+        tensors.extend(second.map(|values| bias("x.bias", values)));
+        let metadata = if by_header { json!({ "x.bias": "q.bias" }) } else { json!({ "format": "pt" }) };
+        std::fs::write(room.path("base"), with_metadata(&tensors, metadata)).unwrap();
+        let merge = ["merge", "adapter", "base", "out"];
+        let advice = room.good(&["advise", "adapter", "--base", "base"]);
+        match expected {
+            None => {
+                room.good(&merge);
+                assert!(!advice.contains("Note:"), "{advice}");
+            }
+            Some(expected) => {
+                let error = room.bad(&merge);
+                for text in [expected, "`q.bias`", "--tied"] {
+                    assert!(error.contains(text), "{kind}: {text:?} is not in {error:?}");
+                }
+                assert!(advice.contains(expected), "{advice}");
+                room.good(&[&merge[..], &["--tied"]].concat());
             }
         }
     }
