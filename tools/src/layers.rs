@@ -101,6 +101,7 @@ impl Naming {
         if let Some(name) = knowledge.unused(layers) {
             return Err(Failure::LayoutUnused { name: name.to_owned() });
         }
+        knowledge.flaws().iter().for_each(|flaw| terminal::complain(&format!("warning: {flaw}")));
         let stored: Vec<_> = layers.iter().zip(weights.iter().map(|weight| weight.info.shape.as_slice())).collect();
         knowledge.distrust_model(&stored);
         if let Some(doubt) = knowledge.doubt(&stored) {

@@ -98,6 +98,11 @@ impl<'k> Knowledge<'k> {
         Self { told, model: Model::beside(base), flags: by_flags || differ || layers.len() == 1 }
     }
 
+    /// What is not understood about the model.
+    pub(crate) fn flaws(&self) -> &[String] {
+        &self.model.flaws
+    }
+
     /// What is said about no layer at all.
     pub(crate) fn unused(&self, layers: &[Layer<'_>]) -> Option<&'k str> {
         let unused = |told: &&Told| told.layer.is_some() && !layers.iter().any(|layer| told.names(layer.name));

@@ -35,7 +35,8 @@ only read. A sharded base becomes a directory.
 Refused are adapters with a NaN or a dead layer, a base with another fingerprint
 than the one in the adapter, and tied weights or biases: those that the base has
 under a second name, or as a copy, or that tie_word_embeddings in a config.json
-beside it is about.
+beside it is about. Where that file is there but is not understood, the head and
+the embedding may be tied, and are refused, too.
 
 A weight is stored [out, in] by nn.Linear and [in, out] by Conv1D. Its shape
 tells which, unless it is square; then --layout has to, or a config.json of a

@@ -1,13 +1,13 @@
 //! What the configuration of Transformers beside a base says about its model.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const LONGEST: u64 = 4 << 20;
+const TIED: &str = "tie_word_embeddings";
 
 /// Models some of whose linear layers are `Conv1D`, and the names of those.
 const WITH_CONV1D: [&str; 4] = ["decision_transformer", "gpt2", "imagegpt", "openai-gpt"];
@@ -64,37 +64,65 @@ pub(crate) struct Model {
     conv1d: Option<&'static [&'static str]>,
     /// Whether the output layer is the embedding.
     pub(crate) tied: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    model_type: Option<String>,
-    tie_word_embeddings: Option<bool>,
-    /// Code of the model's own, which can do anything.
-    auto_map: Option<Value>,
-    text_config: Option<Box<Config>>,
+    /// A configuration is there, but does not say in known words whether it is.
+    pub(crate) ties_unclear: bool,
+    /// What is not understood, and what follows: a sentence for each.
+    pub(crate) flaws: Vec<String>,
 }
 
 impl Model {
     /// Of the base with this path.
     pub(crate) fn beside(base: &Path) -> Self {
-        let mut text = Vec::new();
-        let read =
-            File::open(base.with_file_name("config.json")).and_then(|file| file.take(LONGEST).read_to_end(&mut text));
-        read.ok()
-            .and_then(|_| serde_json::from_slice(&text).ok())
-            .map_or_else(Self::default, |config| Self::of(&config))
+        let path = base.with_file_name("config.json");
+        let mut model = match read(&path) {
+            Ok(None) => Self::default(),
+            Ok(Some(config)) => Self::of(&config),
+            Err(flaw) => Self::default().unclear(&flaw),
+        };
+        model.flaws.iter_mut().for_each(|flaw| *flaw = format!("{}: {flaw}", path.display()));
+        model
     }
 
-    fn of(config: &Config) -> Self {
-        let known = |model: &String| match model.as_str() {
-            model if WITH_CONV1D.contains(&model) => Some(&CONV1D[..]),
-            model if WITHOUT_CONV1D.contains(&model) => Some(&[][..]),
-            _ => None,
+    fn of(config: &Map<String, Value>) -> Self {
+        let mut model = Self::default();
+        match field(config, "model_type") {
+            None => {}
+            Some(Value::String(name)) if field(config, "auto_map").is_none() => {
+                let name = name.as_str();
+                let without = WITHOUT_CONV1D.contains(&name).then_some(&[][..]);
+                model.conv1d = if WITH_CONV1D.contains(&name) { Some(&CONV1D) } else { without };
+            }
+            // Code of the model's own, which can do anything.
+            Some(Value::String(_)) => {}
+            Some(other) => model.flaws.push(format!(
+                "expected a text as model_type, got {}; it cannot be told how square weights are stored",
+                kind(other)
+            )),
+        }
+        let text = match field(config, "text_config") {
+            None => None,
+            Some(Value::Object(text)) => Some(text),
+            Some(other) => {
+                model = model.unclear(&format!("expected an object as text_config, got {}", kind(other)));
+                None
+            }
         };
-        let conv1d = config.model_type.as_ref().filter(|_| config.auto_map.is_none()).and_then(known);
-        let text = config.text_config.as_ref().and_then(|text| text.tie_word_embeddings);
-        Self { conv1d, tied: config.tie_word_embeddings.or(text) }
+        // A model of texts in a model of more has the head: if it is tied there, it is tied.
+        for config in [Some(config), text].into_iter().flatten() {
+            match field(config, TIED) {
+                None => {}
+                Some(Value::Bool(tied)) => model.tied = Some(*tied || model.tied == Some(true)),
+                Some(other) => model = model.unclear(&format!("expected true or false as {TIED}, got {}", kind(other))),
+            }
+        }
+        model.tied = model.tied.filter(|&tied| tied || !model.ties_unclear);
+        model
+    }
+
+    fn unclear(mut self, flaw: &str) -> Self {
+        self.flaws.push(format!("{flaw}; it cannot be told whether the head of the model is tied to its embedding"));
+        self.ties_unclear = true;
+        self
     }
 
     /// Whether a layer is a `Conv1D`, where the class of every layer is known.
@@ -106,5 +134,35 @@ impl Model {
     /// Where it turned out that the configuration is that of another model.
     pub(crate) fn forget_classes(&mut self) {
         self.conv1d = None;
+    }
+}
+
+/// `None` where there is none.
+///
+/// # Errors
+/// What is not understood.
+fn read(path: &Path) -> Result<Option<Map<String, Value>>, String> {
+    let mut text = Vec::new();
+    match File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut text)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    }
+    serde_json::from_slice(&text).map(Some).map_err(|error| format!("expected an object of JSON: {error}"))
+}
+
+/// A field that says something.
+fn field<'c>(config: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    config.get(name).filter(|value| !value.is_null())
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }

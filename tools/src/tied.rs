@@ -55,7 +55,13 @@ pub(crate) fn find(places: &[Place<'_>], base: &Base) -> Result<Vec<Tied>, Failu
                 Some("the weight at the other end of the model, by tie_word_embeddings in its config.json".to_owned())
             }
             None if model.tied == Some(false) && is_end(name) => None,
-            None => twins.of(&stored)?.map(|other| format!("`{other}`, which holds the same numbers")),
+            None => match twins.of(&stored)? {
+                Some(other) => Some(format!("`{other}`, which holds the same numbers")),
+                None => (model.ties_unclear && is_end(name)).then(|| {
+                    "perhaps the weight at the other end of the model, since its config.json is not understood"
+                        .to_owned()
+                }),
+            },
         };
         all.extend(other.map(|other| Tied { layer: place.layer.name.to_owned(), tensor: name.to_owned(), other }));
     }

@@ -410,6 +410,62 @@ fn tied_weights_are_refused() {
     }
 }
 
+/// A configuration that is there but is not understood may tie the head and the embedding.
+#[test]
+fn a_configuration_that_is_not_understood_is_not_ignored() {
+    const UNTIED: &str = r#""tie_word_embeddings": false"#;
+    for (config, flaw, refused) in [
+        ("\u{feff}{\"tie_word_embeddings\": true}", Some("expected an object of JSON"), true),
+        (r#"{"tie_word_embeddings": true,}"#, Some("expected an object of JSON"), true),
+        ("", Some("expected an object of JSON"), true),
+        ("[]", Some("expected an object of JSON"), true),
+        (r#"{"tie_word_embeddings": "true"}"#, Some("tie_word_embeddings, got a text"), true),
+        (r#"{"tie_word_embeddings": 1}"#, Some("tie_word_embeddings, got a number"), true),
+        (r#"{"text_config": "llama"}"#, Some("text_config, got a text"), true),
+        (r#"{"text_config": {"tie_word_embeddings": []}}"#, Some("tie_word_embeddings, got a list"), true),
+        // What else is understood stays known.
+        (r#"{"tie_word_embeddings": true, "model_type": 7}"#, Some("model_type, got a number"), true),
+        (r#"{"tie_word_embeddings": true, "text_config": 7}"#, Some("text_config, got a number"), true),
+        (&format!(r#"{{{UNTIED}, "text_config": 7}}"#), Some("text_config, got a number"), true),
+        (&format!(r#"{{{UNTIED}, "model_type": 7}}"#), Some("model_type, got a number"), false),
+        // Of a key that stands there twice, the last counts, as in Python.
+        (&format!(r#"{{{UNTIED}, "tie_word_embeddings": true}}"#), None, true),
+        (&format!(r#"{{"tie_word_embeddings": true, {UNTIED}}}"#), None, false),
+        (&format!(r#"{{{UNTIED}, "text_config": {{"tie_word_embeddings": true}}}}"#), None, true),
+        (&format!(r#"{{"tie_word_embeddings": true, "text_config": {{{UNTIED}}}}}"#), None, true),
+        (r#"{"tie_word_embeddings": null, "model_type": null, "text_config": null}"#, None, false),
+    ] {
+        let room = Room::new();
+        for layer in ["lm_head", "net"] {
+            let mut adapter = Peft::empty();
+            adapter.layer(layer, 4, 5, 2, Dtype::F32);
+            adapter.write(&room.path(layer));
+            let metadata = json!({ "format": "pt" });
+            let base = ends(&format!("{layer}.weight"), Some(("model.embed_tokens.weight", 8)), metadata);
+            std::fs::write(room.path("base"), base).unwrap();
+            std::fs::write(room.path("config.json"), config).unwrap();
+            let output = room.lowrank(&["merge", layer, "base", "out"]);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.success(), !refused || layer == "net", "{config}: {error}");
+            assert_eq!(room.path("out").exists(), output.status.success(), "{config}");
+            match flaw {
+                Some(flaw) => {
+                    let warnings = error.lines().filter(|line| line.starts_with("warning: ") && line.contains(flaw));
+                    assert_eq!(warnings.count(), 1, "{config}: {flaw:?} is not in {error:?}");
+                    assert!(error.contains("config.json"), "{error}");
+                }
+                None => assert!(!error.contains("warning"), "{config}: {error}"),
+            }
+            if !output.status.success() {
+                assert!(error.contains("tied weights"), "{error}");
+                let output = room.lowrank(&["merge", layer, "base", "out", "--tied"]);
+                assert!(output.status.success(), "{config}");
+            }
+            std::fs::remove_file(room.path("out")).unwrap();
+        }
+    }
+}
+
 /// Biases have second names as weights have.
 #[test]
 fn tied_biases_are_refused_where_they_change() {
