@@ -82,7 +82,7 @@ pub(crate) struct Advice {
     pub(crate) into_stored_base: Arrival,
 }
 
-/// What arrives of an update Δ when the weights go from `V` to `M`. None where there is no update.
+/// What arrives of an update Δ when the weights go from `V` to `M`. None where there is no update, or no storage for it.
 #[derive(Copy, Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Arrival {
     /// `⟨M−V, Δ⟩/‖Δ‖²`, 1 where all of the update arrives.
@@ -94,14 +94,18 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     /// For a table.
-    pub(crate) fn cells(&self) -> [String; 3] {
-        [percent(self.kept), percent(self.noise), self.verdict.name().to_owned()]
+    pub(crate) fn cells(&self, storage: Storage) -> [String; 3] {
+        let verdict = match self.verdict {
+            Verdict::DoesNotFit => format!("{} {}", self.verdict.name(), storage.name()),
+            verdict => verdict.name().to_owned(),
+        };
+        [percent(self.kept), percent(self.noise), verdict]
     }
 }
 
 /// What to think of it, from the best to the worst.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     /// There is no update.
     Empty,
@@ -111,6 +115,8 @@ pub(crate) enum Verdict {
     Noisy,
     /// Less arrives, or more, or more noise.
     Lost,
+    /// The base or what it becomes is too large for the storage.
+    DoesNotFit,
 }
 
 impl Verdict {
@@ -133,6 +139,7 @@ impl Verdict {
             Verdict::Survives => "survives",
             Verdict::Noisy => "noisy",
             Verdict::Lost => "lost",
+            Verdict::DoesNotFit => "does not fit",
             Verdict::Empty => "no update",
         }
     }
@@ -157,8 +164,11 @@ impl Sums {
     }
 
     fn arrival(&self, square: f64, unavoidable: f64) -> Arrival {
-        if square == 0.0 {
-            return Arrival { kept: None, noise: None, verdict: Verdict::Empty };
+        // Squares of f32 do not overflow f64: only weights that are not finite are no number here.
+        let fits = self.error.is_finite();
+        if square == 0.0 || !fits {
+            let verdict = if fits { Verdict::Empty } else { Verdict::DoesNotFit };
+            return Arrival { kept: None, noise: None, verdict };
         }
         let (kept, noise) = (self.along / square, (self.error / square).sqrt());
         let verdict = Verdict::of(kept, noise, unavoidable, self.elements as f64);

@@ -44,8 +44,9 @@ adapter beside the base, or merge into more bits. In `merge, then store`, noise
 that the base has anyway is no fault of the update: up to 1.1 times `base`
 survives, and up to twice is noisy. But noise moves kept by about noise/sqrt(n)
 in a layer of n weights. Where that is over 1 % (10 %), the update drowns in it,
-and does not survive (is lost), whatever kept is by chance. The summary says how
-many layers survive, and how the worst one does.
+and does not survive (is lost), whatever kept is by chance. `does not fit` stands
+where a weight is too large for the storage. The summary says how many layers
+survive, and how the worst one does.
 
 Without --base, W is made up: normal deviates of standard deviation 1/sqrt(in).
 With it, a note names tied weights, which `lowrank merge` refuses.
@@ -197,6 +198,7 @@ struct Summary {
     survives: usize,
     noisy: usize,
     lost: usize,
+    does_not_fit: usize,
     empty: usize,
     /// The layer with the worst verdict; of several, the one of which the least is kept; of equal ones, the first.
     worst: String,
@@ -223,6 +225,7 @@ fn summaries(advised: &[Advised], storages: &[Storage]) -> Vec<Summary> {
             survives: count(Verdict::Survives),
             noisy: count(Verdict::Noisy),
             lost: count(Verdict::Lost),
+            does_not_fit: count(Verdict::DoesNotFit),
             empty: count(Verdict::Empty),
             worst: worst.layer.clone(),
             base_noise: worst.advice[number].base_noise,
@@ -238,7 +241,7 @@ fn text(advised: &[Advised], summaries: &[Summary]) -> String {
     let mut text = String::new();
     for situation in Situation::ALL {
         let row = |layer: &Advised, advice: &Advice| {
-            let [kept, noise, verdict] = situation.of(advice).cells();
+            let [kept, noise, verdict] = situation.of(advice).cells(advice.storage);
             let (update, base) = (format!("{:.3e}", layer.update_norm), percent(advice.base_noise));
             [layer.layer.clone(), update, advice.storage.name().to_owned(), kept, noise, base, verdict]
         };
@@ -251,7 +254,7 @@ fn text(advised: &[Advised], summaries: &[Summary]) -> String {
     }
     let row = |summary: &Summary| {
         let Summary { situation, storage, layers, survives, worst, .. } = summary;
-        let [kept, noise, verdict] = summary.arrival.cells();
+        let [kept, noise, verdict] = summary.arrival.cells(*storage);
         let (what, survive) = (format!("{}, {}", situation.name(), storage.name()), format!("{survives} of {layers}"));
         [what, survive, worst.clone(), kept, noise, percent(summary.base_noise), verdict]
     };

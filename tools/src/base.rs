@@ -277,6 +277,9 @@ impl Stored<'_> {
     }
 
     /// Replaces `values` by rows of `cols` elements.
+    ///
+    /// # Errors
+    /// [`Mistake::BaseNumber`] for the first one that is infinite or NaN: no work on such a base has a sensible result.
     pub(crate) fn rows(
         &self,
         rows: Range<usize>,
@@ -287,7 +290,13 @@ impl Stored<'_> {
         let (row, mut bytes) = (cols * dtype.size(), Vec::new());
         self.bytes(rows.start * row..rows.end * row, &mut bytes)?;
         decode(dtype, &bytes, values);
-        Ok(())
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(at) => {
+                let (path, tensor, index) = (self.shard.path.clone(), self.name.to_owned(), rows.start * cols + at);
+                Err(Mistake::BaseNumber { path, tensor, index, value: values[at] }.into())
+            }
+        }
     }
 
     /// Replaces `values` by all elements.

@@ -126,7 +126,7 @@ impl Merge {
         };
         let layers: Vec<Merged> = work.jobs.places.iter().filter_map(merged).collect();
         let row = |merged: &Merged| {
-            let [kept, noise, verdict] = merged.arrival.cells();
+            let [kept, noise, verdict] = merged.arrival.cells(merged.storage);
             [merged.layer.clone(), merged.storage.name().to_owned(), kept, noise, verdict]
         };
         let rows: Vec<_> = layers.iter().map(row).collect();

@@ -43,4 +43,9 @@ pub(crate) enum Mistake {
          it, for a merge would change both", path.display()
     )]
     Tied { path: PathBuf, layer: String, tensor: String, tied: String },
+    #[error(
+        "{}: tensor `{tensor}`: element {index} of the base is {value}, expected a finite number; download the base again",
+        path.display()
+    )]
+    BaseNumber { path: PathBuf, tensor: String, index: usize, value: f32 },
 }

@@ -113,10 +113,12 @@ impl Verify {
             return Err(Failure::NoFingerprint);
         }
         let places = self.naming.places(&layers, base, true)?;
+        // Reads every number, and refuses a base with one that is not finite.
+        let base = fingerprint(&places)?;
         if adapter == 0 {
             return Ok((layers.len(), Some(Compared::Shapes)));
         }
-        match fingerprint(&places)? {
+        match base {
             base if base == adapter => Ok((layers.len(), Some(Compared::Fingerprint))),
             base => Err(Failure::Fingerprint { base, adapter }),
         }
