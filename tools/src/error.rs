@@ -76,6 +76,11 @@ pub(crate) enum Failure {
         and_others(*others), path.display()
     )]
     LayoutUnknown { layer: String, others: usize, path: PathBuf, fan_in_fan_out: bool },
+    #[error("--layout: {} is given as {first} and as {second}; give one of them", match layer {
+        Some(layer) => format!("`{layer}`"),
+        None => "the layout of all layers".to_owned(),
+    })]
+    LayoutTwice { layer: Option<String>, first: &'static str, second: &'static str },
     #[error("--layout: no layer has the name `{name}` or one that ends in `.{name}`")]
     LayoutUnused { name: String },
     #[error(

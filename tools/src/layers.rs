@@ -96,6 +96,7 @@ impl Naming {
         base: &'a Base,
         by_flags: bool,
     ) -> Result<Vec<Place<'a>>, Failure> {
+        Told::check(&self.layout)?;
         let weights: Vec<Stored<'a>> = layers.iter().map(|layer| self.weight(layer, base)).collect::<Result<_, _>>()?;
         let mut knowledge = Knowledge::new(&self.layout, layers, base.path(), by_flags);
         if let Some(name) = knowledge.unused(layers) {

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use lowrank::format::Layer;
 use serde::Serialize;
 
+use crate::error::Failure;
 use crate::model::Model;
 
 /// The order of the sides of a stored weight.
@@ -38,6 +39,14 @@ impl Layout {
         match self {
             Layout::OutIn => Layout::InOut,
             Layout::InOut => Layout::OutIn,
+        }
+    }
+
+    /// As the command line calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Layout::OutIn => "out-in",
+            Layout::InOut => "in-out",
         }
     }
 
@@ -73,6 +82,19 @@ impl Told {
         };
         let layout = Layout::from_str(layout, false).map_err(|_| "expected out-in, in-out or LAYER=…".to_owned())?;
         Ok(Self { layer, layout })
+    }
+
+    /// # Errors
+    /// [`Failure::LayoutTwice`] for two layouts under one name.
+    pub(crate) fn check(all: &[Self]) -> Result<(), Failure> {
+        for (number, first) in all.iter().enumerate() {
+            let contradicts = |other: &&Self| other.layer == first.layer && other.layout != first.layout;
+            if let Some(second) = all[number..].iter().find(contradicts) {
+                let (first, second, layer) = (first.layout.name(), second.layout.name(), first.layer.clone());
+                return Err(Failure::LayoutTwice { layer, first, second });
+            }
+        }
+        Ok(())
     }
 
     /// Whether it names the layer, or the end of its name behind a dot.

@@ -247,6 +247,17 @@ fn what_is_said_about_layouts_has_to_fit() {
         let error = room.bad(&["merge", "adapter", "base", "out", "--layout", "in-out", "--layout", told]);
         assert!(error.contains(expected), "{error}");
     }
+    // Two words for one layer, or for all; the same word twice is one.
+    for (told, expected) in [
+        (["c_proj=in-out", "c_proj=out-in"], "--layout: `c_proj` is given as in-out and as out-in"),
+        (["c_proj=out-in", "c_proj=in-out"], "--layout: `c_proj` is given as out-in and as in-out"),
+        (["in-out", "out-in"], "--layout: the layout of all layers is given as in-out and as out-in"),
+    ] {
+        let error = room.bad(&["merge", "adapter", "base", "out", "--layout", told[0], "--layout", told[1]]);
+        assert!(error.contains(expected), "{error}");
+        assert!(!room.path("out").exists());
+    }
+    room.good(&["merge", "adapter", "base", "same", "--layout", "c_proj=in-out", "--layout", "c_proj=in-out"]);
     let output = room.lowrank(&["merge", "adapter", "base", "out", "--layout", "sideways"]);
     assert_eq!(output.status.code(), Some(2));
     // The most exact name counts, wherever it stands.
