@@ -129,9 +129,11 @@ fn a_path_that_json_cannot_hold_is_refused_before_anything_is_written() {
     assert!(text.output().unwrap().status.success());
 }
 
-/// The command when it waits with its report, all outputs complete under temporary names.
+/// The command when it waits with its report, all outputs complete under temporary names. The tests may run where signals are
+/// ignored, as they are in the background of a shell script, and a shell cannot undo that.
 fn waiting(room: &Room, arguments: &[&str], shell: &str) -> Child {
-    let mut command = Command::new("sh");
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "sh"]);
     command.current_dir(room.path("")).args(["-c", &format!("{shell} exec \"$0\" \"$@\"")]);
     command.arg(env!("CARGO_BIN_EXE_lowrank")).args(arguments).arg("--json");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
