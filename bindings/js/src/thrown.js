@@ -12,6 +12,9 @@ const isError = (value) => value instanceof Error || Object.prototype.toString.c
 /** Fields that an error has in any case. */
 const USUAL = ['name', 'message', 'stack', 'cause'];
 
+/** Instead of what throws where it is looked at. */
+const UNREADABLE = { name: 'Error', message: 'an error was thrown whose own properties throw' };
+
 /**
  * @param {unknown} thrown
  * @returns {any} what can be sent
@@ -20,7 +23,7 @@ export function received(thrown, depth = 0) {
   try {
     return isError(thrown) ? described(thrown, depth) : { value: sendable(() => thrown, shown) };
   } catch {
-    return { name: 'Error', message: 'an error was thrown whose own properties throw' };
+    return UNREADABLE;
   }
 }
 
@@ -36,7 +39,7 @@ function described(error, depth) {
   return {
     name: String(name), message: String(message), stack: typeof stack === 'string' ? stack : undefined, fields: Object.fromEntries(fields),
     ...cause !== undefined && depth < DEPTH && { cause: received(cause, depth + 1) },
-    ...several && depth < DEPTH && { errors: errors.map((/** @type {unknown} */ each) => received(each, depth + 1)) },
+    ...several && depth < DEPTH && { errors: Array.from(errors, (each) => received(each, depth + 1)) },
   };
 }
 
@@ -60,6 +63,15 @@ function sendable(get, otherwise) {
 
 /** @param {any} message of `received` @returns {any} what was thrown */
 export function revived(message) {
+  try {
+    return again(message);
+  } catch {
+    return again(UNREADABLE);
+  }
+}
+
+/** @param {any} message @returns {any} */
+function again(message) {
   if (!('message' in message)) return message.value;
   const { name, message: text, stack, fields, cause, errors } = message;
   const { code, argument } = fields ?? {};

@@ -170,8 +170,9 @@ export function serve(handlers, port = /** @type {any} */ (globalThis)) {
       send(port, { lowrank, id, kind: 'result', value }, 'result');
     } catch (error) {
       send(port, { lowrank, id, kind: 'error', value: received(error) }, 'error');
+    } finally {
+      running.delete(key);
     }
-    running.delete(key);
   }
   listen(port, {
     message(message) {

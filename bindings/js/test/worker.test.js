@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
 import { BlockList } from 'node:net';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { LowrankError, create } from 'lowrank';
 import { parse } from 'lowrank/files';
@@ -259,6 +260,49 @@ test('own fields of errors arrive, where they can be sent', async () => {
   assert.deepEqual({ ...more }, { name: 'LowrankError', code: 'Range', argument: 'rate', expected: 1, got: 2, hint: 'less', retry: false });
   assert.equal((await thrown('named')).code, 'EOWN');
   assert.ok(await thrown('hostile') instanceof Error);
+});
+
+test('errors that cannot be read reject the call, too', async () => {
+  const fail = () => { throw 1; };
+  const wordless = Object.create(null);
+  const getter = (error, name) => Object.defineProperty(error, name, { get: fail });
+  const errors = {
+    'a message without words': Object.assign(new Error('x'), { message: wordless }),
+    'a symbol as message': Object.assign(new Error('x'), { message: Symbol('no') }),
+    'a name that throws': Object.assign(new Error('x'), { name: { toString: fail } }),
+    'a stack that throws': getter(new Error('x'), 'stack'),
+    'a cause that throws': getter(new Error('x'), 'cause'),
+    'a proxy that throws': new Proxy({}, { get() { throw 7; } }),
+    'a proxy of an error': new Proxy(new Error('x'), { get() { throw 7; }, getPrototypeOf: fail }),
+    'a revoked proxy': (({ proxy, revoke }) => { revoke(); return proxy; })(Proxy.revocable({}, {})),
+    'an object whose class throws': getter({ call: fail }, 'constructor'),
+    ...Object.fromEntries([1, 2, 3, 4].map((times) => {
+      let reads = 0;
+      return [`a value that can be read ${times} times`, { call: { get part() { return reads++ < times ? 1 : fail; } } }];
+    })),
+    'errors that become functions': Object.defineProperty(new Error('x'), 'errors', { value: Object.assign([1], { map: () => fail }) }),
+    'an argument without words': Object.assign(new LowrankError('Range', 'x'), { argument: { toString: 1, valueOf: 1 } }),
+    'an expectation without words': Object.assign(new LowrankError('Range', 'x'), { expected: { toString: 1, valueOf: 1 } }),
+  };
+  const { port1, port2 } = new MessageChannel();
+  const signals = [];
+  serve({ fails(what, { signal }) { signals.push(signal); throw errors[what]; } }, port1);
+  const connection = connect(port2);
+  for (const what of Object.keys(errors)) {
+    const late = sleep(1000, 'pending', { ref: false });
+    const got = await Promise.race([connection.call('fails', what).then(() => 'resolved', (error) => ({ error })), late]);
+    assert.ok(got.error !== undefined, `${what}: ${got}`);
+    if (got.error instanceof Error) assert.ok(typeof got.error.name === 'string' && got.error.message !== '', what);
+  }
+  const caused = await connection.call('fails', 'a message without words').catch((error) => error);
+  assert.ok(caused instanceof Error && /own properties throw/.test(caused.message));
+  errors.deep = new RangeError('around', { cause: errors['a name that throws'] });
+  const around = await connection.call('fails', 'deep').catch((error) => error);
+  assert.ok(around instanceof RangeError && around.message === 'around' && /own properties throw/.test(around.cause.message));
+  connection.terminate();
+  await once(port1, 'close');
+  // Closing stops what runs; these calls have ended.
+  assert.deepEqual(signals.filter(({ aborted }) => aborted), []);
 });
 
 test('what cannot be sent is refused on its side', async () => {
