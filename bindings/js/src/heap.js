@@ -8,8 +8,8 @@ const ALIGN = 16;
 const RESERVE = 64 * 2 ** 20;
 
 /**
- * Rows in a block, and how many of them the last forward pass wrote, where that is known.
- * @typedef {{ at: number, bytes: number, cols: number, tokens?: (() => number) | undefined }} Rows
+ * Rows in a block: those of a gradient, or of what the last forward pass wrote, and how many that were.
+ * @typedef {{ at: number, bytes: number, cols: number, gradient: boolean, tokens?: (() => number) | undefined }} Rows
  */
 
 /**

@@ -92,9 +92,10 @@ export class Layer {
     this.#views = new Views(heap);
     this.#struct = head;
     this.#optimizer = of.optimizer;
-    this.#block.rows = ['y', 'dy'].map((name) => {
+    this.#block.rows = /** @type {const} */ ([['y', outputs], ['dy', outputs], ['dx', inputs]]).map(([name, cols]) => {
       const [at, length] = this.#places[name];
-      return { at, bytes: 4 * length, cols: outputs, tokens: name === 'y' ? () => this.#get(abi.TRAINING_BATCH) : undefined };
+      const output = name === 'y';
+      return { at, bytes: 4 * length, cols, gradient: !output, tokens: output ? () => this.#get(abi.TRAINING_BATCH) : undefined };
     });
     for (const [name, start, block] of shared) {
       this.#places[name] = [start, tokens * inputs];

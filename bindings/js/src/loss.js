@@ -138,7 +138,7 @@ export function indices(labels, tokens) {
  */
 export function rowsOf(heap, [fromName, from], [toName, to], given) {
   const { block, view: y } = inside(heap, fromName, from);
-  const { view: dy } = inside(heap, toName, to);
+  const { block: room, view: dy } = inside(heap, toName, to);
   if (dy.length !== y.length) throw new LowrankError('Length', toName, { expected: y.length, got: dy.length });
   const known = block.rows.find((rows) => within(y, rows));
   const [option, cols] = given(y.length);
@@ -153,21 +153,53 @@ export function rowsOf(heap, [fromName, from], [toName, to], given) {
     throw new LowrankError('Length', fromName, { expected: `a multiple of ${width}`, got: y.length });
   }
   const tokens = width === 0 ? 0 : y.length / width;
-  if (known && width > 0) written(fromName, known, (y.byteOffset - known.at) / (4 * width), tokens);
+  const first = known && width > 0 ? written(fromName, known, y, tokens) : undefined;
+  // Of shared memory the module says so.
+  const apart = Math.abs(y.byteOffset - dy.byteOffset) >= y.byteLength;
+  if (apart && room.rows.length > 0 && width > 0 && tokens > 0) fits(toName, room, dy, width, room === block ? first : undefined);
   return { y, dy, cols: width, tokens };
 }
 
 /**
- * Throws unless the last forward pass wrote these rows.
+ * Throws unless a place in the memory of a layer is one for a gradient of this shape.
+ * @param {string} argument
+ * @param {import('./heap.js').Block} block
+ * @param {Float32Array} dy
+ * @param {number} cols
+ * @param {number | undefined} token the first one, where y is of the same layer
+ */
+function fits(argument, block, dy, cols, token) {
+  const known = block.rows.find((rows) => within(dy, rows));
+  if (!known?.gradient) throw new LowrankError('Unexpected', argument, { text: 'in the memory of a layer a gradient goes into its dy or dx' });
+  if (known.cols !== cols) throw new LowrankError('Cols', argument, { expected: `rows of ${known.cols}, as the layer has`, got: cols });
+  const first = rowOf(argument, known, dy);
+  if (token === undefined || first === token) return;
+  throw new LowrankError('Rows', argument, { text: `it begins at token ${first}, the output at token ${token}` });
+}
+
+/**
+ * The row that a view begins with.
  * @param {string} argument
  * @param {import('./heap.js').Rows} known
- * @param {number} first
+ * @param {Float32Array} view
+ */
+function rowOf(argument, { at, cols }, view) {
+  const row = (view.byteOffset - at) / (4 * cols);
+  if (!Number.isInteger(row)) throw new LowrankError('Misaligned', argument, { text: `it begins within a row of ${cols}` });
+  return row;
+}
+
+/**
+ * The first of these rows. Throws unless the last forward pass wrote all of them.
+ * @param {string} argument
+ * @param {import('./heap.js').Rows} known
+ * @param {Float32Array} y
  * @param {number} tokens
  */
-function written(argument, known, first, tokens) {
-  if (!Number.isInteger(first)) throw new LowrankError('Misaligned', argument, { text: `it begins within a row of ${known.cols}` });
+function written(argument, known, y, tokens) {
+  const first = rowOf(argument, known, y);
   const batch = known.tokens?.() ?? Infinity;
-  if (first + tokens <= batch) return;
+  if (first + tokens <= batch) return first;
   if (batch === 0) throw new LowrankError('NoForward', argument);
   throw new LowrankError('TooMany', argument, { expected: `the ${batch} tokens of the last forward pass`, got: first + tokens });
 }

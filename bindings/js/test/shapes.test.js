@@ -111,6 +111,40 @@ test('rows that the last pass did not write, and rows that begin within others, 
   for (const call of [...calls(0, 3, 1), ...calls(3, 6, 1), ...calls(0, 6, 2)]) call();
 });
 
+test('a gradient goes where the shape and the tokens are its own, and nowhere else in a layer', () => {
+  const [layer, other, wide] = [layerOf([3, 8], { inputGrads: true }), layerOf([3, 8]), layerOf([8, 3])];
+  for (const each of [layer, other, wide]) each.forward(undefined, new Rng(4).floats(each.x.length));
+  const vector = lowrank.array(24);
+  const all = (view, from, to) => view.subarray(from, to);
+  const parts = ['x', 'y', 'dy', 'dx', 'weights', 'a', 'b', 'da', 'db'];
+  const state = () => [layer, other, wide].map((each) => parts.map((name) => each[name].slice()));
+  const straddling = new Float32Array(lowrank.memory.buffer, layer.dy.byteOffset + 12, 24);
+  for (const [code, y, dy, classes] of [
+    ['Cols', vector, layer.dy, 8], ['Cols', all(vector.view, 0, 8), all(layer.dy, 0, 8), 8], ['Cols', wide.y, layer.dy], ['Cols', layer.y, wide.dy],
+    ['Cols', vector, layer.dy, 24], ['Cols', vector, layer.dy, 1],
+    ['Misaligned', all(layer.y, 0, 6), all(layer.dy, 1, 7)], ['Misaligned', all(layer.y, 3, 6), all(layer.dy, 5, 8)],
+    ['Misaligned', all(vector.view, 0, 6), all(layer.dy, 2, 8), 3],
+    ['Rows', all(layer.y, 3, 6), all(layer.dy, 0, 3)], ['Rows', all(layer.y, 0, 3), all(layer.dy, 3, 6)], ['Rows', all(layer.y, 0, 12), all(layer.dy, 12, 24)],
+    ['Unexpected', layer.dy, layer.y], ['Unexpected', vector, layer.y, 3], ['Unexpected', other.y, layer.y], ['Unexpected', all(layer.y, 0, 12), all(layer.y, 12, 24)],
+    ['Unexpected', layer.y, straddling], ['Unexpected', all(layer.y, 0, 15), layer.weights], ['Unexpected', all(vector.view, 0, 6), layer.b, 3],
+    ['Unexpected', vector, all(layer.x, 0, 24), 3], ['Unexpected', all(layer.y, 0, 6), layer.db],
+    ['Cols', vector, all(layer.dx, 0, 24), 3],
+  ]) {
+    const before = state();
+    const [length, width] = [y.length, classes ?? (y === wide.y ? 8 : 3)];
+    refused(() => lowrank.softmaxCrossEntropy(y, new Uint8Array(length / width), dy, { classes }), code, 'dlogits');
+    const tokens = classes && length / classes;
+    refused(() => lowrank.meanSquaredError(y, new Float32Array(length), dy, { tokens }), code, 'dprediction');
+    assert.deepEqual(state(), before);
+  }
+  // Other memory, and another layer's gradient of the same shape.
+  for (const [y, dy, classes] of [
+    [layer.y, layer.dy], [layer.y, vector], [vector, layer.dy, 3], [layer.y, other.dy], [all(layer.y, 3, 9), all(other.dy, 0, 6)],
+    [all(layer.y, 3, 9), all(layer.dy, 3, 9)], [all(layer.y, 0, 0), all(layer.dy, 0, 0)], [all(layer.y, 0, 15), all(layer.dy, 0, 15)],
+    [layer.x, layer.dx, 5],
+  ]) lowrank.softmaxCrossEntropy(y, new Uint8Array(y.length / (classes ?? 3)), dy, { classes });
+});
+
 test('the losses of the module and of the layer are the same, for parts and for vectors', () => {
   const [outputs, tokens] = [3, 4];
   const layer = layerOf([outputs, tokens]);
