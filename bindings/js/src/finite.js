@@ -15,12 +15,18 @@ export const TENSORS = /** @type {const} */ (['a', 'b', 'bias', 'bBias']);
 export function checkFinite({ name, training, ...tensors }) {
   const state = training ? [['training.weights', training.weights], ...training.moments.map((moment) => ['training.moments', moment])] : [];
   const all = /** @type {[string, ArrayLike<number> | undefined][]} */ ([...TENSORS.map((part) => [part, tensors[part]]), ...state]);
-  for (const [part, numbers = []] of all) {
-    const at = Array.prototype.findIndex.call(numbers, (value) => !Number.isFinite(value));
-    if (at < 0) continue;
-    const text = name === undefined ? undefined : `layer ${name}`;
-    throw new LowrankError('NonFinite', part, { text, expected: 'finite numbers', got: `${numbers[at]} at ${at}` });
-  }
+  for (const [part, numbers = []] of all) finite(part, numbers, name === undefined ? undefined : `layer ${name}`);
+}
+
+/**
+ * Throws where a number is infinite or NaN.
+ * @param {string} argument
+ * @param {ArrayLike<number>} numbers
+ * @param {string} [text] where they are
+ */
+export function finite(argument, numbers, text) {
+  const at = Array.prototype.findIndex.call(numbers, (value) => !Number.isFinite(value));
+  if (at >= 0) throw new LowrankError('NonFinite', argument, { text, expected: 'finite numbers', got: `${numbers[at]} at ${at}` });
 }
 
 /** An error that is not thrown, for each layer that adds nothing and can learn nothing. @param {Adapter[]} layers */

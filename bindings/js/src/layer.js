@@ -3,7 +3,7 @@ import { floats } from './arrays.js';
 import * as abi from './layout.js';
 import { codec } from './codec.js';
 import { LowrankError, boolean, integer, number, object, onlyKnown, string } from './error.js';
-import { isDead } from './finite.js';
+import { finite, isDead } from './finite.js';
 import { inside, numbers } from './loss.js';
 import { LAST_STREAM, OPTIMIZERS, OPTIONS, describe, sizesOf } from './options.js';
 import { factorOf } from './scale.js';
@@ -340,11 +340,12 @@ export class Layer {
   }
 
   /**
-   * The weights with the adapter in them, W + s·B·A. The layer stays as it is.
+   * The weights with the adapter in them, W + s·B·A. The layer stays as it is. Refused are infinite weights, A and B, and NaN.
    * @returns {Float32Array} [outputs, inputs], outside of the module's memory
    */
   merge() {
     this.#ready();
+    for (const part of ['weights', 'a', 'b']) finite(part, this.#part(part));
     const length = this.outputs * this.inputs;
     const block = this.#heap.take(length * 4, 'merge');
     try {
@@ -408,7 +409,8 @@ export class Layer {
   }
 
   /**
-   * The adapter as it is, with the state of its optimizer, outside of the module's memory: for files.
+   * The adapter as it is, with the state of its optimizer, outside of the module's memory: for files. Infinite numbers and NaN are in it,
+   * too; files and `fromAdapter` refuse them.
    * @param {string} [name]
    * @returns {Adapter}
    */

@@ -373,3 +373,21 @@ test('an error says what was expected and what came', () => {
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });
+
+test('a merge of infinite numbers or NaN is refused', () => {
+  for (const value of [NaN, Infinity, -Infinity]) {
+    for (const part of ['a', 'b', 'weights']) {
+      for (const rank of [0, 2]) {
+        const layer = lowrank.layer({ inputs: 5, outputs: 3, rank, tokens: 4, weights: new Float32Array(15) });
+        const at = layer[part].length - 1;
+        if (at < 0) continue;
+        layer[part][at] = value;
+        refused(() => layer.merge(), 'NonFinite', part);
+        // As it is, to be looked at; files and layers refuse it.
+        if (part !== 'weights') refused(() => layer.fromAdapter(layer.toAdapter()), 'NonFinite', part);
+        layer[part][at] = 1;
+        assert.ok(layer.merge().every(Number.isFinite));
+      }
+    }
+  }
+});
