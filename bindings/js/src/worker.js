@@ -94,6 +94,20 @@ function bufferOf(each) {
   return buffer;
 }
 
+/** Whether Node says that a port was closed before anyone listened: such a port keeps nothing alive. @param {any} port */
+function isClosed(port) {
+  const { process, MessagePort } = /** @type {any} */ (globalThis);
+  // Other runtimes that have these methods may answer something else.
+  const known = process?.release?.name === 'node' && !('Deno' in globalThis || 'Bun' in globalThis);
+  if (!known || !(port instanceof MessagePort) || typeof (/** @type {any} */ (port).hasRef) !== 'function') return false;
+  const { hasRef, ref, unref } = /** @type {any} */ (port);
+  if (hasRef.call(port)) return false;
+  ref.call(port);
+  const closed = !hasRef.call(port);
+  unref.call(port);
+  return closed;
+}
+
 /**
  * @param {Port} port
  * @param {any} message
@@ -237,6 +251,7 @@ export function connect(worker) {
     close: () => end('its port is closed', undefined),
   });
   if (/** @type {any} */ (worker).threadId === -1) end('it has exited', undefined);
+  if (isClosed(worker)) end('its port is closed', undefined);
 
   const close = () => {
     end('the connection is closed', undefined);

@@ -563,3 +563,21 @@ test('what is served and has ended keeps no process alive', () => {
   const text = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 20_000 });
   assert.equal(text, '10\n');
 });
+
+test('a port whose other end was closed before rejects, and one that was let go does not', async () => {
+  const late = () => sleep(1000, 'pending', { ref: false });
+  for (const end of ['port1', 'port2']) {
+    const channel = new MessageChannel();
+    channel[end].close();
+    await sleep(20);
+    await rejected(Promise.race([connect(channel.port2).call('echo', 1), late()]), 'Ended', 'worker');
+  }
+  const { port1, port2 } = new MessageChannel();
+  serve({ echo: (input) => input }, port1);
+  port2.on('message', () => {});
+  port2.unref();
+  const connection = connect(port2);
+  assert.equal(port2.hasRef(), false);
+  assert.equal(await Promise.race([connection.call('echo', 1), sleep(1000, 'pending')]), 1);
+  connection.terminate();
+});
