@@ -19,8 +19,8 @@ Of an adapter file, every byte is checked: both checksums, all lengths, offsets
 and reserved bytes. Of a PEFT directory, all that `lowrank pack` checks. Of
 both, that no number is infinite or NaN, and that no layer is dead: A and B are
 zero, so it changes nothing and can never learn. With --base, also that shapes
-fit, and that the fingerprint in a file is that of the base. A PEFT directory
-has none: whether the base is the right one cannot be told then.
+fit, that the numbers of the base are finite, and that the fingerprint in a file
+is that of the base. A PEFT directory has none: whether the base is the right one cannot be told then.
 
 Example:
   lowrank verify adapter.lowrank my-adapter
