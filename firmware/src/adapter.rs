@@ -1,12 +1,10 @@
 // An adapter file, made by `lowrank pack`.
 
 /// For `lowrank::format::AdapterFile::parse`. It starts at a multiple of 16.
-pub static ADAPTER: &[u8; 2992] = &ALIGNED.0;
-
-#[repr(C, align(16))]
-struct Aligned([u8; 2992]);
-
-static ALIGNED: Aligned = Aligned([
+pub static ADAPTER: &[u8; 2992] = {
+    #[repr(C, align(16))]
+    struct Aligned([u8; 2992]);
+    static ALIGNED: Aligned = Aligned([
     108, 111, 119, 114, 97, 110, 107, 0, 1, 0, 1, 0, 2, 0, 0, 0,
     176, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -194,4 +192,6 @@ static ALIGNED: Aligned = Aligned([
     132, 39, 93, 61, 149, 159, 218, 190, 11, 75, 252, 59, 187, 174, 135, 62,
     47, 221, 118, 62, 100, 20, 1, 62, 225, 57, 118, 190, 156, 173, 10, 190,
     89, 131, 16, 63, 8, 236, 17, 60, 245, 214, 63, 191, 222, 169, 157, 190,
-]);
+    ]);
+    &ALIGNED.0
+};

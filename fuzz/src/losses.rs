@@ -109,7 +109,7 @@ impl SquaredError {
             grad.assert_guarded("gradient");
             for token in 0..tokens {
                 let row = &d[token * outputs..][..outputs];
-                expected += row.iter().fold(0.0, |sum, d| sum + d * d) / outputs as f32;
+                expected += row.iter().fold(0.0, |sum, d| sum + d * d) / outputs.max(1) as f32;
             }
             let mean = if n == 0 { 0.0 } else { expected / n as f32 };
             assert_same("loss", &[mean], &[loss.value()]);
