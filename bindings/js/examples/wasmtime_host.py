@@ -22,7 +22,7 @@ STEPS = 20
 # size, then as in lowrank.h; "<" packs without gaps, so that padding is written out.
 DROPOUT = "<IfIIQQ"
 CLOCK = "<IxxxxQff"
-TRAINING = "<" + "I" * 8 + "f" + "I" * 9 + DROPOUT[1:] + "II" + CLOCK[1:] + "12I"
+TRAINING = "<" + "I" * 8 + "f" + "I" * 9 + DROPOUT[1:] + "II" + DROPOUT[1:] + CLOCK[1:] + "12I"
 ADAMW_SETTINGS = "<Iffxxxxddff"
 MEAN_LOSS = "<IIIf"
 ERROR = "<IiIIIIIfff"
@@ -75,7 +75,7 @@ def main(path):
     pointers = [weights, 0, 0, x, y, dy, 0, 0, 0]  # panel, bias, dx: none; the arena comes below
     dropout = [struct.calcsize(DROPOUT), 0.0, 0, 0, 0, 0]
     clock = [struct.calcsize(CLOCK), 0, 0.0, 0.0]
-    fields = [struct.calcsize(TRAINING), *sizes, *pointers, *dropout, 0, 0, *clock, *[0] * 12]
+    fields = [struct.calcsize(TRAINING), *sizes, *pointers, *dropout, 0, 0, *[0] * 6, *clock, *[0] * 12]
     layer = lowrank.put(struct.pack(TRAINING, *fields))
 
     lowrank.call("training_plan", layer)

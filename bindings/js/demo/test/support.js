@@ -158,7 +158,10 @@ export async function draw(page, ...strokes) {
 }
 
 /** Waits until the page has told what it makes of the digit that is shown. */
-export const predicted = (page) => page.locator('#after-digit', { hasText: /\d/ }).waitFor();
+export async function predicted(page) {
+  await page.locator('#after-bars[aria-busy=false]').waitFor();
+  await page.locator('#after-digit', { hasText: /\d/ }).waitFor();
+}
 
 export async function screenshot(page, name) {
   mkdirSync(SHOTS, { recursive: true });

@@ -14,6 +14,7 @@ export function softmax(logits) {
 export const largest = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
 export class Bars {
+  #parent;
   #output;
   #bars;
 
@@ -22,6 +23,7 @@ export class Bars {
    * @param {HTMLOutputElement} output where the digit is told
    */
   constructor(parent, output) {
+    this.#parent = parent;
     this.#output = output;
     this.#bars = Array.from({ length: DIGITS }, (_, digit) => {
       const bar = document.createElement('div');
@@ -36,6 +38,11 @@ export class Bars {
   set(logits) {
     const shares = softmax(logits);
     this.#show(shares, largest(shares));
+  }
+
+  /** Says that the bars are of an image that is not shown any more. */
+  set busy(busy) {
+    this.#parent.ariaBusy = String(busy);
   }
 
   clear() {

@@ -186,16 +186,26 @@ function drawn(image) {
   predict();
 }
 
-/** Asks for one prediction at a time, of the newest image. */
+/** Asks for one prediction at a time, and again if the image, the task or the network has changed in the meantime. */
 const asked = { waiting: false, again: false };
 async function predict() {
+  asked.again = true;
+  if (asked.waiting) return;
+  asked.waiting = true;
+  busy(true);
+  while (asked.again) {
+    asked.again = false;
+    await predictOnce();
+  }
+  asked.waiting = false;
+  busy(false);
+}
+
+async function predictOnce() {
   if (!state.ready || pad.isEmpty) {
     for (const each of Object.values(bars)) each.clear();
     return;
   }
-  asked.again = asked.waiting;
-  if (asked.waiting) return;
-  asked.waiting = true;
   try {
     const { before, after } = await worker.call('predict', seen(state.task, pad.image));
     bars.before.set(before);
@@ -203,8 +213,10 @@ async function predict() {
   } catch (error) {
     complain(inWords(error));
   }
-  asked.waiting = false;
-  if (asked.again) predict();
+}
+
+function busy(yes) {
+  for (const each of Object.values(bars)) each.busy = yes;
 }
 
 // ------------------------------------------------------------------------------------------------------------------ files
