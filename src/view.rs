@@ -77,10 +77,10 @@ impl<'a> MatRef<'a> {
         }
     }
 
-    /// A dense matrix, without rows where `data` does not hold exactly as many elements.
+    /// A dense matrix, for callers that know that `data` holds exactly as many elements.
+    #[inline(always)]
     pub(crate) fn dense(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        let rows = if rows.checked_mul(cols) == Some(data.len()) { rows } else { 0 };
-        Self { data, rows, cols, stride: cols }
+        Self { data, rows: rows_if_dense(data.len(), rows, cols), cols, stride: cols }
     }
 
     /// One number as every row of a matrix `[rows, 1]`.
@@ -172,12 +172,6 @@ impl<'a> MatRef<'a> {
         MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
     }
 
-    /// The first rows and columns, at most so many.
-    #[inline(always)]
-    pub(crate) fn within(self, rows: usize, cols: usize) -> MatRef<'a> {
-        Self { rows: rows.min(self.rows), cols: cols.min(self.cols), ..self }
-    }
-
     /// The part from row `row` and column `col` on.
     // Not inlined: where it is called, size counts.
     #[inline(never)]
@@ -231,6 +225,13 @@ impl<'a> MatMut<'a> {
             Ok(()) => Ok(Self { data, rows, cols, stride: cols }),
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`MatRef::dense`].
+    #[inline(always)]
+    pub(crate) fn dense(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        let rows = rows_if_dense(data.len(), rows, cols);
+        Self { data, rows, cols, stride: cols }
     }
 
     /// As [`MatRef::from_rows`].
@@ -301,6 +302,11 @@ impl<'a> MatMut<'a> {
         MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
     }
 
+    /// The same matrix, from now on for reading.
+    pub(crate) const fn into_ref(self) -> MatRef<'a> {
+        MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
+    }
+
     /// The same matrix, borrowed for a shorter time.
     pub const fn reborrow(&mut self) -> MatMut<'_> {
         MatMut { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
@@ -337,7 +343,7 @@ impl<'a> MatMut<'a> {
         MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
     }
 
-    /// As [`MatRef::within`].
+    /// The first rows and columns, at most so many.
     #[inline(always)]
     pub(crate) fn within(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
         MatMut { data: self.data, rows: rows.min(self.rows), cols: cols.min(self.cols), stride: self.stride }
@@ -409,6 +415,23 @@ impl<'a> MatMut<'a> {
         }
         Ok(self.split_line(at))
     }
+}
+
+/// `len` elements from `start` on, for callers that know that there are as many; none where they are wrong, which would be a mistake
+/// in this crate.
+#[inline(always)]
+pub(crate) fn part(data: &[f32], start: usize, len: usize) -> &[f32] {
+    let part = start.checked_add(len).and_then(|end| data.get(start..end));
+    debug_assert!(part.is_some(), "{len} elements from {start} on, of {}", data.len());
+    part.unwrap_or(&[])
+}
+
+/// The rows of a dense matrix; none where it is not as long as its caller says, which would be a mistake in this crate.
+#[inline(always)]
+fn rows_if_dense(len: usize, rows: usize, cols: usize) -> usize {
+    let fits = rows.checked_mul(cols) == Some(len);
+    debug_assert!(fits, "[{rows}, {cols}] in {len} elements");
+    if fits { rows } else { 0 }
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! A number that tells one base from another.
 
 use crate::view::MatMut;
-use crate::weight::Base;
+use crate::weight::{Base, copy};
 
 /// A fingerprint of the frozen base, so that an adapter is not put on a base that it was not trained on: FNV-1a with 64 bits
 /// (G. Fowler, L. Noll, K.-P. Vo, 1991). Two bases that differ in one byte never have the same. It is no protection against
@@ -60,9 +60,10 @@ impl Fingerprint {
         for o in 0..outputs {
             for i in (0..inputs).step_by(ROOM) {
                 let mut room = [[0.0; ROOM]; 1];
-                base.weights.copy_block(o, i, &mut MatMut::from_rows(&mut room));
-                let [numbers] = &room;
-                self.numbers(numbers.get(..ROOM.min(inputs - i)).unwrap_or(&[]));
+                let mut numbers = MatMut::from_rows(&mut room);
+                let mut numbers = numbers.within(1, inputs - i);
+                copy(&base.weights, (o, i), &mut [], &mut numbers);
+                self.numbers(numbers.row(0));
             }
         }
         self.bytes(&[u8::from(base.bias.is_some())]);

@@ -1,9 +1,9 @@
 //! Operations on rows, element by element.
 
-use super::pair::{Pair, Turn};
-use super::product::product;
-use super::tile::Start;
-use crate::simd::{COMPACT, Kernel, Simd};
+use super::raw::Start;
+use super::raw::elements::Elements;
+use crate::simd::target::{COMPACT, SMALL};
+use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
 /// `data[i, j] = rn(factor · data[i, j])`
@@ -27,33 +27,12 @@ impl Kernel for Scale<'_> {
     }
 }
 
-/// [`Scale`] of the first rows of a matrix, as many as are in use.
-#[inline(always)]
-pub(crate) fn scale_rows<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
-    if S::COMPACT {
-        return scale_compact(data, rows, factor);
-    }
-    let cols = data.cols();
-    simd.call(Scale { data: data.block(0, rows, 0, cols), factor });
-}
-
-/// Rounded as any multiplication is, whatever the backend.
+/// [`Scale`] of the first rows, as any multiplication is rounded, whatever the backend.
 #[inline(never)]
-fn scale_compact(data: &mut MatMut<'_>, rows: usize, factor: f32) {
+pub(crate) fn scale_compact(data: &mut MatMut<'_>, rows: usize, factor: f32) {
     for i in 0..rows {
         data.row_mut(i).iter_mut().for_each(|value| *value *= factor);
     }
-}
-
-/// [`SumRows`] into a matrix of one row.
-#[inline(always)]
-pub(crate) fn sum_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
-    if S::COMPACT {
-        // Multiplied by one and added, each number is what it was.
-        let ones = MatRef::repeat(&1.0, rows.rows());
-        return product(simd, Pair::new(&ones, rows, Turn::Left), out, start);
-    }
-    simd.call(SumRows { rows, out: out.row_mut(0), start });
 }
 
 /// `out[j] = start` continued by adding `rows[0, j]`, `rows[1, j]`, …
@@ -77,6 +56,36 @@ impl Kernel for SumRows<'_> {
             for (to, from) in self.out.chunks_mut(S::LANES).zip(self.rows.row(i).chunks(S::LANES)) {
                 simd.write(to, simd.add(simd.read(to), simd.read(from)));
             }
+        }
+    }
+}
+
+/// [`Elements::replace`], a vector at a time: what is dense as one long row.
+#[inline(always)]
+pub(crate) fn replace_rows<S: Simd, const MOMENTS: usize>(
+    simd: S,
+    elements: Elements<'_, '_, '_>,
+    each: impl Fn(S::V, S::V, [S::V; 2]) -> (S::V, [S::V; 2]),
+) {
+    let Elements { param, grad, first, second } = elements;
+    let (mut param, mut grad, mut first, mut second) = (param.reborrow(), *grad, first.reborrow(), second.reborrow());
+    if [param.as_ref(), grad, first.as_ref(), second.as_ref()].iter().all(MatRef::is_dense) {
+        (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
+    }
+    for i in 0..param.rows() {
+        let (p, g) = (param.row_mut(i), grad.row(i));
+        // Moments that are not there are empty: read as zero, not written.
+        let m = if MOMENTS >= 1 { first.row_mut(i) } else { &mut [] };
+        let v = if MOMENTS >= 2 { second.row_mut(i) } else { &mut [] };
+        for (block, p) in p.chunks_mut(S::LANES).enumerate() {
+            let at = block * S::LANES..block * S::LANES + p.len();
+            let g = g.get(at.clone()).unwrap_or(&[]);
+            let m = if MOMENTS >= 1 { m.get_mut(at.clone()).unwrap_or(&mut []) } else { &mut [] };
+            let v = if MOMENTS >= 2 { v.get_mut(at).unwrap_or(&mut []) } else { &mut [] };
+            let (new, moments) = each(simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
+            simd.write(p, new);
+            simd.write(m, moments[0]);
+            simd.write(v, moments[1]);
         }
     }
 }
@@ -162,7 +171,7 @@ fn first_from(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
         // Without a branch for each number, so that it becomes vectors.
         let is_below = |chunk: &[f32]| chunk.iter().fold(0, |signs, value| signs | bits(value)) >> 31 == 0;
         let chunk = if COMPACT {
-            (cfg!(lowrank_small) || !is_below(row)).then_some(0)?
+            (SMALL || !is_below(row)).then_some(0)?
         } else {
             row.chunks(CHUNK).position(|chunk| !is_below(chunk))? * CHUNK
         };

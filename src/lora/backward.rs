@@ -2,16 +2,12 @@
 
 use super::{Accum, Adapter, Batch, Cut, Grads, GradsPart, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
-use crate::kernel::exchange::Exchanged;
-use crate::kernel::gemm::{Product, pieces_product};
-use crate::kernel::pack::Operand;
-use crate::kernel::pair::{Pair, Turn};
-use crate::kernel::product::{product, thin_product};
-use crate::kernel::tile::Start;
-use crate::kernel::vector::{scale_rows, sum_rows};
+use crate::kernel::operand::Operand;
+use crate::kernel::product::{product, scale_rows, sum_rows, thin_product};
+use crate::kernel::raw::Start;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
-use crate::weight::{Base, Weights};
+use crate::weight::{Base, times};
 
 /// What flows through a layer in the backward pass.
 #[derive(Debug)]
@@ -270,20 +266,20 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
 /// `gs = s·(dY·B)`
 #[inline(always)]
 pub(crate) fn inner_grad<S: Simd>(simd: S, adapter: &Adapter<'_>, dy: &MatRef<'_>, gs: &mut MatMut<'_>) {
-    thin_product(simd, Pair::new(dy, &adapter.b, Turn::Neither), gs, Start::Zero);
+    thin_product(simd, Operand::of(dy), Operand::of(&adapter.b), gs, Start::Zero);
     scale_rows(simd, gs, dy.rows(), adapter.scale);
 }
 
 /// `dB = start ⊕ dYᵀ·hs`
 #[inline(always)]
 pub(crate) fn gradient_b<S: Simd>(simd: S, dy: &MatRef<'_>, hs: &MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
-    thin_product(simd, Pair::new(dy, hs, Turn::Left), db, start);
+    thin_product(simd, Operand::of(dy).t(), Operand::of(hs), db, start);
 }
 
 /// `dA = start ⊕ gsᵀ·X`
 #[inline(always)]
 pub(crate) fn gradient_a<S: Simd>(simd: S, gs: &MatRef<'_>, x: &MatRef<'_>, da: &mut MatMut<'_>, start: Start<'_>) {
-    product(simd, Pair::new(gs, x, Turn::Left), da, start);
+    product(simd, Operand::of(gs).t(), Operand::of(x), da, start);
 }
 
 /// `dX = dY·W`, and if the adapter counts here, continued by `gs·A`.
@@ -296,48 +292,6 @@ pub(crate) fn input_grad<S: Simd>(
     adapted: bool,
     dx: &mut MatMut<'_>,
 ) {
-    let more = adapted.then(|| Pair::new(gs, &adapter.a, Turn::Neither));
-    base_input_grad(simd, &base.weights, dy, more, dx);
-}
-
-/// `dX = dY·W ⊕ more`
-#[inline(always)]
-fn base_input_grad<S: Simd>(simd: S, w: &Weights<'_>, dy: &MatRef<'_>, more: Option<Pair<'_>>, dx: &mut MatMut<'_>) {
-    if S::COMPACT {
-        let (mut first, mut start) = (0, Start::Zero);
-        // The chain over the outputs goes on from piece to piece.
-        loop {
-            let piece = w.piece(first);
-            let turn = if piece.turned { Turn::Right } else { Turn::Neither };
-            product(simd, Pair::new(&dy.from(0, first), &piece.matrix, turn), dx, start);
-            start = Start::Existing;
-            first += piece.outputs;
-            if piece.last {
-                break;
-            }
-        }
-        if let Some(more) = more {
-            product(simd, more, dx, Start::Existing);
-        }
-        return;
-    }
-    let more = more.map(|more| more.fit(dx)).map(|(left, right, _)| (left, right));
-    let left = Operand::plain(*dy);
-    match *w {
-        Weights::Rows(w) => {
-            simd.call(Product { left, right: Operand::plain(w), more, out: dx.reborrow(), start: Start::Zero });
-        }
-        Weights::Packed(w) if w.outputs() == 0 => {
-            // No panel: what is left is the adapter.
-            if let Ok(nothing) = MatRef::new(&[], 0, w.inputs()) {
-                let right = Operand::plain(nothing);
-                simd.call(Product { left, right, more, out: dx.reborrow(), start: Start::Zero });
-            }
-        }
-        // A panel [in, outputs] is a piece of Wᵀ; the chain over the outputs goes on from panel to panel.
-        Weights::Packed(w) => {
-            let pieces = w.panels().map(|(first, panel)| (first, Operand::transposed(panel)));
-            pieces_product(simd, Exchanged { left, pieces, more, out: dx.reborrow(), start: Start::Zero });
-        }
-    }
+    let more = adapted.then(|| (Operand::of(gs), Operand::of(&adapter.a)));
+    times(simd, dy, &base.weights, more, dx);
 }

@@ -2,16 +2,12 @@
 
 use super::{Adapter, Batch, Progress, Saved};
 use crate::error::{Argument, Error};
-use crate::kernel::gemm::Product;
-use crate::kernel::pack::Operand;
-use crate::kernel::pair::{Pair, Turn};
-use crate::kernel::product::{product, thin_product};
-use crate::kernel::tile::Start;
-use crate::kernel::tile::row::RowProduct;
-use crate::kernel::vector::scale_rows;
+use crate::kernel::operand::Operand;
+use crate::kernel::product::{scale_rows, thin_product};
+use crate::kernel::raw::Start;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
-use crate::weight::{Base, Weights};
+use crate::weight::{Base, times_transposed};
 
 /// Forward pass: `Y[t,o] = chain_i W[o,i]·X[t,i]` from the bias, continued by `chain_k B[o,k]·hs[t,k]`, where
 /// `hs = rn(s·h)` and `h[t,k] = chain_i A[k,i]·X̃[t,i]`.
@@ -99,82 +95,12 @@ impl Kernel for Forward<'_, '_, '_> {
         let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));
         if present {
             if saved.dropout_code().is_none() {
-                thin_product(simd, Pair::new(x, &adapter.a, Turn::Right), &mut saved.hs, Start::Zero);
+                thin_product(simd, Operand::of(x), Operand::of(&adapter.a).t(), &mut saved.hs, Start::Zero);
             }
             scale_rows(simd, &mut saved.hs, x.rows(), adapter.scale);
         }
         let hs = saved.hs.as_ref();
-        let more = present.then(|| Pair::new(&hs, &adapter.b, Turn::Right));
-        base_product(simd, &base.weights, x, more, y, start);
-    }
-}
-
-/// `Y = start ⊕ X·Wᵀ ⊕ more`
-#[inline(always)]
-fn base_product<S: Simd>(
-    simd: S,
-    w: &Weights<'_>,
-    x: &MatRef<'_>,
-    more: Option<Pair<'_>>,
-    y: &mut MatMut<'_>,
-    start: Start<'_>,
-) {
-    if S::COMPACT {
-        let mut first = 0;
-        loop {
-            let piece = w.piece(first);
-            let turn = if piece.turned { Turn::Neither } else { Turn::Right };
-            let y = &mut y.from(0, first);
-            product(simd, Pair::new(x, &piece.matrix, turn), y, start.lanes_from(first));
-            first += piece.outputs;
-            if piece.last {
-                break;
-            }
-        }
-        if let Some(more) = more {
-            product(simd, more, y, Start::Existing);
-        }
-        return;
-    }
-    let more = more.map(|more| more.fit(y)).map(|(left, right, _)| (left, right));
-    let (left, rows) = (Operand::plain(*x), x.rows());
-    match *w {
-        Weights::Rows(w) => {
-            simd.call(Product { left, right: Operand::transposed(w), more, out: y.reborrow(), start });
-        }
-        Weights::Packed(w) if w.inputs() == 0 => {
-            // No panel: what is left are the start and the adapter.
-            if let Ok(nothing) = MatRef::new(&[], 0, w.outputs()) {
-                simd.call(Product { left, right: Operand::plain(nothing), more, out: y.reborrow(), start });
-            }
-        }
-        Weights::Packed(w) => {
-            let (uncut, panels) = w.uncut();
-            let done = match rows {
-                1 => simd.call(RowProduct {
-                    left: x.row(0),
-                    panels,
-                    width: w.width(),
-                    out: y.row_mut(0).get_mut(uncut.clone()).unwrap_or(&mut []),
-                    start: start.lanes_from(uncut.start),
-                }),
-                _ => 0,
-            };
-            let done = uncut.start..uncut.start + done;
-            if let Some((left, right)) = more.filter(|_| !done.is_empty()) {
-                let right = right.block(0, right.rows(), done.start, done.len());
-                let out = y.block(0, 1, done.start, done.len());
-                simd.call(Product { left, right, more: None, out, start: Start::Existing });
-            }
-            for rest in [0..done.start, done.end..w.outputs()] {
-                for (first, panel) in w.range(&rest).panels() {
-                    let (first, lanes) = (rest.start + first, panel.cols());
-                    let more = more.map(|(left, right)| (left, right.block(0, right.rows(), first, lanes)));
-                    let out = y.block(0, rows, first, lanes);
-                    let start = start.lanes_from(first);
-                    simd.call(Product { left, right: Operand::plain(panel), more, out, start });
-                }
-            }
-        }
+        let more = present.then(|| (Operand::of(&hs), Operand::of(&adapter.b).t()));
+        times_transposed(simd, x, &base.weights, more, y, start);
     }
 }

@@ -1,15 +1,15 @@
 //! `W' = W + s·B·A`, into another buffer: the base stays what it was.
 
-use super::dropped::BLOCK;
 use super::{Adapter, finite};
 use crate::error::{Argument, Error};
-use crate::kernel::pair::{Pair, Turn};
+use crate::kernel::operand::Operand;
 use crate::kernel::product::product;
-use crate::kernel::tile::Start;
+use crate::kernel::raw::Start;
 use crate::kernel::vector::first_non_finite;
+use crate::simd::target::BLOCK;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
-use crate::weight::{Base, Weights};
+use crate::weight::{Base, Weights, copy};
 
 /// Elements of a row that are computed and searched before anything is written.
 const WIDTH: usize = BLOCK.0 * BLOCK.1;
@@ -83,7 +83,7 @@ impl Kernel for Merge<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { weights, adapter: Adapter { a, b, scale, .. }, at: (first, i), merged } = self;
-        weights.copy_block(first, i, merged);
+        copy(weights, (first, i), &mut [], merged);
         // For no inputs `s·B` would be computed, which may overflow, and thrown away.
         if self.adapter.is_absent() || merged.cols() == 0 {
             return;
@@ -98,7 +98,7 @@ impl Kernel for Merge<'_, '_> {
                     to.iter_mut().zip(from).for_each(|(to, &value)| *to = scale * value);
                 }
                 let (left, right) = (MatRef::from_rows(&scaled), a.from(k, i));
-                product(simd, Pair::new(&left, &right, Turn::Neither), &mut merged.from(o, 0), Start::Existing);
+                product(simd, Operand::of(&left), Operand::of(&right), &mut merged.from(o, 0), Start::Existing);
                 k += BLOCK.1;
             }
             o += BLOCK.0;

@@ -48,7 +48,7 @@ pub(crate) use dropped::{Code, FromColumn};
 use dropped::Dropping;
 
 use crate::error::{Argument, Error};
-use crate::kernel::tile::Start;
+use crate::kernel::raw::Start;
 use crate::kernel::vector::{first_non_finite, is_zero};
 use crate::scratch::{Piece, Scratch, total};
 use crate::view::{MatMut, MatRef, expect_bias, expect_shape};

@@ -10,6 +10,7 @@ mod backend;
 mod bytes;
 mod probe;
 mod scalar;
+pub(crate) mod target;
 
 #[cfg(all(target_arch = "x86_64", not(lowrank_scalar_only)))]
 mod avx2;
@@ -40,19 +41,6 @@ fn unrelated(pointer: *const f32) -> *const f32 {
     };
     pointer
 }
-
-/// Whether the target has a backend with more than one lane.
-pub(crate) const HAS_VECTORS: bool = cfg!(all(
-    not(lowrank_scalar_only),
-    any(
-        target_arch = "x86_64",
-        all(target_arch = "aarch64", target_feature = "neon"),
-        all(target_arch = "wasm32", target_feature = "simd128"),
-    )
-));
-
-/// Whether size counts more than speed in what is not a kernel: without vectors there is no speed to win.
-pub(crate) const COMPACT: bool = cfg!(lowrank_small) || !HAS_VECTORS;
 
 /// The arithmetic as a type. `FUSED` says how [`Simd::step`] rounds.
 pub(crate) trait Rounding: Copy {
@@ -98,7 +86,7 @@ pub(crate) trait Simd: Copy {
     /// Vectors in a row of the register tile.
     const TILE_VECTORS: usize;
     /// Whether one small function computes every product.
-    const COMPACT: bool = Self::LANES == 1 || cfg!(all(lowrank_small, not(target_arch = "x86_64")));
+    const COMPACT: bool = Self::LANES == 1 || target::SMALL_VECTORS;
 
     /// The token of the narrower instruction set.
     fn narrow(self) -> Self::Narrow;

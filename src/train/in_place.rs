@@ -2,8 +2,9 @@
 
 use super::{clip, in_range};
 use crate::error::{Argument, Error};
-use crate::kernel::tile::Start;
-use crate::kernel::vector::{AddSquares, PARTS, SquareSum, scale_rows};
+use crate::kernel::product::scale_rows;
+use crate::kernel::raw::Start;
+use crate::kernel::vector::{AddSquares, PARTS, SquareSum};
 use crate::lora::{
     Adapter, AdapterMut, Backprop, Batch, Code, FromColumn, Progress, Saved, Shape, gradient_a, gradient_b, inner_grad,
     input_grad, prepare,

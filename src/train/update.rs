@@ -2,7 +2,8 @@
 
 use super::state::{Moments, State};
 use crate::error::{Argument, Error};
-use crate::kernel::tile::elements::Elements;
+use crate::kernel::product::replace;
+use crate::kernel::raw::elements::Elements;
 use crate::lora::{AdapterMut, Grads};
 use crate::optimizer::Optimizer;
 use crate::simd::{Backend, Kernel, Simd};
@@ -96,48 +97,13 @@ impl<R: Rule> Kernel for Update<'_, '_, '_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (rule, grad, Moments { first, second }) = (*self.rule, self.grad, self.moments);
-        if S::COMPACT {
-            let each = move |p, g, moments| rule.apply(simd, p, g, moments);
-            let elements = Elements { param: self.param, grad, first, second };
-            return match R::MOMENTS {
-                0 => elements.replace::<S, 0>(simd, each),
-                1 => elements.replace::<S, 1>(simd, each),
-                _ => elements.replace::<S, 2>(simd, each),
-            };
-        }
-        let (mut param, mut grad, mut first, mut second) =
-            (self.param.reborrow(), *grad, first.reborrow(), second.reborrow());
-        if [param.as_ref(), grad, first.as_ref(), second.as_ref()].iter().all(MatRef::is_dense) {
-            (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
-        }
-        for i in 0..param.rows() {
-            let (p, g) = (param.row_mut(i), grad.row(i));
-            // Moments that the rule does not have are empty: read as zero, not written.
-            let m = if R::MOMENTS >= 1 { first.row_mut(i) } else { &mut [] };
-            let v = if R::MOMENTS >= 2 { second.row_mut(i) } else { &mut [] };
-            row(simd, rule, (p, g), (m, v));
+        let (rule, Moments { first, second }) = (*self.rule, self.moments);
+        let elements = Elements { param: self.param, grad: self.grad, first, second };
+        let each = move |p, g, moments| rule.apply(simd, p, g, moments);
+        match R::MOMENTS {
+            0 => replace::<S, 0>(simd, elements, each),
+            1 => replace::<S, 1>(simd, elements, each),
+            _ => replace::<S, 2>(simd, elements, each),
         }
     }
-}
-
-/// A row of parameters and gradients with its moments, vector by vector.
-#[inline(always)]
-fn row<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v): (&mut [f32], &mut [f32])) {
-    for (block, p) in p.chunks_mut(S::LANES).enumerate() {
-        let part = block * S::LANES..block * S::LANES + p.len();
-        let g = g.get(part.clone()).unwrap_or(&[]);
-        let m = if R::MOMENTS >= 1 { m.get_mut(part.clone()).unwrap_or(&mut []) } else { &mut [] };
-        let v = if R::MOMENTS >= 2 { v.get_mut(part).unwrap_or(&mut []) } else { &mut [] };
-        vector(simd, rule, (p, g), (m, v));
-    }
-}
-
-/// At most a vector.
-#[inline(always)]
-fn vector<S: Simd, R: Rule>(simd: S, rule: R, (p, g): (&mut [f32], &[f32]), (m, v): (&mut [f32], &mut [f32])) {
-    let (new, moments) = rule.apply(simd, simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
-    simd.write(p, new);
-    simd.write(m, moments[0]);
-    simd.write(v, moments[1]);
 }

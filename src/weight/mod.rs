@@ -11,14 +11,20 @@
 //! `Wᵀ`).
 
 mod packed;
+mod panels;
+mod products;
 
 pub use packed::{Packed, pack, packed_len};
+pub(crate) use panels::copy;
+pub(crate) use products::{times, times_transposed};
 
 use core::ops::Range;
 
+use panels::{Panels, SideBySide};
+
 use crate::error::{Argument, Error};
-use crate::simd::COMPACT;
-use crate::view::{MatMut, MatRef, expect_bias, expect_range};
+use crate::kernel::operand::Operand;
+use crate::view::{MatRef, expect_bias, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
 #[derive(Copy, Clone, Debug)]
@@ -56,60 +62,38 @@ impl<'a> Weights<'a> {
 
     /// `W[o, i]`, or `None` where there is no such weight.
     pub fn get(&self, o: usize, i: usize) -> Option<f32> {
-        if o < self.outputs() && i < self.inputs() { self.row(o, i).0.first().copied() } else { None }
-    }
-
-    /// The weights of output `o`, from input `i` on, and the step from one to the next.
-    fn row(&self, o: usize, i: usize) -> (&'a [f32], usize) {
-        let Piece { matrix, turned, .. } = if COMPACT { self.piece(o) } else { self.locate(o) };
-        let (start, step) = if turned { (i * matrix.stride(), matrix.stride()) } else { (i, 1) };
-        (matrix.data().get(start..).unwrap_or(&[]), step)
-    }
-
-    /// From output `first` on, as many outputs as lie in one matrix; none if there are none.
-    // Not inlined: what calls it is meant to be small.
-    #[inline(never)]
-    pub(crate) fn piece(&self, first: usize) -> Piece<'a> {
-        self.locate(first)
-    }
-
-    #[inline(always)]
-    fn locate(&self, first: usize) -> Piece<'a> {
-        match self {
-            Weights::Rows(w) => {
-                let matrix = w.block(first, usize::MAX, 0, usize::MAX);
-                Piece { matrix, outputs: matrix.rows(), turned: false, last: true }
-            }
-            Weights::Packed(w) => {
-                let matrix = w.piece(first);
-                let outputs = matrix.cols();
-                Piece { matrix, outputs, turned: true, last: outputs == 0 || first + outputs >= w.outputs() }
-            }
-        }
-    }
-
-    /// Copies rows `o..o + out.rows()`, columns `i..i + out.cols()`.
-    pub(crate) fn copy_block(&self, o: usize, i: usize, out: &mut MatMut<'_>) {
-        for row in 0..out.rows() {
-            let (from, step) = self.row(o + row, i);
-            let to = out.row_mut(row).iter_mut();
-            if !COMPACT && step == 1 {
-                to.zip(from).for_each(|(to, &value)| *to = value);
-            } else {
-                to.zip(from.iter().step_by(step.max(1))).for_each(|(to, &value)| *to = value);
-            }
-        }
+        let there = o < self.outputs() && i < self.inputs();
+        if there { self.panel(o, i, &mut []).data().first().copied() } else { None }
     }
 }
 
-/// Some outputs of the weights.
-pub(crate) struct Piece<'a> {
-    pub matrix: MatRef<'a>,
-    pub outputs: usize,
-    /// Whether the matrix is `[in, outputs]`, not `[outputs, in]`.
-    pub turned: bool,
-    /// Whether it has the last output.
-    pub last: bool,
+/// Rows are one panel.
+impl Panels for Weights<'_> {
+    const IN_PLACE: bool = true;
+
+    fn outputs(&self) -> usize {
+        Weights::outputs(self)
+    }
+
+    fn inputs(&self) -> usize {
+        Weights::inputs(self)
+    }
+
+    #[inline(always)]
+    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Operand<'r> {
+        match self {
+            Weights::Rows(w) => Operand::of(w).block(output, usize::MAX, input, usize::MAX).t(),
+            Weights::Packed(w) => w.panel(output, input, room),
+        }
+    }
+
+    #[inline(always)]
+    fn side_by_side(&self) -> Option<SideBySide<'_>> {
+        match self {
+            Weights::Rows(_) => None,
+            Weights::Packed(w) => w.side_by_side(),
+        }
+    }
 }
 
 impl<'a> From<MatRef<'a>> for Weights<'a> {

@@ -3,10 +3,12 @@
 use core::num::NonZeroUsize;
 use core::ops::Range;
 
+use super::panels::{Panels, SideBySide};
 use crate::error::{Argument, Error};
+use crate::kernel::operand::Operand;
 use crate::kernel::pack::Pack;
 use crate::simd::Backend;
-use crate::view::{MatRef, expect_len, span};
+use crate::view::{MatRef, expect_len, part, span};
 
 /// Weights `W [out, in]` in panels of outputs, borrowed: all of them, or a range of outputs.
 #[derive(Copy, Clone, Debug)]
@@ -88,46 +90,38 @@ impl<'a> Packed<'a> {
     pub(crate) const fn range(self, range: &Range<usize>) -> Self {
         Self { first: self.first + range.start, outputs: range.end - range.start, ..self }
     }
+}
 
-    /// The outputs whose panels lie within the range as a whole, and these panels, one after the other. They are none where
-    /// every panel is cut.
+impl Panels for Packed<'_> {
+    const IN_PLACE: bool = true;
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// What lies in one panel, which is cut where the range of outputs starts or ends within it.
     #[inline(always)]
-    pub(crate) fn uncut(&self) -> (Range<usize>, &'a [f32]) {
+    fn panel<'r>(&'r self, output: usize, input: usize, _room: &'r mut [f32]) -> Operand<'r> {
+        let output_of_all = self.first + output;
+        let lane = output_of_all % self.width;
+        let first = output_of_all - lane;
+        let width = self.width.get().min(self.all - first);
+        let outputs = (width - lane).min(self.outputs - output);
+        let panel = MatRef::dense(part(self.data, first * self.inputs, width * self.inputs), self.inputs, width);
+        Operand::of(&panel).block(input, usize::MAX, lane, outputs)
+    }
+
+    #[inline(always)]
+    fn side_by_side(&self) -> Option<SideBySide<'_>> {
         let Self { data, all, first, outputs, inputs, width } = *self;
         let (limit, whole) = (first + outputs, |output: usize| output - output % width);
         let start = whole(first.saturating_add(width.get() - 1)).min(limit);
         let end = if limit == all { all } else { whole(limit).max(start) };
-        let panels = data.get(start.saturating_mul(inputs)..end.saturating_mul(inputs)).unwrap_or(&[]);
-        (start - first..end - first, panels)
-    }
-
-    /// From output `first` on, what lies in one panel, as a matrix `[in, outputs]`.
-    #[inline(always)]
-    pub(crate) fn piece(&self, first: usize) -> MatRef<'a> {
-        let output = self.first + first;
-        let lane = output % self.width;
-        let panel = output - lane;
-        let width = self.width.get().min(self.all - panel);
-        let outputs = (width - lane).min(self.outputs - first);
-        let start = panel * self.inputs;
-        let data = self.data.get(start..start + width * self.inputs).unwrap_or(&[]);
-        MatRef::dense(data, self.inputs, width).split_cols(lane).1.split_cols(outputs).0
-    }
-
-    /// The panels as matrices `[in, outputs of the panel]`, each with the number of its first output. Where the range
-    /// starts or ends within a panel, that panel is cut.
-    #[inline(always)]
-    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, MatRef<'a>)> + Clone + use<'a> {
-        let Self { data, all, first, outputs, inputs, width } = *self;
-        let (start, end) = (first - first % width, first + outputs);
-        // Without inputs or outputs there is nothing in a panel.
-        let end = if inputs == 0 || outputs == 0 { start } else { end };
-        (start..end).step_by(width.get()).filter_map(move |panel| {
-            let lanes = width.get().min(all - panel);
-            let skipped = first.saturating_sub(panel);
-            let kept = lanes.min(end - panel) - skipped;
-            let matrix = MatRef::with_stride(data.get(panel * inputs + skipped..)?, inputs, kept, lanes).ok()?;
-            Some((panel + skipped - first, matrix))
-        })
+        let panels = part(data, start * inputs, (end - start) * inputs);
+        Some(SideBySide { outputs: start - first..end - first, panels, width: width.get() })
     }
 }

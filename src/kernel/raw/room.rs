@@ -4,15 +4,8 @@
 
 use core::mem::MaybeUninit;
 
-use crate::simd::HAS_VECTORS;
-
-/// Numbers of a panel: 12 KiB on x86-64, which has the widest tiles, 4 KiB where vectors have four lanes, none on one-lane
-/// targets, which read every operand in place.
-pub(crate) const PANEL: usize = match (HAS_VECTORS, cfg!(target_arch = "x86_64")) {
-    (false, _) => 0,
-    (true, true) => 3072,
-    (true, false) => 1024,
-};
+pub(crate) use crate::simd::target::PANEL;
+use crate::view::MatMut;
 
 /// Numbers of the accumulators of a product with rows and lanes exchanged. On 128 tokens and packed weights of 2048×2048 and
 /// more, half of it made the backward pass 13 % slower, two thirds 7 % (AVX-512, Zen 4).
@@ -41,9 +34,21 @@ impl<const N: usize> Room<N> {
         Self { numbers: [const { MaybeUninit::uninit() }; N], used: 0 }
     }
 
-    /// The first `len` numbers, whatever they hold; none where the room is smaller.
+    /// A matrix at the start of the room, whatever it holds. Callers ask for no more than there is room for.
     #[inline(always)]
-    pub(crate) fn first(&mut self, len: usize) -> &mut [f32] {
+    pub(crate) fn matrix(&mut self, rows: usize, cols: usize) -> MatMut<'_> {
+        MatMut::dense(self.first(rows * cols), rows, cols)
+    }
+
+    /// All of it, zeroed where it has not been written.
+    #[inline(always)]
+    pub(crate) fn all(&mut self) -> &mut [f32] {
+        self.first(N)
+    }
+
+    /// The first `len` numbers; none where the room is smaller.
+    #[inline(always)]
+    fn first(&mut self, len: usize) -> &mut [f32] {
         if len > N {
             return &mut [];
         }

@@ -18,11 +18,63 @@ pub(crate) mod elements;
 pub(crate) mod one_lane;
 pub(crate) mod room;
 pub(crate) mod row;
-#[cfg(all(lowrank_small, not(target_arch = "x86_64")))]
 pub(crate) mod small;
 
+use crate::kernel::operand::Operand;
+use crate::simd::target::SMALL_VECTORS;
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, span};
+
+/// One function for every product, for targets where size counts.
+#[inline(always)]
+pub(crate) fn compact<S: Simd>(
+    simd: S,
+    left: &Operand<'_>,
+    right: &Operand<'_>,
+    out: &mut MatMut<'_>,
+    start: &Start<'_>,
+) {
+    if SMALL_VECTORS && S::LANES > 1 {
+        return small::product(simd, left, right, out, start);
+    }
+    one_lane::product(simd, left, right, out, start);
+}
+
+/// An operand, an output or a start from one element on. Pointers move by `wrapping_add`: behind the last tile they may leave the
+/// slice, and are then not used.
+#[derive(Copy, Clone)]
+struct Raw {
+    at: *const f32,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl Raw {
+    #[inline(always)]
+    const fn of(operand: &Operand<'_>) -> Self {
+        Self { at: operand.data().as_ptr(), row_stride: operand.row_stride(), col_stride: operand.col_stride() }
+    }
+
+    #[inline(always)]
+    const fn t(self) -> Self {
+        Self { at: self.at, row_stride: self.col_stride, col_stride: self.row_stride }
+    }
+
+    #[inline(always)]
+    const fn at(&self, row: usize, col: usize) -> *const f32 {
+        self.at.wrapping_add(row * self.row_stride + col * self.col_stride)
+    }
+
+    #[inline(always)]
+    const fn skip_rows(&mut self, rows: usize) {
+        self.at = self.at.wrapping_add(rows * self.row_stride);
+    }
+
+    #[inline(always)]
+    const fn skip_cols(&mut self, cols: usize) {
+        self.at = self.at.wrapping_add(cols * self.col_stride);
+    }
+}
 
 /// Where the chains of a product start.
 #[derive(Copy, Clone, Debug)]
@@ -59,42 +111,22 @@ fn even_parts<S: Simd>(lanes: usize, most_vectors: usize) -> usize {
     lanes.div_ceil(parts).next_multiple_of(S::LANES).max(1)
 }
 
-/// Lanes across the rows of a matrix that are walked at a time, for one row of the output and for more: with few chains, each
+/// Lanes gathered from the rows of a matrix that are walked at a time, for one row of the output and for more: with few chains, each
 /// waits for its own last step, with many rows of the matrix, 4 KiB apart they displace each other from the first-level cache.
 /// One token, 1024×1024 rows: 3 GFLOP/s with 48 lanes, 12 with 16 (AVX-512); a rank of 4: 23 with 16 lanes, 40 with 8 (AVX2,
 /// Zen 4).
-const ACROSS_LANES: (usize, usize) = (16, 8);
+const GATHERED_LANES: (usize, usize) = (16, 8);
 
 /// Depths by which the first right operand is fetched beforehand.
 const DEPTH_AHEAD: usize = 32;
-
-/// Numbers at two strides: `(outer, inner)` is `data[outer * outer_stride + inner * inner_stride]`.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Strided<'a> {
-    pub data: &'a [f32],
-    pub outer: usize,
-    pub inner: usize,
-}
-
-impl Strided<'_> {
-    fn holds(&self, outer: usize, inner: usize) -> bool {
-        if outer == 0 || inner == 0 {
-            return true;
-        }
-        let last = (outer - 1).checked_mul(self.outer).zip((inner - 1).checked_mul(self.inner));
-        let last = last.and_then(|(a, b)| a.checked_add(b));
-        last.is_some_and(|last| last < self.data.len())
-    }
-}
 
 /// One product of a sum of products, over one panel.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Term<'a> {
     /// `(row, depth)`
-    pub left: Strided<'a>,
+    pub left: Operand<'a>,
     /// `(depth, lane)`
-    pub right: Strided<'a>,
-    pub depth: usize,
+    pub right: Operand<'a>,
     pub ahead: Ahead<'a>,
 }
 
@@ -110,21 +142,23 @@ pub(crate) enum Ahead<'a> {
 }
 
 impl Term<'_> {
-    pub(crate) const NONE: Term<'static> = {
-        let nothing = Strided { data: &[], outer: 0, inner: 1 };
-        Term { left: nothing, right: nothing, depth: 0, ahead: Ahead::Nothing }
-    };
+    pub(crate) const NONE: Term<'static> = Term { left: Operand::NONE, right: Operand::NONE, ahead: Ahead::Nothing };
 
-    /// Lanes across the rows of a matrix: vectors are transposed in registers.
-    const fn is_across(&self) -> bool {
-        self.right.inner != 1
+    #[inline(always)]
+    const fn depth(&self) -> usize {
+        self.right.rows()
+    }
+
+    /// Lanes lie in different rows of memory: vectors are transposed in registers.
+    const fn is_gathered(&self) -> bool {
+        !self.right.has_vectors()
     }
 }
 
 /// The products over one panel: `out[row, lane]` continued by the first term, then by the second.
 ///
-/// The lanes of a term lie side by side (inner stride 1). The first term may have them across the rows of a matrix instead
-/// (outer stride 1); lanes are then a multiple of `LANES`, its depth is a multiple of 4, and rows are few.
+/// The lanes of a term lie side by side. Those of the first term may be gathered from the rows of a matrix instead; lanes are
+/// then a multiple of `LANES`, its depth is a multiple of 4, and rows are few.
 pub(crate) struct PanelProduct<'a> {
     pub terms: [Term<'a>; 2],
     pub out: MatMut<'a>,
@@ -140,13 +174,13 @@ impl PanelProduct<'_> {
             Start::Zero | Start::Existing => true,
         };
         let [first, second] = &self.terms;
-        let across = !first.is_across()
-            || (first.right.outer == 1 && lanes.is_multiple_of(S::LANES) && first.depth.is_multiple_of(4));
-        let terms = self.terms.iter().all(|t| t.left.holds(rows, t.depth) && t.right.holds(t.depth, lanes));
+        let gathered = !first.is_gathered()
+            || (first.right.row_stride() == 1 && lanes.is_multiple_of(S::LANES) && first.depth().is_multiple_of(4));
+        let terms = self.terms.iter().all(|t| t.left.holds(rows, t.depth()) && t.right.holds(t.depth(), lanes));
         start
             && terms
-            && across
-            && !second.is_across()
+            && gathered
+            && !second.is_gathered()
             && span(rows, lanes, stride).is_some_and(|all| all <= self.out.data_mut().len())
     }
 }
@@ -162,7 +196,7 @@ impl Kernel for PanelProduct<'_> {
             return;
         }
         let (rows, lanes) = (self.out.rows(), self.out.cols());
-        let across = self.terms[0].is_across();
+        let gathered = self.terms[0].is_gathered();
         let mut operands = Operands {
             terms: self.terms.map(Factors::of),
             out_row: self.out.stride(),
@@ -174,14 +208,14 @@ impl Kernel for PanelProduct<'_> {
             },
         };
         let mut lane = 0;
-        let across_lanes = if rows == 1 { ACROSS_LANES.0 } else { ACROSS_LANES.1 };
-        let vectors = if across { (across_lanes / S::LANES).clamp(1, S::TILE_VECTORS) } else { S::TILE_VECTORS };
+        let gathered_lanes = if rows == 1 { GATHERED_LANES.0 } else { GATHERED_LANES.1 };
+        let vectors = if gathered { (gathered_lanes / S::LANES).clamp(1, S::TILE_VECTORS) } else { S::TILE_VECTORS };
         let step = even_parts::<S>(lanes, vectors);
         while lane < lanes {
             let width = step.min(lanes - lane);
             // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes
-            // of a bias, and what is asked of lanes across; lane + width <= lanes.
-            unsafe { column(simd, &operands, rows, width, across) };
+            // of a bias, and what is asked of gathered lanes; lane + width <= lanes.
+            unsafe { column(simd, &operands, rows, width, gathered) };
             operands.skip_lanes(width);
             lane += width;
         }
@@ -195,15 +229,11 @@ enum Chains {
     Existing,
 }
 
-/// A term from the first element that a tile needs, and the strides from there.
+/// A term from the first element that a tile needs.
 #[derive(Copy, Clone)]
 struct Factors {
-    left: *const f32,
-    left_row: usize,
-    left_depth: usize,
-    right: *const f32,
-    right_depth: usize,
-    right_lane: usize,
+    left: Raw,
+    right: Raw,
     depth: usize,
     fetch: Fetch,
 }
@@ -211,16 +241,7 @@ struct Factors {
 impl Factors {
     #[inline(always)]
     fn of(term: Term<'_>) -> Self {
-        Self {
-            left: term.left.data.as_ptr(),
-            left_row: term.left.outer,
-            left_depth: term.left.inner,
-            right: term.right.data.as_ptr(),
-            right_depth: term.right.outer,
-            right_lane: term.right.inner,
-            depth: term.depth,
-            fetch: Fetch::of(&term),
-        }
+        Self { left: Raw::of(&term.left), right: Raw::of(&term.right), depth: term.depth(), fetch: Fetch::of(&term) }
     }
 }
 
@@ -247,21 +268,20 @@ struct Fetch {
 impl Fetch {
     #[inline(always)]
     fn of(term: &Term<'_>) -> Self {
-        let (right, outer) = (term.right.data.as_ptr(), term.right.outer);
+        let Raw { at, row_stride, .. } = Raw::of(&term.right);
         match term.ahead {
-            Ahead::Nothing => Self { from: right, per_row: 0, per_depth: 0 },
-            Ahead::Right => Self { from: right.wrapping_add(DEPTH_AHEAD * outer), per_row: 0, per_depth: outer },
-            Ahead::Left(next) => Self { from: next.as_ptr(), per_row: term.left.outer, per_depth: 0 },
+            Ahead::Nothing => Self { from: at, per_row: 0, per_depth: 0 },
+            Ahead::Right => Self { from: at.wrapping_add(DEPTH_AHEAD * row_stride), per_row: 0, per_depth: row_stride },
+            Ahead::Left(next) => Self { from: next.as_ptr(), per_row: term.left.row_stride(), per_depth: 0 },
         }
     }
 }
 
 impl Operands {
-    /// Pointers move by `wrapping_add`: behind the last tile they may leave the slice, and are then not used.
     #[inline(always)]
     fn skip_lanes(&mut self, lanes: usize) {
         for term in &mut self.terms {
-            term.right = term.right.wrapping_add(lanes * term.right_lane);
+            term.right.skip_cols(lanes);
             if term.fetch.per_row == 0 {
                 term.fetch.from = term.fetch.from.wrapping_add(lanes);
             }
@@ -277,9 +297,9 @@ impl Operands {
     #[inline(always)]
     fn skip_rows(&mut self, rows: usize) {
         for term in &mut self.terms {
-            term.left = term.left.wrapping_add(rows * term.left_row);
+            term.left.skip_rows(rows);
             term.fetch.from = match term.fetch.per_row {
-                0 => term.right.wrapping_add(term.depth * term.fetch.per_depth),
+                0 => term.right.at.wrapping_add(term.depth * term.fetch.per_depth),
                 per_row => term.fetch.from.wrapping_add(rows * per_row),
             };
         }
@@ -290,17 +310,17 @@ impl Operands {
 /// One tile column, `width` lanes wide: chooses the number of vectors in a row of the tile.
 ///
 /// # Safety
-/// The operands hold `rows` × `width` chains of their depths, and `0 < width <= TILE_VECTORS * LANES`. If `across`, the width
+/// The operands hold `rows` × `width` chains of their depths, and `0 < width <= TILE_VECTORS * LANES`. If `gathered`, the width
 /// is a multiple of `LANES`, the first depth a multiple of 4.
 #[inline(always)]
-unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usize, across: bool) {
+unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usize, gathered: bool) {
     let tail = width % S::LANES;
     macro_rules! vectors {
         ($($vectors:literal)*) => {
             $(if $vectors <= S::TILE_VECTORS && width.div_ceil(S::LANES) == $vectors {
-                if across {
+                if gathered {
                     // SAFETY: as for this function; the vectors are all full.
-                    unsafe { stack_across::<S, $vectors>(simd, *operands, rows) }
+                    unsafe { stack_gathered::<S, $vectors>(simd, *operands, rows) }
                 } else if tail == 0 {
                     // SAFETY: as for this function; the vectors are all full.
                     unsafe { stack::<S, $vectors, false>(simd, *operands, rows, 0) }
@@ -348,13 +368,13 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
     });
 }
 
-/// The tiles of one column, lanes across the rows of the right operand. They are lower, as four vectors for each one of the
+/// The tiles of one column, lanes gathered from the rows of memory. They are lower, as four vectors for each one of the
 /// accumulators' have to stay in registers too.
 ///
 /// # Safety
 /// As for [`stack`]; the first depth is a multiple of 4.
 #[inline(always)]
-unsafe fn stack_across<S: Simd, const VECTORS: usize>(simd: S, mut operands: Operands, mut rows: usize) {
+unsafe fn stack_gathered<S: Simd, const VECTORS: usize>(simd: S, mut operands: Operands, mut rows: usize) {
     let limit = S::TILE_ROWS * S::TILE_VECTORS * 2 / 3 / VECTORS;
     heights!(rows, operands, limit, 4 2 1 => {
         // SAFETY: as for this function; at least ROWS rows are left.
@@ -365,9 +385,9 @@ unsafe fn stack_across<S: Simd, const VECTORS: usize>(simd: S, mut operands: Ope
 /// One tile: `ROWS × VECTORS` vectors of accumulators stay in registers over the depth of both terms.
 ///
 /// # Safety
-/// As for [`stack`] or [`stack_across`], for `ROWS` rows.
+/// As for [`stack`] or [`stack_gathered`], for `ROWS` rows.
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool, const ACROSS: bool>(
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: bool, const GATHERED: bool>(
     simd: S,
     operands: &Operands,
     tail: usize,
@@ -389,9 +409,9 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: boo
         }),
     }
     let [first, second] = &o.terms;
-    if ACROSS {
+    if GATHERED {
         // SAFETY: as for this function.
-        unsafe { accumulate_across(simd, &mut acc, first) };
+        unsafe { accumulate_gathered(simd, &mut acc, first) };
     } else {
         // SAFETY: as for this function.
         unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, first, tail) };
@@ -473,52 +493,53 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAI
     tail: usize,
 ) {
     let t = *term;
-    let (mut left, mut right) = (RowPointers::<ROWS>::new(t.left, t.left_row), t.right);
+    let (mut left, mut right) = (RowPointers::<ROWS>::new(t.left.at, t.left.row_stride), t.right);
     let (mut next, stride) = (t.fetch.from, if t.fetch.per_row > 0 { ROWS } else { t.fetch.per_depth });
     for _ in 0..t.depth {
         let mut lanes = [simd.splat(0.0); VECTORS];
         unroll!(v < VECTORS, {
             // SAFETY: the term holds these lanes at this depth.
-            lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, right, v, tail) };
+            lanes[v] = unsafe { load::<S, VECTORS, TAIL>(simd, right.at, v, tail) };
             simd.prefetch(next.wrapping_add(v * S::LANES));
         });
         unroll!(m < ROWS, {
             // SAFETY: the term holds this row at this depth.
-            let value = unsafe { left.row(m, t.left_row).read() };
+            let value = unsafe { left.row(m, t.left.row_stride).read() };
             let value = simd.splat(value);
             unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
         });
-        left.advance(simd, t.left_depth);
+        left.advance(simd, t.left.col_stride);
         next = next.wrapping_add(stride);
-        right = right.wrapping_add(t.right_depth);
+        right.skip_rows(1);
     }
 }
 
-/// The chains over one term whose lanes lie across rows: four depths of a vector are one transposition.
+/// The chains over one term whose lanes are gathered: four depths of a vector are one transposition.
 ///
 /// # Safety
 /// The term holds `ROWS` rows and `VECTORS` full vectors; its depth is a multiple of 4.
 #[inline(always)]
-unsafe fn accumulate_across<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn accumulate_gathered<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
     acc: &mut [[S::V; VECTORS]; ROWS],
     term: &Factors,
 ) {
     let t = *term;
     // Where the rows leave no gaps, the next tile follows this one.
-    let fetch = if t.right_lane == t.depth { VECTORS * S::LANES * t.right_lane } else { 0 };
-    let mut next = t.right.wrapping_add(fetch);
+    let lane_stride = t.right.col_stride;
+    let fetch = if lane_stride == t.depth { VECTORS * S::LANES * lane_stride } else { 0 };
+    let mut next = t.right.at.wrapping_add(fetch);
     let mut d = 0;
     while d < t.depth {
         unroll!(v < VECTORS, {
-            let from = t.right.wrapping_add(v * S::LANES * t.right_lane + d);
+            let from = t.right.at.wrapping_add(v * S::LANES * lane_stride + d);
             // SAFETY: the term holds LANES rows of these lanes, and four numbers of each from this depth on.
-            let columns = unsafe { simd.load_columns(from, t.right_lane) };
+            let columns = unsafe { simd.load_columns(from, lane_stride) };
             unroll!(j < 4, {
                 simd.prefetch(next.wrapping_add(j * S::LANES));
                 unroll!(m < ROWS, {
                     // SAFETY: the term holds this row at this depth.
-                    let value = unsafe { t.left.wrapping_add(m * t.left_row + (d + j) * t.left_depth).read() };
+                    let value = unsafe { t.left.at(m, d + j).read() };
                     acc[m][v] = simd.step(acc[m][v], simd.splat(value), columns[j]);
                 });
             });

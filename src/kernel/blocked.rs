@@ -1,9 +1,10 @@
 //! The blocked product.
 
-use super::exchange::Exchanged;
-use super::pack::Operand;
-use super::tile::room::{PANEL, Room, rows_in};
-use super::tile::{Ahead, PanelProduct, Start, Strided, Term, panel_lanes};
+use super::operand::{More, Operand};
+use super::pack::vectors;
+use super::raw::room::{PANEL, Room, rows_in};
+use super::raw::{Ahead, PanelProduct, Start, Term, panel_lanes};
+use super::swapped::Swapped;
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
@@ -23,7 +24,7 @@ pub(crate) struct Product<'a> {
     pub left: Operand<'a>,
     pub right: Operand<'a>,
     /// A second product of small depth, whose chains continue those of the first.
-    pub more: Option<(Operand<'a>, Operand<'a>)>,
+    pub more: More<'a>,
     pub out: MatMut<'a>,
     pub start: Start<'a>,
 }
@@ -44,14 +45,14 @@ impl Kernel for Product<'_> {
                 main.by_panels(simd, Block::all(right), &mut out, start, more)
             }
         } else if rows == 1 && lanes < S::LANES && !matches!(start, Start::Bias(_)) {
-            main.turned(simd, &mut out, start);
+            main.swapped_row(simd, &mut out, start);
             more
         } else if rows <= S::TILE_ROWS / 2 {
-            main.across(simd, &mut out, start);
+            main.gathered(simd, &mut out, start);
             more
         } else if copies_less(rows, right.rows(), lanes) {
             let pieces = core::iter::once((0, right));
-            return simd.call(Exchanged { left, pieces, more, out, start });
+            return simd.call(Swapped { left, pieces, more, out, start });
         } else {
             main.by_panels(simd, Block::all(right), &mut out, start, more)
         };
@@ -61,9 +62,9 @@ impl Kernel for Product<'_> {
     }
 }
 
-/// [`Exchanged`], but for a few rows, which would not fill a vector: for those, one piece after the other as it lies.
+/// [`Swapped`], but for a few rows, which would not fill a vector: for those, one piece after the other as it lies.
 #[inline(always)]
-pub(crate) fn pieces_product<'a, S: Simd, P>(simd: S, mut product: Exchanged<'a, P>)
+pub(crate) fn pieces_product<'a, S: Simd, P>(simd: S, mut product: Swapped<'a, '_, P>)
 where
     P: Iterator<Item = (usize, Operand<'a>)> + Clone,
 {
@@ -79,7 +80,7 @@ where
     }
 }
 
-/// Whether exchanging rows and lanes, which copies the left operand and the output twice, copies less than what copies the
+/// Whether swapping rows and lanes, which copies the left operand and the output twice, copies less than what copies the
 /// right operand.
 const fn copies_less(rows: usize, depth: usize, lanes: usize) -> bool {
     rows.saturating_mul(depth.saturating_add(lanes.saturating_mul(2))) < depth.saturating_mul(lanes)
@@ -90,8 +91,6 @@ struct Single<'a> {
     left: Operand<'a>,
     right: Operand<'a>,
 }
-
-type More<'a> = Option<(Operand<'a>, Operand<'a>)>;
 
 impl<'a> Single<'a> {
     /// One panel of lanes after the other, with the second product in the same tiles. Right operands without vectors are
@@ -120,13 +119,7 @@ impl<'a> Single<'a> {
                 None => Term::NONE,
                 Some((left, right)) => {
                     let right = right.block(0, right.rows(), at, width);
-                    let depth = right.rows();
-                    Term {
-                        left: left.strided(),
-                        right: right.vectors(simd, &mut second_room),
-                        depth,
-                        ahead: Ahead::Nothing,
-                    }
+                    Term { left, right: vectors(simd, right, &mut second_room), ahead: Ahead::Nothing }
                 }
             };
             let most = if in_place { DEPTH_BLOCK } else { rows_in(PANEL, width) };
@@ -137,9 +130,8 @@ impl<'a> Single<'a> {
                 let last = from + count >= block.count;
                 let right = self.right.block(block.depth + from, count, at, width);
                 let first = Term {
-                    left: self.left.block(0, rows, block.depth + from, count).strided(),
-                    right: right.vectors(simd, &mut room),
-                    depth: count,
+                    left: self.left.block(0, rows, block.depth + from, count),
+                    right: vectors(simd, right, &mut room),
                     ahead: if in_place { Ahead::Right } else { Ahead::Nothing },
                 };
                 let terms = [first, if last { second } else { Term::NONE }];
@@ -163,9 +155,8 @@ impl<'a> Single<'a> {
         loop {
             let count = ROWS_BLOCK.min(depth - from);
             let term = Term {
-                left: self.left.block(0, rows, from, count).strided(),
-                right: self.right.block(from, count, 0, lanes).strided(),
-                depth: count,
+                left: self.left.block(0, rows, from, count),
+                right: self.right.block(from, count, 0, lanes),
                 ahead: Ahead::Right,
             };
             simd.call(PanelProduct { terms: [term, Term::NONE], out: out.reborrow(), start });
@@ -179,28 +170,23 @@ impl<'a> Single<'a> {
 
     /// One row and few lanes: as a column of as many rows, nothing of the right operand has to be copied.
     #[inline(always)]
-    fn turned<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+    fn swapped_row<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
         let (lanes, depth) = (out.cols(), self.right.rows());
-        let first = Term {
-            left: self.right.flip().strided(),
-            right: Strided { data: self.left.strided().data, outer: self.left.strided().inner, inner: 1 },
-            depth,
-            ahead: Ahead::Nothing,
-        };
-        let Ok(column) = MatMut::with_stride(out.row_mut(0), lanes, 1, 1) else { return };
-        simd.call(PanelProduct { terms: [first, Term::NONE], out: column, start });
+        let right = self.left.t().within(depth, 1).column();
+        let term = Term { left: self.right.t(), right, ahead: Ahead::Nothing };
+        let out = MatMut::dense(out.row_mut(0), lanes, 1);
+        simd.call(PanelProduct { terms: [term, Term::NONE], out, start });
     }
 
-    /// The right operand transposed in registers: for few rows of the output, a copy would cost more than it saves.
+    /// The right operand gathered in registers: for few rows of the output, a copy would cost more than it saves.
     #[inline(always)]
-    fn across<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+    fn gathered<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
         let (rows, lanes, depth) = (out.rows(), out.cols(), self.right.rows());
         let (full_lanes, full_depth) = (lanes - lanes % S::LANES, depth - depth % 4);
         if full_lanes > 0 {
             let term = Term {
-                left: self.left.block(0, rows, 0, full_depth).strided(),
-                right: self.right.block(0, full_depth, 0, full_lanes).strided(),
-                depth: full_depth,
+                left: self.left.block(0, rows, 0, full_depth),
+                right: self.right.block(0, full_depth, 0, full_lanes),
                 ahead: Ahead::Nothing,
             };
             simd.call(PanelProduct { terms: [term, Term::NONE], out: out.block(0, rows, 0, full_lanes), start });

@@ -4,32 +4,30 @@
 
 use core::mem::MaybeUninit;
 
-use super::Start;
-use super::one_lane::Side;
 use super::room::PANEL;
-use crate::kernel::pair::Turn;
+use super::{Raw, Start};
+use crate::kernel::operand::Operand;
 use crate::simd::Simd;
-use crate::view::{MatMut, MatRef};
+use crate::view::MatMut;
 
 /// Vectors side by side.
 const VECTORS: usize = 2;
 /// Rows of the tile.
 const ROWS: usize = 4;
 
-/// The product of a [`Pair`](crate::kernel::pair::Pair).
+/// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
 // A function of its own for all calls.
 #[inline(never)]
 pub(crate) fn product<S: Simd>(
     simd: S,
-    left: &MatRef<'_>,
-    right: &MatRef<'_>,
-    turn: Turn,
+    left: &Operand<'_>,
+    right: &Operand<'_>,
     out: &mut MatMut<'_>,
     start: &Start<'_>,
 ) {
-    let (left, rows, left_depth) = Side::of(left, turn == Turn::Left);
-    let (side, lanes, right_depth) = Side::of(right, turn != Turn::Right);
-    let (depth, mut lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
+    let (depth, rows, mut lanes) =
+        (left.cols().min(right.rows()), left.rows().min(out.rows()), right.cols().min(out.cols()));
+    let (left, right) = (Raw::of(left), Raw::of(right));
     if let Start::Bias(bias) = start {
         lanes = lanes.min(bias.len());
     }
@@ -44,16 +42,16 @@ pub(crate) fn product<S: Simd>(
         let mut from = 0;
         while from < depth {
             let count = most.min(depth - from);
-            let mut panel = Side { at: side.at.wrapping_add(lane * side.next + from * side.deeper), ..side };
-            if side.next != 1 || width < tile {
+            let mut panel = Raw { at: right.at(from, lane), ..right };
+            if right.col_stride != 1 || width < tile {
                 let copy = room.as_mut_ptr().cast();
                 // SAFETY: the view has so many lanes from `lane` on, and so many depths from `from` on; of these, as many as
                 // the room holds.
-                unsafe { panel.copy(simd, width, count, copy) };
-                panel = Side { at: copy, next: 1, deeper: tile };
+                unsafe { copy_panel(simd, panel, width, count, copy) };
+                panel = Raw { at: copy, row_stride: tile, col_stride: 1 };
             }
             let mut block = Block {
-                left: Side { at: left.at.wrapping_add(from * left.deeper), ..left },
+                left: Raw { at: left.at(0, from), ..left },
                 panel,
                 count,
                 out: at.wrapping_add(lane),
@@ -91,31 +89,29 @@ unsafe fn begin(mut row: *mut f32, stride: usize, rows: usize, lanes: usize, sta
     }
 }
 
-impl Side {
-    /// Copies `width` chains of `count` numbers into a panel of full vectors, zeros in the lanes behind them.
-    ///
-    /// # Safety
-    /// The side has as many, and there is room for the panel.
-    #[inline(always)]
-    unsafe fn copy<S: Simd>(self, _simd: S, width: usize, count: usize, to: *mut f32) {
-        let tile = VECTORS * S::LANES;
-        for at in 0..count * tile {
-            let (d, lane) = (at / tile, at % tile);
-            let mut value = 0.0;
-            if lane < width {
-                // SAFETY: the side has this chain, and it is this deep.
-                value = unsafe { self.at.wrapping_add(lane * self.next + d * self.deeper).read() };
-            }
-            // SAFETY: there is room.
-            unsafe { to.wrapping_add(at).write(value) };
+/// Copies `count` rows of `width` numbers into a panel of full vectors, zeros in the lanes behind them.
+///
+/// # Safety
+/// There are as many rows and numbers, and there is room for the panel.
+#[inline(always)]
+unsafe fn copy_panel<S: Simd>(_simd: S, from: Raw, width: usize, count: usize, to: *mut f32) {
+    let tile = VECTORS * S::LANES;
+    for at in 0..count * tile {
+        let (d, lane) = (at / tile, at % tile);
+        let mut value = 0.0;
+        if lane < width {
+            // SAFETY: there is this row, and it has this number.
+            value = unsafe { from.at(d, lane).read() };
         }
+        // SAFETY: there is room.
+        unsafe { to.wrapping_add(at).write(value) };
     }
 }
 
 /// Some depths of some lanes.
 struct Block {
-    left: Side,
-    panel: Side,
+    left: Raw,
+    panel: Raw,
     count: usize,
     out: *mut f32,
     stride: usize,
@@ -135,7 +131,7 @@ impl Block {
                 // SAFETY: as above.
                 _ => unsafe { self.tile::<S, 1, VECTORS>(simd) },
             }
-            self.left.at = self.left.at.wrapping_add(height * self.left.next);
+            self.left.skip_rows(height);
             self.out = self.out.wrapping_add(height * self.stride);
             rows -= height;
         }
@@ -161,12 +157,12 @@ impl Block {
             });
             unroll!(m < HEIGHT, {
                 // SAFETY: this row is this deep.
-                let value = unsafe { left.wrapping_add(m * self.left.next).read() };
+                let value = unsafe { left.wrapping_add(m * self.left.row_stride).read() };
                 let value = simd.splat(value);
                 unroll!(v < VECTORS, { acc[m][v] = simd.step(acc[m][v], value, lanes[v]) });
             });
-            left = left.wrapping_add(self.left.deeper);
-            right = right.wrapping_add(self.panel.deeper);
+            left = left.wrapping_add(self.left.col_stride);
+            right = right.wrapping_add(self.panel.row_stride);
         }
         unroll!(m < HEIGHT, {
             unroll!(v < VECTORS, {

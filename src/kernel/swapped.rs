@@ -1,24 +1,25 @@
-//! The product with rows and lanes exchanged: `outᵀ = start ⊕ rightᵀ·leftᵀ`, the chains as they were.
+//! The product with rows and lanes swapped: `outᵀ = start ⊕ rightᵀ·leftᵀ`, the chains as they were.
 //!
 //! For right operands without vectors. Instead of the right operand, the left one is copied, a panel of [`PANEL`] numbers at
 //! a time, and the right one is read in place, one broadcast after the other.
 
-use super::pack::{Operand, transpose};
-use super::tile::room::{ACCUMULATORS, PANEL, Room, rows_in};
-use super::tile::{Ahead, PanelProduct, Start, Term, panel_lanes};
+use super::operand::{More, Operand};
+use super::pack::{transpose, vectors};
+use super::raw::room::{ACCUMULATORS, PANEL, Room, rows_in};
+use super::raw::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
 /// A product whose right operand is in pieces, each with the depth at which it starts, and the product that continues it.
-pub(crate) struct Exchanged<'a, P> {
+pub(crate) struct Swapped<'a, 'o, P> {
     pub left: Operand<'a>,
     pub pieces: P,
-    pub more: Option<(Operand<'a>, Operand<'a>)>,
-    pub out: MatMut<'a>,
-    pub start: Start<'a>,
+    pub more: More<'a>,
+    pub out: MatMut<'o>,
+    pub start: Start<'o>,
 }
 
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Exchanged<'a, P> {
+impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Swapped<'a, '_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -31,9 +32,9 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Exchanged<
     }
 }
 
-struct Copied<'a, P>(Exchanged<'a, P>);
+struct Copied<'a, 'o, P>(Swapped<'a, 'o, P>);
 
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a, P> {
+impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a, '_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -47,11 +48,11 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
             for lane in (0..lanes).step_by(height.max(1)) {
                 let height = height.min(lanes - lane);
                 let at = Block { row, width, lane, height };
-                let Ok(mut sums) = MatMut::new(room.first(height * width), height, width) else { return };
+                let mut sums = room.matrix(height, width);
                 let mut blocks = self.depths(at);
                 let mut later = blocks.clone().skip(2);
                 let mut part = self.0.out.block(row, width, lane, height);
-                begin(simd, self.0.start.lanes_from(lane), part.as_ref(), &mut sums);
+                begin(simd, self.0.start.lanes_from(lane), &part.as_ref(), &mut sums);
                 while let Some(first) = blocks.next() {
                     let terms = [
                         term(simd, Some(first), later.next(), &mut one),
@@ -59,7 +60,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                     ];
                     simd.call(PanelProduct { terms, out: sums.reborrow(), start: Start::Existing });
                 }
-                transpose(simd, sums.as_ref(), &mut part);
+                transpose(simd, Operand::of(&sums.as_ref()), &mut part);
             }
         }
     }
@@ -74,7 +75,7 @@ struct Block {
     height: usize,
 }
 
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, P> {
+impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, '_, P> {
     /// What such a block of the output is the product of, as many depths at a time as have room: right and left operand.
     #[inline(always)]
     fn depths(&self, at: Block) -> impl Iterator<Item = (Operand<'a>, Operand<'a>)> + Clone + use<'a, P> {
@@ -86,19 +87,19 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, P> {
             (0..right.rows()).step_by(most.max(1)).map(move |from| {
                 let count = most.min(right.rows() - from);
                 let tokens = left.block(row, width, depth + from, count);
-                (tokens.flip(), right.block(from, count, lane, height).flip())
+                (tokens.t(), right.block(from, count, lane, height).t())
             })
         })
     }
 }
 
-/// The exchanged accumulators at their start.
+/// The swapped accumulators at their start.
 #[inline(always)]
-pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: MatRef<'_>, sums: &mut MatMut<'_>) {
+pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: &MatRef<'_>, sums: &mut MatMut<'_>) {
     match start {
         Start::Zero => (0..sums.rows()).for_each(|i| sums.row_mut(i).fill(0.0)),
         Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
-        Start::Existing => transpose(simd, out, sums),
+        Start::Existing => transpose(simd, Operand::of(out), sums),
     }
 }
 
@@ -111,9 +112,9 @@ fn term<'r, 'a: 'r, S: Simd>(
     room: &'r mut Room<PANEL>,
 ) -> Term<'r> {
     let Some((right, left)) = block else { return Term::NONE };
-    let ahead = match later.map(|(_, left)| left.strided()) {
-        Some(next) if next.outer == right.rows() => Ahead::Left(next.data),
+    let ahead = match later {
+        Some((_, next)) if next.row_stride() == right.rows() => Ahead::Left(next.data()),
         _ => Ahead::Nothing,
     };
-    Term { left: left.strided(), right: right.vectors(simd, room), depth: right.rows(), ahead }
+    Term { left, right: vectors(simd, right, room), ahead }
 }

@@ -1,0 +1,62 @@
+//! The socket for a format of weights.
+
+use core::ops::Range;
+
+use crate::kernel::operand::Operand;
+use crate::view::MatMut;
+
+/// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
+/// [`products`](super::products), which is written once for every format.
+pub(crate) trait Panels {
+    /// Whether panels are read where they lie. Then one holds all inputs, and needs no room.
+    const IN_PLACE: bool;
+
+    fn outputs(&self) -> usize;
+
+    fn inputs(&self) -> usize;
+
+    /// The panel `[inputs, outputs]` of the weights from output `output` and input `input` on: as many as lie in one piece, or as
+    /// the room holds when they are decoded into it. At least one of each, if there are any.
+    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Operand<'r>;
+
+    /// Whole panels that follow each other without gaps, for the product of one token.
+    #[inline(always)]
+    fn side_by_side(&self) -> Option<SideBySide<'_>> {
+        None
+    }
+}
+
+/// Panels `[inputs, width]` that follow each other, the last one narrower if need be.
+pub(crate) struct SideBySide<'a> {
+    /// The outputs in them.
+    pub outputs: Range<usize>,
+    pub panels: &'a [f32],
+    pub width: usize,
+}
+
+/// Copies the weights from output `o` and input `i` on, as many rows and columns as `out` has.
+// Not inlined: what calls it is meant to be small.
+#[inline(never)]
+pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f32], out: &mut MatMut<'_>) {
+    let mut row = 0;
+    while row < out.rows() {
+        let (mut rows, mut col) = (1, 0);
+        while col < out.cols() {
+            let panel = weights.panel(o + row, i + col, room).t();
+            rows = copy_part(panel, &mut out.from(row, col));
+            col += panel.cols().max(1);
+        }
+        row += rows.max(1);
+    }
+}
+
+/// As much as both have. Returns the rows.
+fn copy_part(from: Operand<'_>, to: &mut MatMut<'_>) -> usize {
+    let rows = from.rows().min(to.rows());
+    for row in 0..rows {
+        let numbers = from.data().get(row * from.row_stride()..).unwrap_or(&[]);
+        let numbers = numbers.iter().step_by(from.col_stride().max(1)).take(from.cols());
+        to.row_mut(row).iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+    }
+    rows
+}
