@@ -24,6 +24,12 @@ pub(crate) fn product<S: Simd>(simd: S, left: Operand<'_>, right: Operand<'_>, o
     simd.call(Product { left, right, more: None, out, start });
 }
 
+/// Whether [`product_and_more`] continues the chains while they are in registers. Elsewhere, a second product of all panels together
+/// takes less than one of each.
+pub(crate) const fn joins<S: Simd>() -> bool {
+    !S::COMPACT
+}
+
 /// As [`product`], then continued by the same over `more`.
 #[inline(always)]
 pub(crate) fn product_and_more<S: Simd>(

@@ -43,20 +43,24 @@ pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f
         let (mut rows, mut col) = (1, 0);
         while col < out.cols() {
             let panel = weights.panel(o + row, i + col, room).t();
-            rows = copy_part(panel, &mut out.from(row, col));
+            copy_part(panel, &mut out.block(row, panel.rows(), col, panel.cols()));
+            rows = panel.rows();
             col += panel.cols().max(1);
         }
         row += rows.max(1);
     }
 }
 
-/// As much as both have. Returns the rows.
-fn copy_part(from: Operand<'_>, to: &mut MatMut<'_>) -> usize {
-    let rows = from.rows().min(to.rows());
-    for row in 0..rows {
-        let numbers = from.data().get(row * from.row_stride()..).unwrap_or(&[]);
-        let numbers = numbers.iter().step_by(from.col_stride().max(1)).take(from.cols());
-        to.row_mut(row).iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+/// As much as both have.
+#[inline(always)]
+fn copy_part(from: Operand<'_>, to: &mut MatMut<'_>) {
+    for row in 0..to.rows() {
+        let to = to.row_mut(row).iter_mut();
+        if from.has_vectors() {
+            to.zip(from.row(row)).for_each(|(to, &number)| *to = number);
+        } else {
+            let numbers = from.data().get(row..).unwrap_or(&[]).iter().step_by(from.col_stride().max(1));
+            to.zip(numbers).for_each(|(to, &number)| *to = number);
+        }
     }
-    rows
 }

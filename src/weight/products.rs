@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::panels::{Panels, SideBySide};
 use crate::kernel::operand::{More, Operand};
-use crate::kernel::product::{product, product_and_more, product_of_pieces, row_product};
+use crate::kernel::product::{joins, product, product_and_more, product_of_pieces, row_product};
 use crate::kernel::raw::Start;
 use crate::kernel::raw::room::Room;
 use crate::simd::Simd;
@@ -22,9 +22,13 @@ pub(crate) fn times_transposed<S: Simd, P: Panels>(
     y: &mut MatMut<'_>,
     start: Start<'_>,
 ) {
-    let done = if x.rows() == 1 { one_token(simd, x, w, more, y, start) } else { 0..0 };
-    by_panels(simd, x, w, 0..done.start, more, y, start);
-    by_panels(simd, x, w, done.end..w.outputs(), more, y, start);
+    let (beside, after) = if joins::<S>() { (more, None) } else { (None, more) };
+    let done = if x.rows() == 1 { one_token(simd, x, w, beside, y, start) } else { 0..0 };
+    by_panels(simd, x, w, 0..done.start, beside, y, start);
+    by_panels(simd, x, w, done.end..w.outputs(), beside, y, start);
+    if let Some((left, right)) = after {
+        product(simd, left, right, y, Start::Existing);
+    }
 }
 
 /// The outputs in panels that lie side by side, several panels at a time, as far as that pays. Returns which they are.
@@ -66,12 +70,13 @@ fn by_panels<S: Simd, P: Panels>(
             let panel = decoded(w, o, i, &mut room);
             let (inputs, outputs) = (panel.rows(), panel.cols().min(range.end - o));
             let panel = panel.within(inputs, outputs);
+            let x = if P::IN_PLACE { x } else { x.from_col(i) };
             if P::IN_PLACE || i + inputs >= w.inputs() {
                 let more = more.map(|(left, right)| (left, right.from_col(o)));
-                product_and_more(simd, x.from_col(i), panel, more, &mut y.within(usize::MAX, outputs), start);
+                product_and_more(simd, x, panel, more, &mut y.within(usize::MAX, outputs), start);
                 break outputs;
             }
-            product(simd, x.from_col(i), panel, &mut y, start);
+            product(simd, x, panel, &mut y, start);
             start = Start::Existing;
             i += inputs;
         };
