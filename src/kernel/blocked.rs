@@ -24,7 +24,7 @@ pub(crate) struct Product<'a> {
     pub left: Operand<'a>,
     pub right: Operand<'a>,
     /// A second product of small depth, whose chains continue those of the first.
-    pub more: More<'a>,
+    pub more: More<Operand<'a>>,
     pub out: MatMut<'a>,
     pub start: Start<'a>,
 }
@@ -104,8 +104,8 @@ impl<'a> Single<'a> {
         block: Block,
         out: &mut MatMut<'_>,
         start: Start<'_>,
-        more: More<'a>,
-    ) -> More<'a> {
+        more: More<Operand<'a>>,
+    ) -> More<Operand<'a>> {
         let (rows, in_place) = (out.rows(), self.right.has_vectors());
         let step = panel_lanes::<S>(block.lanes);
         let fused = more.filter(|(_, right)| {

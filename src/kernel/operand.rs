@@ -1,10 +1,76 @@
-//! The one form in which a matrix goes down to the register tile.
+//! The forms of a matrix on its way to the register tile: the passes name a [`Factor`], the loops cut an [`Operand`].
 
 use crate::view::MatRef;
 
+/// A matrix or its transpose, as it stands in an equation.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Factor<'a> {
+    pub matrix: &'a MatRef<'a>,
+    pub transposed: bool,
+}
+
+/// The matrix itself.
+pub(crate) const fn plain<'a>(matrix: &'a MatRef<'a>) -> Factor<'a> {
+    Factor { matrix, transposed: false }
+}
+
+/// Its transpose.
+pub(crate) const fn transposed<'a>(matrix: &'a MatRef<'a>) -> Factor<'a> {
+    Factor { matrix, transposed: true }
+}
+
+impl<'a> Factor<'a> {
+    pub(crate) const fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// The columns from `lane` on.
+    pub(crate) fn lanes_from(&self, lane: usize) -> Piece<'a> {
+        let Self { matrix, transposed } = *self;
+        Piece { matrix: if transposed { matrix.from(lane, 0) } else { matrix.from(0, lane) }, transposed }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn rows(&self) -> usize {
+        if self.transposed { self.matrix.cols() } else { self.matrix.rows() }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn cols(&self) -> usize {
+        if self.transposed { self.matrix.rows() } else { self.matrix.cols() }
+    }
+}
+
+/// A [`Factor`] in hand: a part of a matrix, or of its transpose.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Piece<'a> {
+    pub matrix: MatRef<'a>,
+    pub transposed: bool,
+}
+
+impl<'a> Piece<'a> {
+    #[inline(always)]
+    pub(crate) const fn factor(&self) -> Factor<'_> {
+        Factor { matrix: &self.matrix, transposed: self.transposed }
+    }
+
+    pub(crate) const fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn operand(self) -> Operand<'a> {
+        let operand = Operand::dense(self.matrix);
+        if self.transposed { operand.t() } else { operand }
+    }
+}
+
+/// The two of a second product, whose chains continue those of the first.
+pub(crate) type More<T> = Option<(T, T)>;
+
 /// An operand of a product, `[rows, cols]`: element `(row, col)` is `data[row * row_stride + col * col_stride]`.
 ///
-/// It is made of a matrix or of its transpose, so one of the strides is 1.
+/// One of the strides is 1.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Operand<'a> {
     data: &'a [f32],
@@ -14,15 +80,18 @@ pub(crate) struct Operand<'a> {
     col_stride: usize,
 }
 
-/// The operands of a second product, whose chains continue those of the first.
-pub(crate) type More<'a> = Option<(Operand<'a>, Operand<'a>)>;
-
 impl<'a> Operand<'a> {
     /// Nothing: no rows, no columns.
     pub(crate) const NONE: Operand<'static> = Operand { data: &[], rows: 0, cols: 0, row_stride: 0, col_stride: 1 };
 
     #[inline(always)]
-    pub(crate) const fn of(matrix: &MatRef<'a>) -> Self {
+    pub(crate) const fn of(factor: Factor<'a>) -> Self {
+        Piece { matrix: *factor.matrix, transposed: factor.transposed }.operand()
+    }
+
+    /// A matrix that is in hand.
+    #[inline(always)]
+    pub(crate) const fn dense(matrix: MatRef<'a>) -> Self {
         let (rows, cols) = (matrix.rows(), matrix.cols());
         Self { data: matrix.data(), rows, cols, row_stride: matrix.stride(), col_stride: 1 }
     }
@@ -73,12 +142,6 @@ impl<'a> Operand<'a> {
         let start =
             if rows == 0 || cols == 0 { self.data.len() } else { first * self.row_stride + col * self.col_stride };
         Self { data: self.data.get(start..).unwrap_or(&[]), rows, cols, ..*self }
-    }
-
-    /// The columns from `col` on.
-    #[inline(always)]
-    pub(crate) fn from_col(&self, col: usize) -> Self {
-        self.block(0, usize::MAX, col, usize::MAX)
     }
 
     /// The first rows and columns, at most so many.

@@ -13,7 +13,7 @@ pub(crate) fn vectors<'r, 'a: 'r, S: Simd>(simd: S, operand: Operand<'a>, room: 
     }
     let mut panel = room.matrix(operand.rows(), operand.cols());
     transpose(simd, operand.t(), &mut panel);
-    Operand::of(&panel.into_ref())
+    Operand::dense(panel.into_ref())
 }
 
 /// `to = fromᵀ`, for rows whose numbers lie side by side: whole vectors of rows and columns in fours in registers, what is left one number at a time. Fetching the next
@@ -67,7 +67,7 @@ impl Kernel for Pack<'_> {
         let size = self.width.saturating_mul(depth).max(1);
         for (lane, panel) in (0..lanes).step_by(self.width.max(1)).zip(self.panels.chunks_mut(size)) {
             let rows = self.matrix.block(lane, self.width, 0, depth);
-            transpose(simd, Operand::of(&rows), &mut MatMut::dense(panel, depth, rows.rows()));
+            transpose(simd, Operand::dense(rows), &mut MatMut::dense(panel, depth, rows.rows()));
         }
     }
 }

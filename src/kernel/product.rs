@@ -2,7 +2,7 @@
 //! above, and the only place that chooses between size and speed.
 
 use super::blocked::{Product, pieces_product};
-use super::operand::{More, Operand};
+use super::operand::{Factor, More, Operand, Piece, plain, transposed};
 use super::raw::elements::Elements;
 use super::raw::row::RowProduct;
 use super::raw::{Start, compact};
@@ -10,94 +10,101 @@ use super::swapped::Swapped;
 use super::thin::ThinProduct;
 use super::vector::{Scale, SumRows, replace_rows, scale_compact};
 use crate::simd::Simd;
+use crate::simd::target::COMPACT;
 use crate::view::{MatMut, MatRef};
 
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
 ///
-/// Where the operands and the output disagree about a size, it is the smallest: so a matrix may have more rows than are in use.
+/// Where the factors and the output disagree about a size, it is the smallest: so a matrix may have more rows than are in use.
 #[inline(always)]
-pub(crate) fn product<S: Simd>(simd: S, left: Operand<'_>, right: Operand<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
-    if S::COMPACT {
-        return compact(simd, &left, &right, out, &start);
-    }
-    let (right, out) = fit(&left, right, out);
-    simd.call(Product { left, right, more: None, out, start });
+pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: Start<'_>) {
+    product_and_more(simd, left, right, (None, 0), out, start);
 }
 
-/// Whether [`product_and_more`] continues the chains while they are in registers. Elsewhere, a second product of all panels together
-/// takes less than one of each.
-pub(crate) const fn joins<S: Simd>() -> bool {
-    !S::COMPACT
-}
-
-/// As [`product`], then continued by the same over `more`.
+/// As [`product`], then continued by the same over `more`, whose right factor counts from `lane` on. Returns whether it was: where
+/// size counts, a product of its own for several outputs together takes less.
 #[inline(always)]
 pub(crate) fn product_and_more<S: Simd>(
     simd: S,
-    left: Operand<'_>,
-    right: Operand<'_>,
-    more: More<'_>,
+    left: Factor<'_>,
+    right: Factor<'_>,
+    (more, lane): (More<Factor<'_>>, usize),
     out: &mut MatMut<'_>,
     start: Start<'_>,
-) {
+) -> bool {
     if S::COMPACT {
-        compact(simd, &left, &right, out, &start);
-        if let Some((left, right)) = more {
-            compact(simd, &left, &right, out, &Start::Existing);
-        }
-        return;
+        compact(simd, left, right, out, &start);
+        return false;
     }
-    let (right, mut out) = fit(&left, right, out);
-    let more = fit_more(more, &mut out);
+    let (left, right, out) = fit(left, right, out);
+    let more = more.map(|(left, right)| (Operand::of(left), Operand::of(right).block(0, usize::MAX, lane, out.cols())));
     simd.call(Product { left, right, more, out, start });
+    true
 }
 
 /// As [`product`], for few lanes.
 #[inline(always)]
 pub(crate) fn thin_product<S: Simd>(
     simd: S,
-    left: Operand<'_>,
-    right: Operand<'_>,
+    left: Factor<'_>,
+    right: Factor<'_>,
     out: &mut MatMut<'_>,
     start: Start<'_>,
 ) {
     if S::COMPACT {
-        return compact(simd, &left, &right, out, &start);
+        return compact(simd, left, right, out, &start);
     }
-    let (right, out) = fit(&left, right, out);
+    let (left, right, out) = fit(left, right, out);
     simd.call(ThinProduct { left, right, out, start });
 }
 
-/// `out = start` continued, for each `(depth, right)` of the pieces, by the product of `left` from that depth on and `right`, then by
-/// the product of `more`. There is at least one piece.
+/// `out = start` continued by the product of `left` and the transpose of a matrix in pieces, then by the product of `more`. The
+/// matrix has `depth` columns, and `piece` gives some of them, from a column on.
 #[inline(always)]
-pub(crate) fn product_of_pieces<'a, S: Simd>(
+pub(crate) fn product_of_transposed<'a, S: Simd>(
     simd: S,
-    left: Operand<'a>,
-    pieces: impl Iterator<Item = (usize, Operand<'a>)> + Clone,
-    more: More<'a>,
+    left: &'a MatRef<'a>,
+    (depth, piece): (usize, impl Fn(usize) -> Piece<'a> + Clone),
+    more: More<Factor<'a>>,
     out: &mut MatMut<'_>,
     mut start: Start<'_>,
 ) {
     if S::COMPACT {
-        for (depth, right) in pieces {
-            compact(simd, &left.from_col(depth), &right, out, &start);
+        let mut first = 0;
+        // Once without depth, so that the start is written.
+        loop {
+            let piece = piece(first);
+            let right = piece.factor().t();
+            compact(simd, plain(&left.from(0, first)), right, out, &start);
             start = Start::Existing;
+            first += right.rows();
+            if first >= depth {
+                break;
+            }
         }
         if let Some((left, right)) = more {
-            compact(simd, &left, &right, out, &Start::Existing);
+            compact(simd, left, right, out, &Start::Existing);
         }
         return;
     }
-    let mut rest = pieces.clone();
-    match (rest.next(), rest.next()) {
-        (Some((_, right)), None) if right.has_vectors() => product_and_more(simd, left, right, more, out, start),
-        _ => {
-            let mut out = out.within(left.rows(), usize::MAX);
-            let more = fit_more(more, &mut out);
-            pieces_product(simd, Swapped { left, pieces, more, out, start });
-        }
+    let whole = piece(0);
+    let right = whole.factor().t();
+    if !right.transposed && right.rows() >= depth {
+        product_and_more(simd, plain(left), right, (more, 0), out, start);
+        return;
     }
+    let mut next = Some(0);
+    let pieces = core::iter::from_fn(move || {
+        let first = next?;
+        let right = piece(first).operand().t();
+        let end = first + right.rows();
+        next = (end < depth).then_some(end);
+        Some((first, right))
+    });
+    let left = Operand::of(plain(left));
+    let more = more.map(|(left, right)| (Operand::of(left), Operand::of(right)));
+    let out = out.within(left.rows(), usize::MAX);
+    pieces_product(simd, Swapped { left, pieces, more, out, start });
 }
 
 /// One row, `left · right`, over panels `[depth, width]` that lie one after the other. Returns the lanes that were written: all of
@@ -111,6 +118,20 @@ pub(crate) fn row_product<S: Simd>(
     start: Start<'_>,
 ) -> usize {
     if S::COMPACT { 0 } else { simd.call(RowProduct { left, panels, width, out, start }) }
+}
+
+/// Copies the first row of a piece, as much of it as `to` has. Returns how much the piece has.
+#[inline(always)]
+pub(crate) fn copy_row(piece: &Piece<'_>, to: &mut [f32]) -> usize {
+    let Piece { matrix, transposed } = piece;
+    let (len, step) = if *transposed { (matrix.rows(), matrix.stride()) } else { (matrix.cols(), 1) };
+    if !COMPACT && !transposed {
+        to.iter_mut().zip(matrix.row(0)).for_each(|(to, &number)| *to = number);
+    } else {
+        let numbers = matrix.data().iter().step_by(step.max(1)).take(len);
+        to.iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+    }
+    len
 }
 
 /// `data = factor · data` in the first rows, as many as are in use.
@@ -129,7 +150,7 @@ pub(crate) fn sum_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut MatMut<'_>
     if S::COMPACT {
         // Multiplied by one and added, each number is what it was.
         let ones = MatRef::repeat(&1.0, rows.rows());
-        return compact(simd, &Operand::of(&ones).t(), &Operand::of(rows), out, &start);
+        return compact(simd, transposed(&ones), plain(rows), out, &start);
     }
     simd.call(SumRows { rows, out: out.row_mut(0), start });
 }
@@ -149,14 +170,14 @@ pub(crate) fn replace<S: Simd, const MOMENTS: usize>(
     }
 }
 
-/// The right operand and the output, of sizes that agree. Of the left operand, no more is read.
+/// Operands and output, of sizes that agree, but for the left operand, of which no more is read.
 #[inline(always)]
-fn fit<'a, 'o>(left: &Operand<'_>, right: Operand<'a>, out: &'o mut MatMut<'_>) -> (Operand<'a>, MatMut<'o>) {
+fn fit<'a, 'b, 'o>(
+    left: Factor<'a>,
+    right: Factor<'b>,
+    out: &'o mut MatMut<'_>,
+) -> (Operand<'a>, Operand<'b>, MatMut<'o>) {
+    let (left, right) = (Operand::of(left), Operand::of(right));
     let out = out.within(left.rows(), right.cols());
-    (right.within(left.cols(), out.cols()), out)
-}
-
-#[inline(always)]
-fn fit_more<'a>(more: More<'a>, out: &mut MatMut<'_>) -> More<'a> {
-    more.map(|(left, right)| (left, fit(&left, right, out).0))
+    (left, right.within(left.cols(), out.cols()), out)
 }

@@ -14,7 +14,7 @@ use crate::view::{MatMut, MatRef};
 pub(crate) struct Swapped<'a, 'o, P> {
     pub left: Operand<'a>,
     pub pieces: P,
-    pub more: More<'a>,
+    pub more: More<Operand<'a>>,
     pub out: MatMut<'o>,
     pub start: Start<'o>,
 }
@@ -60,7 +60,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                     ];
                     simd.call(PanelProduct { terms, out: sums.reborrow(), start: Start::Existing });
                 }
-                transpose(simd, Operand::of(&sums.as_ref()), &mut part);
+                transpose(simd, Operand::dense(sums.as_ref()), &mut part);
             }
         }
     }
@@ -99,7 +99,7 @@ pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: &MatRef<'_>, sums: 
     match start {
         Start::Zero => (0..sums.rows()).for_each(|i| sums.row_mut(i).fill(0.0)),
         Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
-        Start::Existing => transpose(simd, Operand::of(out), sums),
+        Start::Existing => transpose(simd, Operand::dense(*out), sums),
     }
 }
 

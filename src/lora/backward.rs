@@ -2,7 +2,7 @@
 
 use super::{Accum, Adapter, Batch, Cut, Grads, GradsPart, Progress, Saved, Shape};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::{plain, transposed};
 use crate::kernel::product::{product, scale_rows, sum_rows, thin_product};
 use crate::kernel::raw::Start;
 use crate::simd::{Backend, Kernel, Simd};
@@ -266,20 +266,20 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
 /// `gs = s·(dY·B)`
 #[inline(always)]
 pub(crate) fn inner_grad<S: Simd>(simd: S, adapter: &Adapter<'_>, dy: &MatRef<'_>, gs: &mut MatMut<'_>) {
-    thin_product(simd, Operand::of(dy), Operand::of(&adapter.b), gs, Start::Zero);
+    thin_product(simd, plain(dy), plain(&adapter.b), gs, Start::Zero);
     scale_rows(simd, gs, dy.rows(), adapter.scale);
 }
 
 /// `dB = start ⊕ dYᵀ·hs`
 #[inline(always)]
 pub(crate) fn gradient_b<S: Simd>(simd: S, dy: &MatRef<'_>, hs: &MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
-    thin_product(simd, Operand::of(dy).t(), Operand::of(hs), db, start);
+    thin_product(simd, transposed(dy), plain(hs), db, start);
 }
 
 /// `dA = start ⊕ gsᵀ·X`
 #[inline(always)]
 pub(crate) fn gradient_a<S: Simd>(simd: S, gs: &MatRef<'_>, x: &MatRef<'_>, da: &mut MatMut<'_>, start: Start<'_>) {
-    product(simd, Operand::of(gs).t(), Operand::of(x), da, start);
+    product(simd, transposed(gs), plain(x), da, start);
 }
 
 /// `dX = dY·W`, and if the adapter counts here, continued by `gs·A`.
@@ -292,6 +292,6 @@ pub(crate) fn input_grad<S: Simd>(
     adapted: bool,
     dx: &mut MatMut<'_>,
 ) {
-    let more = adapted.then(|| (Operand::of(gs), Operand::of(&adapter.a)));
+    let more = adapted.then(|| (plain(gs), plain(&adapter.a)));
     times(simd, dy, &base.weights, more, dx);
 }

@@ -2,7 +2,7 @@
 //! does not call it does not link it.
 
 use super::{Adapter, Cut, Dropout, Grads, Saved};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::{plain, transposed};
 use crate::kernel::product::{product, thin_product};
 use crate::kernel::raw::Start;
 use crate::simd::target::BLOCK;
@@ -103,7 +103,7 @@ impl Kernel for InnerActivations<'_> {
                 self.dropout.apply(self.x, token, i, &mut kept);
                 let (left, right) = (kept.as_ref(), self.a.block(0, rank, i, cols));
                 let h = &mut self.h.block(token, rows, 0, rank);
-                thin_product(simd, Operand::of(&left), Operand::of(&right).t(), h, start);
+                thin_product(simd, plain(&left), transposed(&right), h, start);
                 start = Start::Existing;
             }
         }
@@ -134,7 +134,7 @@ impl Kernel for GradientA<'_> {
                 self.dropout.apply(self.x, token, self.first + i, &mut kept);
                 let (left, right) = (self.gs.block(token, rows, 0, rank), kept.as_ref());
                 let da = &mut self.da.block(0, rank, i, cols);
-                product(simd, Operand::of(&left).t(), Operand::of(&right), da, start);
+                product(simd, transposed(&left), plain(&right), da, start);
                 start = Start::Existing;
             }
         }
@@ -161,7 +161,7 @@ impl Kernel for InputGrad<'_> {
             for (i, cols) in parts(inputs, BLOCK.1) {
                 let mut block = memory.block(0, rows, 0, cols);
                 let (left, right) = (self.gs.block(token, rows, 0, rank), self.a.block(0, rank, i, cols));
-                product(simd, Operand::of(&left), Operand::of(&right), &mut block, Start::Zero);
+                product(simd, plain(&left), plain(&right), &mut block, Start::Zero);
                 for t in 0..rows {
                     let to = self.dx.row_mut(token + t).get_mut(i..).unwrap_or(&mut []);
                     let from = block.row(t);

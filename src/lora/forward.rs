@@ -2,7 +2,7 @@
 
 use super::{Adapter, Batch, Progress, Saved};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::{plain, transposed};
 use crate::kernel::product::{scale_rows, thin_product};
 use crate::kernel::raw::Start;
 use crate::simd::{Backend, Kernel, Simd};
@@ -95,12 +95,12 @@ impl Kernel for Forward<'_, '_, '_> {
         let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));
         if present {
             if saved.dropout_code().is_none() {
-                thin_product(simd, Operand::of(x), Operand::of(&adapter.a).t(), &mut saved.hs, Start::Zero);
+                thin_product(simd, plain(x), transposed(&adapter.a), &mut saved.hs, Start::Zero);
             }
             scale_rows(simd, &mut saved.hs, x.rows(), adapter.scale);
         }
         let hs = saved.hs.as_ref();
-        let more = present.then(|| (Operand::of(&hs), Operand::of(&adapter.b).t()));
+        let more = present.then(|| (plain(&hs), transposed(&adapter.b)));
         times_transposed(simd, x, &base.weights, more, y, start);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Adapter, finite};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::plain;
 use crate::kernel::product::product;
 use crate::kernel::raw::Start;
 use crate::kernel::vector::first_non_finite;
@@ -98,7 +98,7 @@ impl Kernel for Merge<'_, '_> {
                     to.iter_mut().zip(from).for_each(|(to, &value)| *to = scale * value);
                 }
                 let (left, right) = (MatRef::from_rows(&scaled), a.from(k, i));
-                product(simd, Operand::of(&left), Operand::of(&right), &mut merged.from(o, 0), Start::Existing);
+                product(simd, plain(&left), plain(&right), &mut merged.from(o, 0), Start::Existing);
                 k += BLOCK.1;
             }
             o += BLOCK.0;

@@ -23,7 +23,7 @@ use core::ops::Range;
 use panels::{Panels, SideBySide};
 
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::Piece;
 use crate::view::{MatRef, expect_bias, expect_range};
 
 /// Frozen weights `W [out, in]`, borrowed.
@@ -63,7 +63,7 @@ impl<'a> Weights<'a> {
     /// `W[o, i]`, or `None` where there is no such weight.
     pub fn get(&self, o: usize, i: usize) -> Option<f32> {
         let there = o < self.outputs() && i < self.inputs();
-        if there { self.panel(o, i, &mut []).data().first().copied() } else { None }
+        if there { self.panel(o, i, &mut []).matrix.data().first().copied() } else { None }
     }
 }
 
@@ -79,10 +79,11 @@ impl Panels for Weights<'_> {
         Weights::inputs(self)
     }
 
-    #[inline(always)]
-    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Operand<'r> {
+    // Not inlined: what calls it is meant to be small.
+    #[inline(never)]
+    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Piece<'r> {
         match self {
-            Weights::Rows(w) => Operand::of(w).block(output, usize::MAX, input, usize::MAX).t(),
+            Weights::Rows(w) => Piece { matrix: w.block(output, usize::MAX, input, usize::MAX), transposed: true },
             Weights::Packed(w) => w.panel(output, input, room),
         }
     }

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::panels::{Panels, SideBySide};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::Piece;
 use crate::kernel::pack::Pack;
 use crate::simd::Backend;
 use crate::view::{MatRef, expect_len, part, span};
@@ -105,14 +105,14 @@ impl Panels for Packed<'_> {
 
     /// What lies in one panel, which is cut where the range of outputs starts or ends within it.
     #[inline(always)]
-    fn panel<'r>(&'r self, output: usize, input: usize, _room: &'r mut [f32]) -> Operand<'r> {
+    fn panel<'r>(&'r self, output: usize, input: usize, _room: &'r mut [f32]) -> Piece<'r> {
         let output_of_all = self.first + output;
         let lane = output_of_all % self.width;
         let first = output_of_all - lane;
         let width = self.width.get().min(self.all - first);
         let outputs = (width - lane).min(self.outputs - output);
         let panel = MatRef::dense(part(self.data, first * self.inputs, width * self.inputs), self.inputs, width);
-        Operand::of(&panel).block(input, usize::MAX, lane, outputs)
+        Piece { matrix: panel.block(input, usize::MAX, lane, outputs), transposed: false }
     }
 
     #[inline(always)]

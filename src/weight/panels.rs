@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::Piece;
+use crate::kernel::product::copy_row;
 use crate::view::MatMut;
 
 /// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
@@ -17,7 +18,7 @@ pub(crate) trait Panels {
 
     /// The panel `[inputs, outputs]` of the weights from output `output` and input `input` on: as many as lie in one piece, or as
     /// the room holds when they are decoded into it. At least one of each, if there are any.
-    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Operand<'r>;
+    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Piece<'r>;
 
     /// Whole panels that follow each other without gaps, for the product of one token.
     #[inline(always)]
@@ -38,29 +39,12 @@ pub(crate) struct SideBySide<'a> {
 // Not inlined: what calls it is meant to be small.
 #[inline(never)]
 pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f32], out: &mut MatMut<'_>) {
-    let mut row = 0;
-    while row < out.rows() {
-        let (mut rows, mut col) = (1, 0);
+    for row in 0..out.rows() {
+        let mut col = 0;
         while col < out.cols() {
             let panel = weights.panel(o + row, i + col, room).t();
-            copy_part(panel, &mut out.block(row, panel.rows(), col, panel.cols()));
-            rows = panel.rows();
-            col += panel.cols().max(1);
-        }
-        row += rows.max(1);
-    }
-}
-
-/// As much as both have.
-#[inline(always)]
-fn copy_part(from: Operand<'_>, to: &mut MatMut<'_>) {
-    for row in 0..to.rows() {
-        let to = to.row_mut(row).iter_mut();
-        if from.has_vectors() {
-            to.zip(from.row(row)).for_each(|(to, &number)| *to = number);
-        } else {
-            let numbers = from.data().get(row..).unwrap_or(&[]).iter().step_by(from.col_stride().max(1));
-            to.zip(numbers).for_each(|(to, &number)| *to = number);
+            let to = out.row_mut(row).get_mut(col..).unwrap_or(&mut []);
+            col += copy_row(&panel, to).max(1);
         }
     }
 }

@@ -4,8 +4,8 @@
 use core::ops::Range;
 
 use super::panels::{Panels, SideBySide};
-use crate::kernel::operand::{More, Operand};
-use crate::kernel::product::{joins, product, product_and_more, product_of_pieces, row_product};
+use crate::kernel::operand::{Factor, More, Piece, plain};
+use crate::kernel::product::{product, product_and_more, product_of_transposed, row_product};
 use crate::kernel::raw::Start;
 use crate::kernel::raw::room::Room;
 use crate::simd::Simd;
@@ -18,15 +18,14 @@ pub(crate) fn times_transposed<S: Simd, P: Panels>(
     simd: S,
     x: &MatRef<'_>,
     w: &P,
-    more: More<'_>,
+    more: More<Factor<'_>>,
     y: &mut MatMut<'_>,
     start: Start<'_>,
 ) {
-    let (beside, after) = if joins::<S>() { (more, None) } else { (None, more) };
-    let done = if x.rows() == 1 { one_token(simd, x, w, beside, y, start) } else { 0..0 };
-    by_panels(simd, x, w, 0..done.start, beside, y, start);
-    by_panels(simd, x, w, done.end..w.outputs(), beside, y, start);
-    if let Some((left, right)) = after {
+    let done = if x.rows() == 1 { one_token(simd, x, w, more, y, start) } else { 0..0 };
+    let first = by_panels(simd, x, w, 0..done.start, more, y, start);
+    let rest = by_panels(simd, x, w, done.end..w.outputs(), more, y, start);
+    if let (Some((left, right)), false) = (more, first && rest) {
         product(simd, left, right, y, Start::Existing);
     }
 }
@@ -37,94 +36,90 @@ fn one_token<S: Simd, P: Panels>(
     simd: S,
     x: &MatRef<'_>,
     w: &P,
-    more: More<'_>,
+    more: More<Factor<'_>>,
     y: &mut MatMut<'_>,
     start: Start<'_>,
 ) -> Range<usize> {
     let Some(SideBySide { outputs, panels, width }) = w.side_by_side() else { return 0..0 };
-    let out = &mut y.block(0, 1, outputs.start, outputs.len());
-    let done = row_product(simd, x.row(0), (panels, width), out.row_mut(0), start.lanes_from(outputs.start));
-    if let Some((left, right)) = more.filter(|_| done > 0) {
-        let right = right.block(0, usize::MAX, outputs.start, done);
-        product(simd, left, right, out, Start::Existing);
+    let first = outputs.start;
+    let out = &mut y.block(0, 1, first, outputs.len());
+    let done = row_product(simd, x.row(0), (panels, width), out.row_mut(0), start.lanes_from(first));
+    if done == 0 {
+        return 0..0;
     }
-    outputs.start..outputs.start + done
+    if let Some((left, right)) = more {
+        product(simd, left, right.lanes_from(first).factor(), &mut out.within(1, done), Start::Existing);
+    }
+    first..first + done
 }
 
-/// The outputs `range`, one panel after the other.
+/// The outputs `range`, one panel after the other. Returns whether `more` went into them.
 #[inline(always)]
 fn by_panels<S: Simd, P: Panels>(
     simd: S,
     x: &MatRef<'_>,
     w: &P,
     range: Range<usize>,
-    more: More<'_>,
+    more: More<Factor<'_>>,
     y: &mut MatMut<'_>,
     start: Start<'_>,
-) {
-    let (x, mut room) = (Operand::of(x), Room::<DECODED>::new());
-    let mut o = range.start;
+) -> bool {
+    let mut room = Room::<DECODED>::new();
+    let (mut o, mut joined) = (range.start, true);
     while o < range.end {
         let (mut i, mut start, mut y) = (0, start.lanes_from(o), y.from(0, o));
         let width = loop {
             let panel = decoded(w, o, i, &mut room);
-            let (inputs, outputs) = (panel.rows(), panel.cols().min(range.end - o));
-            let panel = panel.within(inputs, outputs);
-            let x = if P::IN_PLACE { x } else { x.from_col(i) };
-            if P::IN_PLACE || i + inputs >= w.inputs() {
-                let more = more.map(|(left, right)| (left, right.from_col(o)));
-                product_and_more(simd, x, panel, more, &mut y.within(usize::MAX, outputs), start);
+            let (inputs, outputs) = (panel.factor().rows(), panel.factor().cols());
+            debug_assert!(o + outputs <= range.end, "{range:?} ends within a panel");
+            let last = P::IN_PLACE || i + inputs >= w.inputs();
+            let more = (more.filter(|_| last), o);
+            if P::IN_PLACE {
+                joined = product_and_more(simd, plain(x), panel.factor(), more, &mut y, start);
+            } else {
+                joined = product_and_more(simd, plain(&x.from(0, i)), panel.factor(), more, &mut y, start);
+            }
+            if last {
                 break outputs;
             }
-            product(simd, x, panel, &mut y, start);
             start = Start::Existing;
             i += inputs;
         };
         o += width;
     }
+    joined
 }
 
 /// `dX[t,i] = chain_o W[o,i]·dY[t,o]`, continued by the product of `more`. The chain over the outputs goes on from panel to panel.
 #[inline(always)]
-pub(crate) fn times<S: Simd, P: Panels>(simd: S, dy: &MatRef<'_>, w: &P, more: More<'_>, dx: &mut MatMut<'_>) {
-    let dy = Operand::of(dy);
+pub(crate) fn times<S: Simd, P: Panels>(simd: S, dy: &MatRef<'_>, w: &P, more: More<Factor<'_>>, dx: &mut MatMut<'_>) {
     if P::IN_PLACE {
-        return product_of_pieces(simd, dy, transposed_panels(w), more, dx, Start::Zero);
+        let panel = |output| w.panel(output, 0, &mut []);
+        return product_of_transposed(simd, dy, (w.outputs(), panel), more, dx, Start::Zero);
     }
     let mut room = Room::<DECODED>::new();
     let mut i = 0;
     while i < w.inputs() {
         let (mut o, mut start, mut dx) = (0, Start::Zero, dx.from(0, i));
-        let mut inputs = 0;
         // Once without outputs, so that the start is written.
-        while inputs == 0 || o < w.outputs() {
+        let width = loop {
             let panel = decoded(w, o, i, &mut room).t();
-            product(simd, dy.from_col(o), panel, &mut dx, start);
-            (start, inputs) = (Start::Existing, panel.cols().max(1));
-            o += panel.rows().max(1);
-        }
+            let (outputs, inputs) = (panel.factor().rows(), panel.factor().cols());
+            product(simd, plain(&dy.from(0, o)), panel.factor(), &mut dx, start);
+            start = Start::Existing;
+            o += outputs.max(1);
+            if o >= w.outputs() {
+                break inputs.max(1);
+            }
+        };
         if let Some((left, right)) = more {
-            let right = right.block(0, usize::MAX, i, inputs);
-            product(simd, left, right, &mut dx, Start::Existing);
+            product(simd, left, right.lanes_from(i).factor(), &mut dx.within(usize::MAX, width), Start::Existing);
         }
-        i += inputs;
+        i += width;
     }
 }
 
-/// The panels of a format that is read in place, `[outputs, inputs]`, each with its first output. Without outputs, one panel.
 #[inline(always)]
-fn transposed_panels<P: Panels>(w: &P) -> impl Iterator<Item = (usize, Operand<'_>)> + Clone {
-    let mut next = Some(0);
-    core::iter::from_fn(move || {
-        let first = next?;
-        let panel = w.panel(first, 0, &mut []).t();
-        let end = first + panel.rows().max(1);
-        next = (end < w.outputs()).then_some(end);
-        Some((first, panel))
-    })
-}
-
-#[inline(always)]
-fn decoded<'r, P: Panels>(w: &'r P, output: usize, input: usize, room: &'r mut Room<DECODED>) -> Operand<'r> {
+fn decoded<'r, P: Panels>(w: &'r P, output: usize, input: usize, room: &'r mut Room<DECODED>) -> Piece<'r> {
     w.panel(output, input, if P::IN_PLACE { &mut [] } else { room.all() })
 }

@@ -20,20 +20,14 @@ pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod small;
 
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::{Factor, Operand};
 use crate::simd::target::SMALL_VECTORS;
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, span};
 
 /// One function for every product, for targets where size counts.
 #[inline(always)]
-pub(crate) fn compact<S: Simd>(
-    simd: S,
-    left: &Operand<'_>,
-    right: &Operand<'_>,
-    out: &mut MatMut<'_>,
-    start: &Start<'_>,
-) {
+pub(crate) fn compact<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: &Start<'_>) {
     if SMALL_VECTORS && S::LANES > 1 {
         return small::product(simd, left, right, out, start);
     }
@@ -53,6 +47,18 @@ impl Raw {
     #[inline(always)]
     const fn of(operand: &Operand<'_>) -> Self {
         Self { at: operand.data().as_ptr(), row_stride: operand.row_stride(), col_stride: operand.col_stride() }
+    }
+
+    /// A factor, its rows and its columns.
+    #[inline(always)]
+    const fn of_factor(factor: Factor<'_>) -> (Self, usize, usize) {
+        let Factor { matrix, transposed } = factor;
+        let (at, rows, cols, stride) = (matrix.data().as_ptr(), matrix.rows(), matrix.cols(), matrix.stride());
+        if transposed {
+            (Self { at, row_stride: 1, col_stride: stride }, cols, rows)
+        } else {
+            (Self { at, row_stride: stride, col_stride: 1 }, rows, cols)
+        }
     }
 
     #[inline(always)]

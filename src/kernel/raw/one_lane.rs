@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
 
 use super::{Raw, Start};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::Factor;
 use crate::simd::Simd;
 use crate::simd::target::SMALL;
 use crate::view::MatMut;
@@ -11,16 +11,11 @@ use crate::view::MatMut;
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, one number at a time.
 // A function of its own for all calls, and everything by reference: a call is as small as can be.
 #[inline(never)]
-pub(crate) fn product<S: Simd>(
-    simd: S,
-    left: &Operand<'_>,
-    right: &Operand<'_>,
-    out: &mut MatMut<'_>,
-    start: &Start<'_>,
-) {
-    let depth = left.cols().min(right.rows());
-    let (mut width, mut height) = (right.cols().min(out.cols()), left.rows().min(out.rows()));
-    let (mut few, mut many) = (Raw::of(left), Raw::of(right).t());
+pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: &Start<'_>) {
+    let (mut few, rows, left_depth) = Raw::of_factor(left);
+    let (mut many, lanes, right_depth) = Raw::of_factor(right.t());
+    let depth = left_depth.min(right_depth);
+    let (mut width, mut height) = (lanes.min(out.cols()), rows.min(out.rows()));
     let mut to = Raw { at: out.data_mut().as_mut_ptr().cast_const(), row_stride: 1, col_stride: out.stride() };
     let mut start = match *start {
         Start::Zero => Raw { at: &0.0, row_stride: 0, col_stride: 0 },

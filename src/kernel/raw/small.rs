@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::room::PANEL;
 use super::{Raw, Start};
-use crate::kernel::operand::Operand;
+use crate::kernel::operand::Factor;
 use crate::simd::Simd;
 use crate::view::MatMut;
 
@@ -18,16 +18,10 @@ const ROWS: usize = 4;
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
 // A function of its own for all calls.
 #[inline(never)]
-pub(crate) fn product<S: Simd>(
-    simd: S,
-    left: &Operand<'_>,
-    right: &Operand<'_>,
-    out: &mut MatMut<'_>,
-    start: &Start<'_>,
-) {
-    let (depth, rows, mut lanes) =
-        (left.cols().min(right.rows()), left.rows().min(out.rows()), right.cols().min(out.cols()));
-    let (left, right) = (Raw::of(left), Raw::of(right));
+pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: &Start<'_>) {
+    let (left, rows, left_depth) = Raw::of_factor(left);
+    let (right, right_depth, lanes) = Raw::of_factor(right);
+    let (depth, mut lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
     if let Start::Bias(bias) = start {
         lanes = lanes.min(bias.len());
     }
