@@ -4,6 +4,7 @@
 //! then on `(rows - 1) * stride + cols <= data.len()` holds, which is what the kernels rely on.
 
 use core::ops::Range;
+use core::slice::SliceIndex;
 
 use crate::error::{Argument, Error};
 
@@ -169,7 +170,7 @@ impl<'a> MatRef<'a> {
             return MatRef { data: &[], rows, cols, stride: self.stride };
         }
         let start = first * self.stride + col;
-        MatRef { data: self.data.get(start..).unwrap_or(&[]), rows, cols, stride: self.stride }
+        MatRef { data: part(self.data, start..), rows, cols, stride: self.stride }
     }
 
     /// The part from row `row` and column `col` on.
@@ -375,7 +376,7 @@ impl<'a> MatMut<'a> {
             return MatMut { data: &mut [], rows, cols, stride: self.stride };
         }
         let start = first * self.stride + col;
-        MatMut { data: self.data.get_mut(start..).unwrap_or(&mut []), rows, cols, stride: self.stride }
+        MatMut { data: part_mut(self.data, start..), rows, cols, stride: self.stride }
     }
 
     /// As [`MatRef::split_rows`]: two pieces that two threads can write.
@@ -417,13 +418,22 @@ impl<'a> MatMut<'a> {
     }
 }
 
-/// `len` elements from `start` on, for callers that know that there are as many; none where they are wrong, which would be a mistake
-/// in this crate.
+/// The elements of a range, for callers that know that they are there; none where they are wrong, which would be a mistake in this
+/// crate.
 #[inline(always)]
-pub(crate) fn part(data: &[f32], start: usize, len: usize) -> &[f32] {
-    let part = start.checked_add(len).and_then(|end| data.get(start..end));
-    debug_assert!(part.is_some(), "{len} elements from {start} on, of {}", data.len());
+pub(crate) fn part<R: SliceIndex<[f32], Output = [f32]>>(data: &[f32], range: R) -> &[f32] {
+    let part = data.get(range);
+    debug_assert!(part.is_some(), "a range that {} elements do not have", data.len());
     part.unwrap_or(&[])
+}
+
+/// As [`part`].
+#[inline(always)]
+pub(crate) fn part_mut<R: SliceIndex<[f32], Output = [f32]>>(data: &mut [f32], range: R) -> &mut [f32] {
+    let len = data.len();
+    let part = data.get_mut(range);
+    debug_assert!(part.is_some(), "a range that {len} elements do not have");
+    part.unwrap_or(&mut [])
 }
 
 /// The rows of a dense matrix; none where it is not as long as its caller says, which would be a mistake in this crate.

@@ -1,6 +1,6 @@
 //! The forms of a matrix on its way to the register tile: the passes name a [`Factor`], the loops cut an [`Operand`].
 
-use crate::view::MatRef;
+use crate::view::{MatRef, part};
 
 /// A matrix or its transpose, as it stands in an equation.
 #[derive(Copy, Clone, Debug)]
@@ -141,7 +141,7 @@ impl<'a> Operand<'a> {
         let cols = cols.min(self.cols.saturating_sub(col));
         let start =
             if rows == 0 || cols == 0 { self.data.len() } else { first * self.row_stride + col * self.col_stride };
-        Self { data: self.data.get(start..).unwrap_or(&[]), rows, cols, ..*self }
+        Self { data: part(self.data, start..), rows, cols, ..*self }
     }
 
     /// The first rows and columns, at most so many.
@@ -165,6 +165,6 @@ impl<'a> Operand<'a> {
     pub(crate) fn row(&self, i: usize) -> &'a [f32] {
         debug_assert!(self.has_vectors() && i < self.rows, "row {i} of {self:?}");
         let start = i * self.row_stride;
-        self.data.get(start..start + self.cols).unwrap_or(&[])
+        part(self.data, start..start + self.cols)
     }
 }

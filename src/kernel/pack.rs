@@ -3,7 +3,7 @@
 use super::operand::Operand;
 use super::raw::room::{PANEL, Room};
 use crate::simd::{Kernel, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part_mut};
 
 /// The same numbers with those of a row side by side: where they lie, or copied into the room.
 #[inline(always)]
@@ -44,8 +44,9 @@ fn transpose_vectors<S: Simd>(simd: S, from: Operand<'_>, to: &mut MatMut<'_>, m
 #[inline(always)]
 fn one_by_one(from: Operand<'_>, to: &mut MatMut<'_>) {
     let stride = to.stride();
-    for i in 0..from.rows() {
-        let column = to.data_mut().get_mut(i..).unwrap_or(&mut []).iter_mut().step_by(stride.max(1));
+    // Without columns there is nothing to write into.
+    for i in 0..if from.cols() > 0 { from.rows() } else { 0 } {
+        let column = part_mut(to.data_mut(), i..).iter_mut().step_by(stride.max(1));
         column.zip(from.row(i)).for_each(|(to, &value)| *to = value);
     }
 }

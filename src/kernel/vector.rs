@@ -4,7 +4,7 @@ use super::raw::Start;
 use super::raw::elements::Elements;
 use crate::simd::target::{COMPACT, SMALL};
 use crate::simd::{Kernel, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part, part_mut};
 
 /// `data[i, j] = rn(factor · data[i, j])`
 pub(crate) struct Scale<'a> {
@@ -79,9 +79,9 @@ pub(crate) fn replace_rows<S: Simd, const MOMENTS: usize>(
         let v = if MOMENTS >= 2 { second.row_mut(i) } else { &mut [] };
         for (block, p) in p.chunks_mut(S::LANES).enumerate() {
             let at = block * S::LANES..block * S::LANES + p.len();
-            let g = g.get(at.clone()).unwrap_or(&[]);
-            let m = if MOMENTS >= 1 { m.get_mut(at.clone()).unwrap_or(&mut []) } else { &mut [] };
-            let v = if MOMENTS >= 2 { v.get_mut(at).unwrap_or(&mut []) } else { &mut [] };
+            let g = part(g, at.clone());
+            let m = if MOMENTS >= 1 { part_mut(m, at.clone()) } else { &mut [] };
+            let v = if MOMENTS >= 2 { part_mut(v, at) } else { &mut [] };
             let (new, moments) = each(simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
             simd.write(p, new);
             simd.write(m, moments[0]);
@@ -138,7 +138,7 @@ impl Kernel for AddSquares<'_> {
             for (part, values) in self.sum.parts.chunks_mut(S::LANES).zip(group.chunks(S::LANES)) {
                 let value = simd.read(values);
                 // A tail shorter than a vector leaves the other chains as they are.
-                let part = part.get_mut(..values.len()).unwrap_or(&mut []);
+                let part = part_mut(part, ..values.len());
                 simd.write(part, simd.step(simd.read(part), value, value));
             }
         }

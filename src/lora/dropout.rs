@@ -2,7 +2,7 @@
 
 use crate::error::{Argument, BELOW_ONE, Error};
 use crate::kernel::philox::Stream;
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part};
 
 /// Dropout of the adapter's input: an element of `X` is dropped with probability `p`, or multiplied by `1/(1 - p)`.
 ///
@@ -94,7 +94,7 @@ impl Dropout {
     pub(crate) fn apply(&self, x: MatRef<'_>, token: usize, i: usize, out: &mut MatMut<'_>) {
         let factor = self.keep_factor();
         for t in 0..out.rows() {
-            let from = x.row(token + t).get(i..).unwrap_or(&[]);
+            let from = part(x.row(token + t), i..);
             let to = out.row_mut(t);
             self.mask(x.cols(), token + t, i, to.len(), |j, kept| {
                 if let (Some(to), Some(&value)) = (to.get_mut(j), from.get(j)) {

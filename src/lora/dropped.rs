@@ -7,7 +7,7 @@ use crate::kernel::product::{product, thin_product};
 use crate::kernel::raw::Start;
 use crate::simd::target::BLOCK;
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part_mut};
 
 /// Dropout, as [`Saved`] keeps it.
 #[derive(Copy, Clone, Debug)]
@@ -163,7 +163,7 @@ impl Kernel for InputGrad<'_> {
                 let (left, right) = (self.gs.block(token, rows, 0, rank), self.a.block(0, rank, i, cols));
                 product(simd, plain(&left), plain(&right), &mut block, Start::Zero);
                 for t in 0..rows {
-                    let to = self.dx.row_mut(token + t).get_mut(i..).unwrap_or(&mut []);
+                    let to = part_mut(self.dx.row_mut(token + t), i..);
                     let from = block.row(t);
                     self.dropout.mask(inputs, token + t, i, cols, |j, kept| {
                         if let (true, Some(to), Some(&value)) = (kept, to.get_mut(j), from.get(j)) {

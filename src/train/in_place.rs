@@ -10,7 +10,7 @@ use crate::lora::{
     input_grad, prepare,
 };
 use crate::simd::{Backend, Kernel, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part};
 use crate::weight::Base;
 
 /// Plain SGD that applies each gradient as it is formed. Training memory is the adapter and `2·n·r` numbers.
@@ -144,11 +144,10 @@ fn sum_pieces(backend: Backend, rows: usize, cols: usize, piece: impl for<'o> Fn
     let mut sum = SquareSum::default();
     for row in 0..rows {
         for col in (0..cols).step_by(PARTS) {
-            let mut memory = [0.0; PARTS];
+            let mut memory = [[0.0; PARTS]; 1];
             let width = PARTS.min(cols - col);
-            let Ok(out) = MatMut::with_stride(&mut memory, 1, width, PARTS) else { break };
-            piece(row, col, out);
-            backend.run(AddSquares { piece: memory.get(..width).unwrap_or(&[]), sum: &mut sum });
+            piece(row, col, MatMut::from_rows(&mut memory).within(1, width));
+            backend.run(AddSquares { piece: part(memory.as_flattened(), ..width), sum: &mut sum });
         }
         sum.end_row();
     }

@@ -111,7 +111,8 @@ impl Panels for Packed<'_> {
         let first = output_of_all - lane;
         let width = self.width.get().min(self.all - first);
         let outputs = (width - lane).min(self.outputs - output);
-        let panel = MatRef::dense(part(self.data, first * self.inputs, width * self.inputs), self.inputs, width);
+        let panel =
+            MatRef::dense(part(self.data, first * self.inputs..(first + width) * self.inputs), self.inputs, width);
         Piece { matrix: panel.block(input, usize::MAX, lane, outputs), transposed: false }
     }
 
@@ -121,7 +122,7 @@ impl Panels for Packed<'_> {
         let (limit, whole) = (first + outputs, |output: usize| output - output % width);
         let start = whole(first.saturating_add(width.get() - 1)).min(limit);
         let end = if limit == all { all } else { whole(limit).max(start) };
-        let panels = part(data, start * inputs, (end - start) * inputs);
+        let panels = part(data, start * inputs..end * inputs);
         Some(SideBySide { outputs: start - first..end - first, panels, width: width.get() })
     }
 }

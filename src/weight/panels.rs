@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::kernel::operand::Piece;
 use crate::kernel::product::copy_row;
-use crate::view::MatMut;
+use crate::view::{MatMut, part_mut};
 
 /// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
 /// [`products`](super::products), which is written once for every format.
@@ -17,7 +17,8 @@ pub(crate) trait Panels {
     fn inputs(&self) -> usize;
 
     /// The panel `[inputs, outputs]` of the weights from output `output` and input `input` on: as many as lie in one piece, or as
-    /// the room holds when they are decoded into it. At least one of each, if there are any.
+    /// the room holds when they are decoded into it. At least one of each, if there are any. How many inputs it has does not depend on
+    /// the output.
     fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Piece<'r>;
 
     /// Whole panels that follow each other without gaps, for the product of one token.
@@ -43,7 +44,7 @@ pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f
         let mut col = 0;
         while col < out.cols() {
             let panel = weights.panel(o + row, i + col, room).t();
-            let to = out.row_mut(row).get_mut(col..).unwrap_or(&mut []);
+            let to = part_mut(out.row_mut(row), col..);
             col += copy_row(&panel, to).max(1);
         }
     }

@@ -23,7 +23,7 @@ pub(crate) mod small;
 use crate::kernel::operand::{Factor, Operand};
 use crate::simd::target::SMALL_VECTORS;
 use crate::simd::{Kernel, Simd};
-use crate::view::{MatMut, span};
+use crate::view::{MatMut, part, span};
 
 /// One function for every product, for targets where size counts.
 #[inline(always)]
@@ -98,7 +98,7 @@ impl<'a> Start<'a> {
     #[inline(always)]
     pub(crate) fn lanes_from(self, lane: usize) -> Start<'a> {
         match self {
-            Start::Bias(bias) => Start::Bias(bias.get(lane..).unwrap_or(&[])),
+            Start::Bias(bias) => Start::Bias(part(bias, lane..)),
             other => other,
         }
     }
