@@ -29,6 +29,9 @@ const STD_ALLOWED: [(&str, &str); 2] =
 /// Files and directories that may contain `unsafe`.
 const UNSAFE_ALLOWED: [&str; 2] = ["simd/", "kernel/raw/"];
 
+/// Where a choice between size and speed may be made. The search in `vector.rs` is no kernel.
+const SWITCH_ALLOWED: [&str; 3] = ["simd/", "kernel/product.rs", "kernel/vector.rs"];
+
 const MOST_LINES: usize = 600;
 
 /// A source file without comments, texts and tests.
@@ -238,6 +241,24 @@ fn unsafe_code(source: &Source) -> Vec<String> {
     found.map(|_| format!("{}: `unsafe`", source.path)).collect()
 }
 
+fn switches(source: &Source) -> Vec<String> {
+    if SWITCH_ALLOWED.iter().any(|room| source.path.starts_with(room)) {
+        return vec![];
+    }
+    let found = identifiers(&source.code).into_iter().filter(|&(_, word)| word == "COMPACT");
+    found.map(|_| format!("{}: `COMPACT`", source.path)).collect()
+}
+
+/// Facts about the build target, and the settings that stand for some.
+fn target_facts(source: &Source) -> Vec<String> {
+    if source.path.starts_with("simd/") {
+        return vec![];
+    }
+    let is_fact = |word: &str| word.starts_with("target_") || word.starts_with("lowrank_");
+    let found = identifiers(&source.code).into_iter().filter(|&(_, word)| is_fact(word));
+    found.map(|(_, word)| format!("{}: `{word}`", source.path)).collect()
+}
+
 fn length(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
     if lines > MOST_LINES { vec![format!("{}: {lines} lines", source.path)] } else { vec![] }
@@ -250,10 +271,12 @@ fn page(source: &Source) -> Vec<String> {
 /// What a file does wrong.
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [(&str, Rule); 5] = [
+const RULES: [(&str, Rule); 7] = [
     ("imports go down", upward_imports),
     ("no standard library", standard_library),
     ("unsafe stays in its rooms", unsafe_code),
+    ("one switch between size and speed", switches),
+    ("facts about targets are in simd", target_facts),
     ("files are short", length),
     ("files say what they are", page),
 ];
@@ -307,8 +330,8 @@ fn every_rule_can_fail() {
     let bad = [
         ("view.rs", "//! x\nuse crate::scratch::Piece;", "imports go down"),
         ("error.rs", "//! x\nuse super::view::MatRef;", "imports go down"),
-        ("kernel/gemm.rs", "//! x\nuse crate::{simd::Simd, lora::{self, Adapter}};", "imports go down"),
-        ("kernel/gemm.rs", "//! x\nuse super::super::weight::Base;", "imports go down"),
+        ("kernel/blocked.rs", "//! x\nuse crate::{simd::Simd, lora::{self, Adapter}};", "imports go down"),
+        ("kernel/blocked.rs", "//! x\nuse super::super::weight::Base;", "imports go down"),
         ("weight/mod.rs", "//! x\nfn f() { crate::lora::finite() }", "imports go down"),
         ("lora/mod.rs", "//! x\nuse super::{train, view};", "imports go down"),
         ("lora/merge.rs", "//! x\nuse crate::Backend;", "imports go down"),
@@ -321,6 +344,14 @@ fn every_rule_can_fail() {
         ("simd/backend.rs", "//! x\nuse std::collections;", "no standard library"),
         ("lora/mod.rs", "//! x\nfn f<'a>(x: &'a str) { let c = '\"'; unsafe { g() } }", "unsafe stays in its rooms"),
         ("kernel/pack.rs", "//! x\npub unsafe fn f() {}", "unsafe stays in its rooms"),
+        ("weight/products.rs", "//! x\nfn f() { if S::COMPACT {} }", "one switch between size and speed"),
+        ("kernel/blocked.rs", "//! x\nuse crate::simd::target::COMPACT;", "one switch between size and speed"),
+        (
+            "kernel/raw/room.rs",
+            "//! x\nconst C: bool = cfg!(target_arch = \"arm\");",
+            "facts about targets are in simd",
+        ),
+        ("lora/mod.rs", "//! x\n#[cfg(lowrank_small)]\nfn f() {}", "facts about targets are in simd"),
         ("view.rs", &long, "files are short"),
         ("view.rs", "// x\nfn f() {}", "files say what they are"),
         ("view.rs", "", "files say what they are"),
@@ -330,13 +361,15 @@ fn every_rule_can_fail() {
     }
     let good = [
         ("scratch.rs", "//! x\nuse crate::view::span; use super::error::Error;"),
-        ("lora/merge.rs", "//! std, unsafe\nuse super::forward::BLOCK; use crate::{lora, kernel::{self, tile}};"),
+        ("lora/merge.rs", "//! std, unsafe\nuse super::forward::BLOCK; use crate::{lora, kernel::{self, raw}};"),
         (
             "view.rs",
             "//! x\n#![deny(unsafe_code)]\npub(crate) fn f() { g(\"unsafe std \\\" crate::lora\") } // crate::lora",
         ),
         ("view.rs", "//! x\n#[cfg(test)]\nmod tests { use super::*; fn f() { unsafe { std::x() } } }\nfn g() {}"),
         ("simd/avx2.rs", "//! x\nunsafe fn f() {}"),
+        ("simd/target.rs", "//! x\nconst COMPACT: bool = cfg!(target_arch = \"arm\");"),
+        ("kernel/product.rs", "//! target_arch\nfn f() { if S::COMPACT {} }"),
         ("lib.rs", "//! x\nextern crate std;\nfn f() { crate::lora::f() }"),
     ];
     for (path, text) in good {
@@ -350,12 +383,12 @@ fn a_circle_is_found() {
         circles(&files.iter().map(|(path, text)| Source::new(path, text)).collect::<Vec<_>>())
     };
     let back = |path: &str| format!("{path}: its imports lead back to it");
-    let (gemm, pack) =
-        (("kernel/gemm.rs", "use super::pack::Operand;"), ("kernel/pack.rs", "use crate::view::{MatRef};"));
+    let (blocked, pack) =
+        (("kernel/blocked.rs", "use super::pack::Operand;"), ("kernel/pack.rs", "use crate::view::{MatRef};"));
     let view = ("view.rs", "use super::error;");
-    assert_eq!(circles(&[gemm, pack, view]), [""; 0]);
-    let two = ("kernel/pack.rs", "fn f() { super::gemm::g::<u8>() }");
-    assert_eq!(circles(&[gemm, two, view]), [back("kernel/gemm.rs"), back("kernel/pack.rs")]);
-    let three = ("view.rs", "use crate::{error, kernel::{self, gemm::{Product, More}}};");
-    assert_eq!(circles(&[gemm, pack, three]), [back("kernel/gemm.rs"), back("kernel/pack.rs"), back("view.rs")]);
+    assert_eq!(circles(&[blocked, pack, view]), [""; 0]);
+    let two = ("kernel/pack.rs", "fn f() { super::blocked::g::<u8>() }");
+    assert_eq!(circles(&[blocked, two, view]), [back("kernel/blocked.rs"), back("kernel/pack.rs")]);
+    let three = ("view.rs", "use crate::{error, kernel::{self, blocked::{Product, More}}};");
+    assert_eq!(circles(&[blocked, pack, three]), [back("kernel/blocked.rs"), back("kernel/pack.rs"), back("view.rs")]);
 }
