@@ -1,7 +1,6 @@
 //! A number that tells one base from another.
 
-use crate::view::MatMut;
-use crate::weight::{Base, copy};
+use crate::weight::{Base, for_each_of};
 
 /// A fingerprint of the frozen base, so that an adapter is not put on a base that it was not trained on: FNV-1a with 64 bits
 /// (G. Fowler, L. Noll, K.-P. Vo, 1991). Two bases that differ in one byte never have the same. It is no protection against
@@ -58,13 +57,7 @@ impl Fingerprint {
         self.bytes(&(outputs as u64).to_le_bytes());
         self.bytes(&(inputs as u64).to_le_bytes());
         for o in 0..outputs {
-            for i in (0..inputs).step_by(ROOM) {
-                let mut room = [[0.0; ROOM]; 1];
-                let mut numbers = MatMut::from_rows(&mut room);
-                let mut numbers = numbers.within(1, inputs - i);
-                copy(&base.weights, (o, i), &mut [], &mut numbers);
-                self.numbers(numbers.row(0));
-            }
+            for_each_of(&base.weights, o, &mut [], |number| self.numbers(&[number]));
         }
         self.bytes(&[u8::from(base.bias.is_some())]);
         self.numbers(base.bias.map_or(&[], |bias| bias.row(0)));
@@ -75,6 +68,3 @@ impl Fingerprint {
         if self.0 == 0 { 1 } else { self.0 }
     }
 }
-
-/// Numbers that are copied at once.
-const ROOM: usize = 8;

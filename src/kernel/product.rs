@@ -11,7 +11,7 @@ use super::thin::ThinProduct;
 use super::vector::{Scale, SumRows, replace_rows, scale_compact};
 use crate::simd::Simd;
 use crate::simd::target::COMPACT;
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, part};
 
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
 ///
@@ -120,18 +120,22 @@ pub(crate) fn row_product<S: Simd>(
     if S::COMPACT { 0 } else { simd.call(RowProduct { left, panels, width, out, start }) }
 }
 
-/// Copies the first row of a piece, as much of it as `to` has. Returns how much the piece has.
+/// Copies as many rows and columns as both have, or only the first row. Returns the rows, and the columns that `from` has.
 #[inline(always)]
-pub(crate) fn copy_row(piece: &Piece<'_>, to: &mut [f32]) -> usize {
-    let Piece { matrix, transposed } = piece;
-    let (len, step) = if *transposed { (matrix.rows(), matrix.stride()) } else { (matrix.cols(), 1) };
-    if !COMPACT && !transposed {
-        to.iter_mut().zip(matrix.row(0)).for_each(|(to, &number)| *to = number);
-    } else {
-        let numbers = matrix.data().iter().step_by(step.max(1)).take(len);
-        to.iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+pub(crate) fn copy_rows(from: Factor<'_>, to: &mut MatMut<'_>) -> (usize, usize) {
+    let Factor { matrix, transposed } = from;
+    let rows = if COMPACT { 1 } else { to.rows().min(from.rows()) };
+    for i in 0..rows {
+        let to = to.row_mut(i).iter_mut();
+        if !COMPACT && !transposed {
+            to.zip(matrix.row(i)).for_each(|(to, &number)| *to = number);
+        } else {
+            let (start, step) = if transposed { (i, matrix.stride()) } else { (i * matrix.stride(), 1) };
+            let numbers = part(matrix.data(), start..).iter().step_by(step.max(1)).take(from.cols());
+            to.zip(numbers).for_each(|(to, &number)| *to = number);
+        }
     }
-    len
+    (rows, from.cols())
 }
 
 /// `data = factor · data` in the first rows, as many as are in use.

@@ -15,7 +15,7 @@ mod panels;
 mod products;
 
 pub use packed::{Packed, pack, packed_len};
-pub(crate) use panels::copy;
+pub(crate) use panels::{copy, for_each_of};
 pub(crate) use products::{times, times_transposed};
 
 use core::ops::Range;

@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use crate::kernel::operand::Piece;
-use crate::kernel::product::copy_row;
-use crate::view::{MatMut, part_mut};
+use crate::kernel::product::copy_rows;
+use crate::view::MatMut;
 
 /// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
 /// [`products`](super::products), which is written once for every format.
@@ -40,12 +40,27 @@ pub(crate) struct SideBySide<'a> {
 // Not inlined: what calls it is meant to be small.
 #[inline(never)]
 pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f32], out: &mut MatMut<'_>) {
-    for row in 0..out.rows() {
-        let mut col = 0;
+    let mut row = 0;
+    while row < out.rows() {
+        let (mut rows, mut col) = (1, 0);
         while col < out.cols() {
-            let panel = weights.panel(o + row, i + col, room).t();
-            let to = part_mut(out.row_mut(row), col..);
-            col += copy_row(&panel, to).max(1);
+            let panel = weights.panel(o + row, i + col, room);
+            let cols;
+            (rows, cols) = copy_rows(panel.factor().t(), &mut out.from(row, col));
+            col += cols.max(1);
         }
+        row += rows.max(1);
+    }
+}
+
+/// The weights of output `o`, one after the other.
+#[inline(always)]
+pub(crate) fn for_each_of<P: Panels>(weights: &P, o: usize, room: &mut [f32], mut each: impl FnMut(f32)) {
+    let mut i = 0;
+    while i < weights.inputs() {
+        let Piece { matrix, transposed } = weights.panel(o, i, room);
+        let (len, step) = if transposed { (matrix.cols(), 1) } else { (matrix.rows(), matrix.stride()) };
+        matrix.data().iter().step_by(step.max(1)).take(len).for_each(|&number| each(number));
+        i += len.max(1);
     }
 }
