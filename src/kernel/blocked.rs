@@ -112,6 +112,7 @@ impl<'a> Single<'a> {
             right.has_vectors() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
         });
         let (mut room, mut second_room) = (Room::new(), Room::new());
+        // Loop 1.
         for lane in (0..block.lanes).step_by(step.max(1)) {
             let width = step.min(block.lanes - lane);
             let at = block.lane + lane;
@@ -125,6 +126,7 @@ impl<'a> Single<'a> {
             let most = if in_place { DEPTH_BLOCK } else { rows_in(PANEL, width) };
             let mut start = start.lanes_from(at);
             let mut from = 0;
+            // Loop 2.
             loop {
                 let count = most.min(block.count - from);
                 let last = from + count >= block.count;
@@ -152,6 +154,7 @@ impl<'a> Single<'a> {
     fn by_rows<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, mut start: Start<'_>) {
         let (rows, lanes, depth) = (out.rows(), out.cols(), self.right.rows());
         let mut from = 0;
+        // Loop 2, outside of loop 1.
         loop {
             let count = ROWS_BLOCK.min(depth - from);
             let term = Term {

@@ -24,6 +24,20 @@
 //!        +-----------+  +---------------------+
 //! ```
 //!
+//! # The loops, from outside in
+//! Blocked products cut three ranges: lanes, depth and rows. The numbers stand in the code as `Loop 1` to `Loop 5`.
+//!
+//! | loop | walks | in `blocked.rs` | in `swapped.rs`, where rows and lanes change places |
+//! |---|---|---|---|
+//! | 1 | lanes, as many as a panel has: `panel_lanes` | `by_panels` | the rows of the output: what is copied once stays in the cache |
+//! | 2 | depth, as many as a panel on the stack holds, or 256 where it is read in place | `by_panels` | after the next loop, which walks the lanes of the output by the accumulators that there is room for |
+//! | 3 | the lanes of one tile | `raw/mod.rs`, `PanelProduct` | the same |
+//! | 4 | the rows of one tile | `raw/mod.rs`, `stack` | the same |
+//! | 5 | depth, one step of every chain of the tile | `raw/mod.rs`, `accumulate` | the same |
+//!
+//! For a few rows, `by_rows` has loop 2 outside of loop 1: a right operand in rows is then read in the order of memory.
+//!
+//! # The files
 //! | file | holds |
 //! |---|---|
 //! | `product.rs` | the door: what the passes call. It chooses between size, where one function computes every product, and speed |

@@ -43,6 +43,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
         let width = panel_lanes::<S>(rows);
         let height = rows_in(ACCUMULATORS, width);
         let (mut room, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
+        // Loop 1.
         for row in (0..rows).step_by(width.max(1)) {
             let width = width.min(rows - row);
             for lane in (0..lanes).step_by(height.max(1)) {
@@ -53,6 +54,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                 let mut later = blocks.clone().skip(2);
                 let mut part = self.0.out.block(row, width, lane, height);
                 begin(simd, self.0.start.lanes_from(lane), &part.as_ref(), &mut sums);
+                // Loop 2, two blocks at a time.
                 while let Some(first) = blocks.next() {
                     let terms = [
                         term(simd, Some(first), later.next(), &mut one),

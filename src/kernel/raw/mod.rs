@@ -217,6 +217,7 @@ impl Kernel for PanelProduct<'_> {
         let gathered_lanes = if rows == 1 { GATHERED_LANES.0 } else { GATHERED_LANES.1 };
         let vectors = if gathered { (gathered_lanes / S::LANES).clamp(1, S::TILE_VECTORS) } else { S::TILE_VECTORS };
         let step = even_parts::<S>(lanes, vectors);
+        // Loop 3.
         while lane < lanes {
             let width = step.min(lanes - lane);
             // SAFETY: `fits` has checked rows × depth of left, depth × lanes of right, rows × lanes of out and the lanes
@@ -344,6 +345,7 @@ unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usiz
 macro_rules! heights {
     ($rows:ident, $operands:ident, $limit:expr, $($height:literal)* => $tile:expr) => {
         $(if $height <= $limit {
+            // Loop 4.
             while $rows >= $height {
                 const ROWS: usize = $height;
                 $tile;
@@ -501,6 +503,7 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const TAI
     let t = *term;
     let (mut left, mut right) = (RowPointers::<ROWS>::new(t.left.at, t.left.row_stride), t.right);
     let (mut next, stride) = (t.fetch.from, if t.fetch.per_row > 0 { ROWS } else { t.fetch.per_depth });
+    // Loop 5.
     for _ in 0..t.depth {
         let mut lanes = [simd.splat(0.0); VECTORS];
         unroll!(v < VECTORS, {
@@ -536,6 +539,7 @@ unsafe fn accumulate_gathered<S: Simd, const ROWS: usize, const VECTORS: usize>(
     let fetch = if lane_stride == t.depth { VECTORS * S::LANES * lane_stride } else { 0 };
     let mut next = t.right.at.wrapping_add(fetch);
     let mut d = 0;
+    // Loop 5, four depths at a time.
     while d < t.depth {
         unroll!(v < VECTORS, {
             let from = t.right.at.wrapping_add(v * S::LANES * lane_stride + d);
