@@ -92,9 +92,8 @@ pub use dtype::Dtype;
 pub use error::{Argument, Error, Flaw};
 pub use format::{AdapterFile, Contents};
 pub use lora::{
-    Accum, Adapter, AdapterMut, Backprop, Batch, Cut, Done, Dropout, FixedAdapter, FixedBase, FixedGrads, FixedSaved,
-    Grads, GradsPart, Progress, Saved, Scale, Shape, backward, forward, input_grads, merge, merge_finite,
-    parameter_grads,
+    Accum, Adapter, AdapterMut, Backprop, Batch, Cut, Done, Dropout, Grads, GradsPart, Progress, Saved, Scale, Shape,
+    backward, forward, input_grads, merge, merge_finite, parameter_grads,
 };
 pub use simd::{Arithmetic, Backend, Deviation, selftest};
 pub use store::{Flash, Store, StoreError};

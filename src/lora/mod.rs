@@ -29,14 +29,12 @@
 mod backward;
 mod dropout;
 mod dropped;
-mod fixed;
 mod forward;
 mod merge;
 mod split;
 
 pub use backward::{Backprop, backward, input_grads, parameter_grads};
 pub use dropout::Dropout;
-pub use fixed::{FixedAdapter, FixedBase, FixedGrads, FixedSaved};
 pub use forward::forward;
 pub use merge::{merge, merge_finite};
 pub use split::{Cut, Done, GradsPart};

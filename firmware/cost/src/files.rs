@@ -1,9 +1,10 @@
 //! Adapter files and the store.
 
+use lowrank::Error;
 use lowrank::format::{AdapterFile, Aligned, Contents, Layer};
 use lowrank::store::{Flash, Store};
-use lowrank::{Error, FixedAdapter, FixedBase};
 
+use crate::fixed::{FixedAdapter, FixedBase};
 use crate::{RANK, SIDE};
 
 const FILE: usize = 8192;

@@ -6,11 +6,11 @@
 #![no_std]
 
 mod files;
+mod fixed;
 
+use fixed::{FixedAdapter, FixedBase, FixedGrads};
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Plan, Sgd, State, Trained, clip, init};
-use lowrank::{
-    Accum, Backend, Backprop, Cut, Error, FixedAdapter, FixedBase, FixedGrads, MatMut, MatRef, Packed, Saved, Shape,
-};
+use lowrank::{Accum, Backend, Backprop, Cut, Error, MatMut, MatRef, Packed, Saved, Shape};
 
 pub use files::{Files, RamFlash};
 
