@@ -67,7 +67,7 @@ fn by_panels<S: Simd, P: Panels>(
     let mut room = Room::<DECODED>::new();
     let (mut o, mut joined) = (range.start, true);
     while o < range.end {
-        let (mut i, mut start, mut y) = (0, start.lanes_from(o), y.from(0, o));
+        let (mut i, mut start, mut y) = (0, start.lanes_from(o), y.block(0, usize::MAX, o, usize::MAX));
         let width = loop {
             let panel = decoded(w, o, i, &mut room);
             let (inputs, outputs) = (panel.factor().rows(), panel.factor().cols());
