@@ -45,7 +45,10 @@ fn transpose_vectors<S: Simd>(simd: S, from: Operand<'_>, to: &mut MatMut<'_>, m
 fn one_by_one(from: Operand<'_>, to: &mut MatMut<'_>) {
     let stride = to.stride();
     // Without columns there is nothing to write into.
-    for i in 0..if from.cols() > 0 { from.rows() } else { 0 } {
+    if from.cols() == 0 {
+        return;
+    }
+    for i in 0..from.rows() {
         let column = part_mut(to.data_mut(), i..).iter_mut().step_by(stride.max(1));
         column.zip(from.row(i)).for_each(|(to, &value)| *to = value);
     }
