@@ -1,5 +1,5 @@
 //! `counts BACKEND`: fixed calls, each between two marks, for tools that count the instructions from mark to mark.
-//! `scripts/gate-22-counts` compiles and runs it.
+//! `scripts/check-counts.py` compiles and runs it.
 //!
 //! Prints one line per call, in the order in which they run. A call runs once unmarked before it runs marked.
 

@@ -1,4 +1,4 @@
-//! The smallest program that holds every register tile: `scripts/gate-21-assembly` compiles it and looks at its machine code.
+//! The smallest program that holds every register tile: `scripts/check-assembly.py` compiles it and looks at its machine code.
 //! It is never run.
 
 #![no_std]

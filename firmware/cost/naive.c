@@ -1,4 +1,4 @@
-/* What one would write without thinking: the loops of the equations, for the comparison in scripts/gate-24-cost. */
+/* What one would write without thinking: the loops of the equations, for the comparison in scripts/check-cost.py. */
 float sqrtf(float);
 
 enum { IN = 64, OUT = 64, RANK = 8 };

@@ -1,4 +1,4 @@
-//! Stack that calls take on microcontrollers: what `scripts/gate-24-cost` measured on emulated boards.
+//! Stack that calls take on microcontrollers: what `scripts/check-cost.py` measured on emulated boards.
 
 /// A section per kind of figure; in it, a line per call with a number for each board and optimisation.
 const FIGURES: &str = include_str!("../../firmware/cost/figures.txt");

@@ -59,7 +59,7 @@ pub(crate) const fn nested<T: Structure>(argument: u32, size: usize, is_zero: bo
     Err(Fault::new(LOWRANK_STRUCT_SIZE, argument, size_of::<T>(), size))
 }
 
-// `scripts/gate-23-c-abi` compares the structs of ARM with those that it has seen on wasm32.
+// `scripts/check-c-abi.sh` compares the structs of ARM with those that it has seen on wasm32.
 #[cfg(any(target_arch = "arm", target_arch = "wasm32"))]
 const _: () = assert!(
     size_of::<usize>() == 4

@@ -1,6 +1,6 @@
 //! Every operation of `lowrank` on one layer of 64 × 64 with rank 8, as one function on memory that its caller owns.
 //!
-//! `scripts/gate-24-cost` links an image for each function alone and looks at what is in it: how many bytes, which symbols. It
+//! `scripts/check-cost.py` links an image for each function alone and looks at what is in it: how many bytes, which symbols. It
 //! also runs them in an emulator and counts instructions.
 
 #![no_std]

@@ -1,7 +1,7 @@
 //! Runs every operation of `firmware/cost` between two calls of `mark`, for a plugin of QEMU that counts instructions.
 //!
 //! Prints `memory` and the bytes that training takes from its caller, then a line `name tokens` for each operation;
-//! `scripts/gate-24-cost` puts the counts beside them. `loop` is one of known length: 2000 instructions.
+//! `scripts/check-cost.py` puts the counts beside them. `loop` is one of known length: 2000 instructions.
 
 #![no_std]
 #![no_main]

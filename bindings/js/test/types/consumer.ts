@@ -1,4 +1,4 @@
-// Compiled by scripts/gate-25-web: what a program in TypeScript sees of the package.
+// Compiled by scripts/check-npm.sh: what a program in TypeScript sees of the package.
 import {
   Lowrank, LowrankError, create, type Code, type CreateOptions, type Labels, type Layer, type LayerOptions, type StepOptions, type Vector,
 } from 'lowrank';

@@ -1,4 +1,4 @@
-// Compiled by scripts/gate-25-web: the types of the options have names, and the entries need no DOM.
+// Compiled by scripts/check-npm.sh: the types of the options have names, and the entries need no DOM.
 import {
   type Adapter, type CreateOptions, type Layer, type LayerOptions, type Lowrank, type ModuleSource, type Optimizer, type Scale,
   type StepOptions, create,

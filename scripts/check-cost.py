@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gates 9, 10, 22 and 24 on devices: what each operation costs, and that none of them can panic or allocate.
+"""What each operation costs on devices, and that none of them can panic or allocate.
 
 For every target at opt-level "s" and 3, in bytes and instructions (never cycles), on a layer of 64 x 64 with rank 8:
 
@@ -14,9 +14,9 @@ An image in which a panic can be reached does not link, and a planted one is ref
 allocator or of a panic are a fault; so is static RAM; so is a figure that is not within 2 % of firmware/cost/figures.txt, more
 or less; so is a budget that is missed, unless MISSED below admits it.
 
-  scripts/gate-24-cost              compare
-  scripts/gate-24-cost --bless      write figures.txt anew
-  scripts/gate-24-cost --table      the tables of README.md from figures.txt; measures nothing
+  scripts/check-cost.py              compare
+  scripts/check-cost.py --bless      write figures.txt anew
+  scripts/check-cost.py --table      the tables of README.md from figures.txt; measures nothing
 
 Needs rustup and gcc. QEMU and the C compilers come from scripts/setup; without a C compiler there are no naive loops, and the
 gate fails.
@@ -399,7 +399,7 @@ def compilers():
 
 def write_committed(figures):
     columns = [f"{label}/{level}" for label in LABELS for level in LEVELS]
-    lines = ["# Bytes and instructions per operation, target and opt-level, by scripts/gate-24-cost --bless."]
+    lines = ["# Bytes and instructions per operation, target and opt-level, by scripts/check-cost.py --bless."]
     lines += [f"# {compiler}" for compiler in compilers()]
     for section in dict.fromkeys(section for section, *_ in figures):
         lines += ["", f"{section:<24}" + "".join(f"{column:>12}" for column in columns)]
@@ -544,10 +544,10 @@ def main():
         if written_with != compilers():
             print(f"NOTE: measured with {compilers()}, compared with figures of {written_with}")
     number = lambda *sections: sum(section in sections for section, *_ in figures)
-    print(f"gate 09: {number('flash')} images of one function")
-    print(f"gate 10: {number('stack')} depths of stack")
-    print(f"gate 22: {number('count')} counts on devices")
-    print(f"gate 24: {number('flash', 'gzip', 'runtime')} sizes, {met} of {total} budgets met, {faults} faults")
+    print(f"cost: {number('flash')} images of one function")
+    print(f"cost: {number('stack')} depths of stack")
+    print(f"cost: {number('count')} counts on devices")
+    print(f"cost: {number('flash', 'gzip', 'runtime')} sizes, {met} of {total} budgets met, {faults} faults")
     return 1 if faults or not figures else 0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gate 21: the machine code of the register tile keeps its shape.
+"""The machine code of the register tile keeps its shape.
 
 Compiles benches/counts/tiles.rs for every instruction set, at opt-level 3 and "s", disassembles it, and looks at the innermost
 loops of each backend. The loop of the full tile, R rows x V vectors, unrolled U times, must be there for both terms of a
@@ -13,7 +13,7 @@ product, each copy with exactly
 and no loop may be that of a taller tile, which would need more registers than there are. Loops of a partly filled last vector
 and of lanes across rows are told apart by masked loads, shuffles or calls: they are counted, and not held to this.
 
-  scripts/gate-21-assembly [--only TEXT] [--show]     TEXT: part of "target opt-level"; --show prints the loops
+  scripts/check-assembly.py [--only TEXT] [--show]     TEXT: part of "target opt-level"; --show prints the loops
 
 Exits 0 only when every expected loop was found and none has another shape. Needs rustup; adds its component llvm-tools.
 The crate is handed to rustc as Cargo would do it, but without the names that Cargo derives from the directory: they change
@@ -265,7 +265,7 @@ def judge(loops, dialect, where, tile, arithmetic, show):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Gate 21: the machine code of the register tile keeps its shape.")
+    parser = argparse.ArgumentParser(description="The machine code of the register tile keeps its shape.")
     parser.add_argument("--only", default="", metavar="TEXT", help='part of "target opt-level"')
     parser.add_argument("--show", action="store_true", help="print the loops")
     options = parser.parse_args()
@@ -294,7 +294,7 @@ def main():
         print("FAILED: nothing was looked at")
     elif not failures:
         print(f"ok: {checked} tiles have the expected shape; known accesses to the stack are marked")
-    print(f"gate 21: {checked} tiles, {len(failures)} faults")
+    print(f"assembly: {checked} tiles, {len(failures)} faults")
     sys.exit(0 if checked and not failures else 1)
 
 

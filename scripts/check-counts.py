@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Gate 22: fixed calls take as many instructions as benches/counts/counts.txt says, within 2 %.
+"""Fixed calls take as many instructions as benches/counts/counts.txt says, within 2 %.
 
 Runs benches/counts/counts.rs on each backend and counts the instructions of every call: scalar and AVX2 under callgrind, NEON under
 qemu-aarch64 with the plugin scripts/insncount.c. Counts are instructions, not cycles. AVX-512 is not counted, as callgrind
 does not know it; Cortex-M and RISC-V are not counted yet.
 
-  scripts/gate-22-counts            compare
-  scripts/gate-22-counts --bless    write counts.txt anew
+  scripts/check-counts.py            compare
+  scripts/check-counts.py --bless    write counts.txt anew
 
 Exits 0 only when every call in counts.txt was counted, no other, and each within 2 %: fewer instructions are to be blessed,
 too. Installs the Debian packages that it needs, as root or with sudo. The crate is handed to rustc as Cargo would do it, but
@@ -110,7 +110,7 @@ def read_committed():
 
 
 def write_committed(compiler, counted):
-    lines = ["# Instructions of fixed calls, by scripts/gate-22-counts --bless.", f"# {compiler}"]
+    lines = ["# Instructions of fixed calls, by scripts/check-counts.py --bless.", f"# {compiler}"]
     lines += [f"{backend:<16}  {call:<34}  {count:>9}" for (backend, call), count in counted.items()]
     COMMITTED.write_text("\n".join(lines) + "\n")
     print(f"wrote {len(counted)} counts to {COMMITTED.relative_to(ROOT)}")
@@ -131,7 +131,7 @@ def compare(committed, counted):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Gate 22: fixed calls take as many instructions as counts.txt says.")
+    parser = argparse.ArgumentParser(description="Fixed calls take as many instructions as counts.txt says.")
     parser.add_argument("--bless", action="store_true", help="write counts.txt anew")
     options = parser.parse_args()
     install_what_is_missing()
@@ -146,7 +146,7 @@ def main():
         print(f"NOTE: counted with {compiler}, compared with counts of {written_with}")
     print("not counted: avx512 (callgrind does not know it), Cortex-M, RISC-V")
     print(f"{'ok' if not faults else 'FAILED'}: {len(committed) - faults} of {len(committed)} calls within {TOLERANCE:.0%}")
-    print(f"gate 22: {len(counted)} calls, {faults} faults")
+    print(f"counts: {len(counted)} calls, {faults} faults")
     sys.exit(0 if counted and not faults else 1)
 
 

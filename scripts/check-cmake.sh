@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A part of gate 23: the C library as others get it, by bindings/c/library, CMake and pkg-config. Prints a line "ok: ..." for every
+# A part of check-c-abi.sh: the C library as others get it, by bindings/c/library, CMake and pkg-config. Prints a line "ok: ..." for every
 # way; exits 0 only when every way ran and gave a program that trains, or was refused with a sentence where it has to be.
 # Needs the groups `targets`, `c`, `arm` and `i686` of scripts/setup.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gate 25: the npm package is what its README says. Prints a line "ok: ..." for every part; exits 0 only when every part ran and
+# The npm package is what its README says. Prints a line "ok: ..." for every part; exits 0 only when every part ran and
 # passed. Needs the groups `targets`, `wasm`, `c`, `web`, `hosts` and `peft` of scripts/setup.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../bindings/js"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gate 23: the C ABI is what the header says. Prints a line "ok: ..." with a count for every part; exits 0 only when every
+# The C ABI is what the header says. Prints a line "ok: ..." with a count for every part; exits 0 only when every
 # part ran and passed. Needs the groups `targets`, `c`, `arm`, `aarch64`, `i686` and `wasm` of scripts/setup.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -196,4 +196,4 @@ nothing_clashes
 panics_are_unreachable
 other_cpus_are_asked
 bytes_are_counted
-scripts/gate-23-cmake
+scripts/check-cmake.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gate 26: the demo page trains, in Chromium. Builds the package and the site, serves it, and runs the tests of the page. Prints a line
+# The demo page trains, in Chromium. Builds the package and the site, serves it, and runs the tests of the page. Prints a line
 # "ok: ..." for every part; exits 0 only when every part ran and passed. Needs the groups `targets`, `wasm`, `web`, `arm` and
 # `peft` of scripts/setup. Screenshots are in target/ci/demo.
 set -euo pipefail
