@@ -18,13 +18,17 @@ pub(crate) const fn span(rows: usize, cols: usize, stride: usize) -> Option<usiz
     if all > isize::MAX as usize / size_of::<f32>() { None } else { Some(all) }
 }
 
-const fn check(len: usize, rows: usize, cols: usize, stride: usize) -> Result<(), Error> {
+/// The stride that counts: where no row lies behind another one, any other may be more than there are addresses.
+const fn check(len: usize, rows: usize, cols: usize, stride: usize) -> Result<usize, Error> {
     let argument = Argument::Matrix;
     if stride < cols {
         return Err(Error::Stride { argument, expected: cols, got: stride });
     }
     let Some(expected) = span(rows, cols, stride) else { return Err(Error::Overflow { argument }) };
-    if len < expected { Err(Error::Length { argument, expected, got: len }) } else { Ok(()) }
+    if len < expected {
+        return Err(Error::Length { argument, expected, got: len });
+    }
+    Ok(if rows > 1 && cols > 0 { stride } else { cols })
 }
 
 const fn check_dense(len: usize, rows: usize, cols: usize) -> Result<(), Error> {
@@ -109,13 +113,13 @@ impl<'a> MatRef<'a> {
     }
 
     /// A matrix whose rows start `stride` elements apart. `data` may be longer than the matrix; what lies between and
-    /// behind the rows is never touched.
+    /// behind the rows is never touched. Where there is one row or none, or no column, `stride` makes no difference.
     ///
     /// # Errors
     /// [`Error::Stride`] when `stride < cols`, [`Error::Length`] when `data` is too short, [`Error::Overflow`].
     pub const fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self, Error> {
         match check(data.len(), rows, cols, stride) {
-            Ok(()) => Ok(Self { data, rows, cols, stride }),
+            Ok(stride) => Ok(Self { data, rows, cols, stride }),
             Err(error) => Err(error),
         }
     }
@@ -130,7 +134,7 @@ impl<'a> MatRef<'a> {
         self.cols
     }
 
-    /// Elements from the start of one row to the start of the next.
+    /// Elements from the start of one row to the start of the next; as many as there are columns where there is no next one.
     pub const fn stride(&self) -> usize {
         self.stride
     }
@@ -274,7 +278,7 @@ impl<'a> MatMut<'a> {
     /// As [`MatRef::with_stride`].
     pub const fn with_stride(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Result<Self, Error> {
         match check(data.len(), rows, cols, stride) {
-            Ok(()) => Ok(Self { data, rows, cols, stride }),
+            Ok(stride) => Ok(Self { data, rows, cols, stride }),
             Err(error) => Err(error),
         }
     }
@@ -289,7 +293,7 @@ impl<'a> MatMut<'a> {
         self.cols
     }
 
-    /// Elements from the start of one row to the start of the next.
+    /// Elements from the start of one row to the start of the next; as many as there are columns where there is no next one.
     pub const fn stride(&self) -> usize {
         self.stride
     }

@@ -1,8 +1,10 @@
 //! Gate 11: sizes never overflow. Every length and every view against u128, on 64-bit and on 32-bit targets.
 
-use crate::support::{backends, full, report};
+use crate::support::placed::Placed;
+use crate::support::stage::{How, Layout, Stage};
+use crate::support::{Data, Layer, Outputs, backends, first_difference, full, mat_mut, report};
 use lowrank::train::{Optimizer, State, Trained};
-use lowrank::{Argument, Error, MatMut, MatRef, Packed, Plan, Saved, Shape, pack, packed_len};
+use lowrank::{Accum, Argument, Dropout, Error, MatMut, MatRef, Packed, Plan, Saved, Shape, merge, pack, packed_len};
 
 const MAX: usize = usize::MAX;
 
@@ -124,6 +126,52 @@ fn look_around(view: MatRef<'_>) {
             assert_eq!(piece.row(0).len(), if piece.rows() > 0 { piece.cols() } else { 0 });
         }
     }
+}
+
+/// A layer of which every matrix that has one row, or no columns, says that its rows are `stride` apart.
+fn far_apart<'l>(layer: &'l Layer, old: &Outputs, stride: usize) -> Stage<'l, Vec<f32>> {
+    Stage::new(layer, old, |values, rows, cols| {
+        let stride = if rows > 1 && cols > 0 { cols } else { stride };
+        Placed::within(vec![0.0; values.len()], values, (rows, cols), 0, stride)
+    })
+}
+
+/// What is between rows that do not lie behind each other is no distance: whatever it is said to be, all passes go through, with
+/// the bits of dense matrices.
+#[test]
+fn single_rows_as_far_apart_as_they_like() {
+    const SIZES: [usize; 3] = [0, 1, 33];
+    let [mut passes, mut merges] = [0, 0];
+    let shapes =
+        SIZES.into_iter().flat_map(|i| SIZES.into_iter().flat_map(move |o| SIZES.map(|r| Shape::new(i, o, r))));
+    for (shape, tokens) in shapes.flat_map(|shape| SIZES.map(|tokens| (shape, tokens))) {
+        let mut layer = Layer::new(shape, tokens, Data::Finite, 11);
+        let dropout = Dropout { p: 0.3, seed: 1, step: 2, layer: 3, first_token: 4 };
+        for (backend, dropout) in backends().into_iter().flat_map(|backend| [(backend, None), (backend, Some(dropout))])
+        {
+            layer.dropout = dropout;
+            let old = layer.old_outputs(Data::Finite, 12);
+            let mut expected = old.clone();
+            let result = layer.run(backend, &layer.base(), Accum::Add, &mut expected);
+            let mut dense = vec![0.0; layer.w.len()];
+            merge(backend, &layer.base(), &layer.adapter(), mat_mut(&mut dense, shape.outputs, shape.inputs)).unwrap();
+            for (stride, layout) in [(MAX, Layout::Rows), (MAX / 2 + 1, Layout::Packed(4)), (MAX / 3, Layout::Rows)] {
+                let at = format!("{backend:?}, {shape:?}, {tokens} tokens, {dropout:?}, {stride}, {layout:?}");
+                let mut stage = far_apart(&layer, &old, stride);
+                let how = How { backend, layout, accum: Accum::Add, trained_bias: false };
+                stage.pack(how);
+                assert_eq!(stage.train(how), result, "{at}");
+                assert_eq!(stage.outputs().difference(&expected), None, "{at}");
+                stage.merge(how).unwrap();
+                assert_eq!(first_difference(&stage.merged(), &dense), None, "{at}");
+                assert!(stage.is_intact(), "{at}");
+                passes += u64::from(result.is_ok());
+                merges += 1;
+            }
+        }
+    }
+    report(11, "single rows", passes, "passes with the bits of dense matrices", 300);
+    report(11, "single rows", merges, "merges", 450);
 }
 
 #[test]
