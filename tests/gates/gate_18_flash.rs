@@ -6,7 +6,7 @@ use crate::support::saved::{Book, Device, Result};
 use crate::support::{Rng, full, report};
 use lowrank::format::Contents;
 use lowrank::store::{StoreError, page_len, slot_len};
-use lowrank::{AdapterFile, Shape};
+use lowrank::{AdapterFile, Shape, Store};
 
 const WRITE: usize = 8;
 const ERASE: usize = 256;
@@ -172,6 +172,53 @@ fn a_seal_that_cannot_be_verified_is_followed_by_the_next_one() {
     }
 }
 
+/// The other slot has a mark whose number is so much later than the newest file: the first seal of the file with a later number
+/// makes it stand. Numbers belong to their places, so there may be none. Two slots that no store has put side by side may be
+/// further apart: then any later number will do.
+#[test]
+fn the_first_seal_with_a_later_number_makes_a_file_stand() {
+    let book = book();
+    for (generation, ahead) in
+        [5, u32::MAX - 2, i32::MAX as u32 - 3].into_iter().flat_map(|g| (-9..40).map(move |d| (g, d)))
+    {
+        let mut device = Sim::new(&book, 1, 5);
+        device.plant(0, 0, generation);
+        let number = |ahead: i32| generation.wrapping_add_signed(ahead);
+        let mark = |number: u32| [&b"sealed\0\x01"[..], &number.to_le_bytes(), &(!number).to_le_bytes()].concat();
+        device.nor.plant(device.slots[1].end as usize - 192, &mark(number(ahead)));
+
+        let seals = device.slots[0].end as usize - 192;
+        let before = device.nor.bytes();
+        let (found, at) = (device.recover(), format!("{ahead} later than {generation}"));
+        let programmed = |seal: i32| {
+            let mut expected = before.clone();
+            put(&mut expected, seals + 48 * seal as usize, &mark(number(2 * seal)).repeat(3));
+            expected
+        };
+        let expected = match ahead {
+            ..0 => before.clone(),
+            0..6 => programmed(1 + ahead / 2),
+            // The last seal of a file is 6 after it, the next file one more, and the last seal of that 6 more.
+            6..=13 => {
+                assert_eq!(
+                    (found, device.nor.bytes() == before),
+                    (Err(StoreError::NoSealLeft { slot: 0 }), true),
+                    "{at}"
+                );
+                continue;
+            }
+            14..16 => continue,
+            16.. => device.nor.bytes(),
+        };
+        assert_eq!((found, device.nor.bytes() == expected), (Ok(Some(0)), true), "{at}");
+        device.save(2).unwrap();
+        let stored = device.with(|store| store.recover()).unwrap().unwrap();
+        let is_later = |number| stored.generation.wrapping_sub(number) as i32 > 0;
+        assert!(stored.slot == 1 && is_later(generation) && is_later(number(ahead)), "{at}: {stored:?}");
+        assert_eq!(device.recover(), Ok(Some(2)), "{at}");
+    }
+}
+
 /// What `load` gives is a file, verified, and what it gives once it gives again; after a save it is what was saved.
 fn load_and_save(mut device: Sim<'_>) -> bool {
     device.nor.boot(None);
@@ -295,6 +342,56 @@ fn lengths_of_slots() {
     report(18, "flash", lengths, "lengths of slots", 200);
 }
 
+/// The length of a slot by the page of the store, for any length of a file.
+#[test]
+fn lengths_of_slots_equal_u128() {
+    fn check<const WRITE: usize, const ERASE: usize>() -> u64 {
+        let [unit, head, block] = [WRITE.max(16), WRITE.max(64), ERASE.max(16)].map(|size| size as u128);
+        let limits = [u32::MAX as usize, usize::MAX];
+        let near = limits.into_iter().flat_map(|limit| (0..20).map(move |i| limit - i * ERASE.max(16) / 3));
+        let files: Vec<usize> = (0..3000).chain(near).collect();
+        for &file in &files {
+            let len = ((file as u128).max(head).next_multiple_of(unit) + 12 * unit).next_multiple_of(block);
+            let expected = (len <= u32::MAX.into()).then_some(len as usize);
+            assert_eq!(
+                slot_len::<Nor<WRITE, ERASE>>(file),
+                expected,
+                "{file} bytes, units of {WRITE}, blocks of {ERASE}"
+            );
+        }
+        files.len() as u64
+    }
+    let lengths = check::<1, 1>() + check::<4, 4096>() + check::<64, 64>() + check::<32, 128>() + check::<256, 512>();
+    report(18, "flash", lengths, "lengths of slots equal to u128", 15_000);
+}
+
+/// Two slots may fill the flash, in either order, each just long enough for a file without contents; a block less is too little.
+#[test]
+fn slots_may_touch() {
+    fn check<const WRITE: usize, const ERASE: usize>() {
+        let len = slot_len::<Nor<WRITE, ERASE>>(0).unwrap() as u32;
+        let contents = Contents { layers: &[], metadata: "", fingerprint: 0, generation: 0 };
+        for slots in [[0..len, len..2 * len], [len..2 * len, 0..len]] {
+            let (mut nor, mut page) = (Nor::<WRITE, ERASE>::blank(2 * len as usize, 10), vec![0; 2 * WRITE.max(64)]);
+            let mut store = Store::new(&mut nor, slots.clone(), &mut page).unwrap();
+            for generation in 2..7 {
+                let stored = store.save(&contents).unwrap();
+                let slot = (generation % 2) as usize;
+                assert_eq!((stored.slot, stored.at, stored.generation), (slot, slots[slot].start, generation));
+                assert_eq!(store.recover(), Ok(Some(stored)));
+            }
+            let [first, second] = slots;
+            let shorter = [first, second.start..second.end - ERASE.max(16) as u32];
+            let error = Store::new(&mut nor, shorter, &mut page).map(drop);
+            assert!(matches!(error, Err(StoreError::TooSmall { slot: 1, .. })), "{error:?}");
+        }
+    }
+    check::<1, 1>();
+    check::<8, 256>();
+    check::<64, 64>();
+    check::<256, 512>();
+}
+
 /// The flash comes back.
 #[test]
 fn the_flash_comes_back() {
@@ -302,7 +399,7 @@ fn the_flash_comes_back() {
     let mut device = used(&book);
     let mut page = [0; 128];
     let nor = device.nor.clone();
-    let mut store = lowrank::Store::new(nor, device.slots.clone(), &mut page).unwrap();
+    let mut store = Store::new(nor, device.slots.clone(), &mut page).unwrap();
     book.contents[2].borrowed(|contents: Contents<'_>| store.save(&contents)).unwrap();
     device.nor = store.into_flash();
     device.allowed = vec![Some(2)];
