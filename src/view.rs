@@ -38,8 +38,8 @@ const fn check_dense(len: usize, rows: usize, cols: usize) -> Result<(), Error> 
 }
 
 /// Where row `at` starts in `len` elements, for cutting there; at their end where there is no such row.
-const fn start_of_row(at: usize, len: usize, (rows, cols): (usize, usize), stride: usize) -> usize {
-    if at < rows && cols > 0 { at_most(at * stride, len) } else { len }
+const fn start_of_row(at: usize, len: usize, rows: usize, stride: usize) -> usize {
+    if at < rows { at_most(at * stride, len) } else { len }
 }
 
 const fn at_most(n: usize, limit: usize) -> usize {
@@ -144,14 +144,14 @@ impl<'a> MatRef<'a> {
         self.stride == self.cols
     }
 
-    /// Rows without gaps as one long row.
+    /// Rows without gaps as one long row, of which nothing is left where there are no elements.
     #[inline(always)]
     pub(crate) fn flatten(self) -> MatRef<'a> {
         if !self.is_dense() {
             return self;
         }
         let len = self.rows * self.cols;
-        MatRef { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
+        MatRef { data: self.data, rows: 1, cols: len, stride: len }
     }
 
     /// The memory that the view was made on.
@@ -195,7 +195,7 @@ impl<'a> MatRef<'a> {
     pub const fn split_rows(self, at: usize) -> (Self, Self) {
         let Self { data, rows, cols, stride } = self;
         let at = at_most(at, rows);
-        let (first, rest) = data.split_at(start_of_row(at, data.len(), (rows, cols), stride));
+        let (first, rest) = data.split_at(start_of_row(at, data.len(), rows, stride));
         (Self { data: first, rows: at, cols, stride }, Self { data: rest, rows: rows - at, cols, stride })
     }
 
@@ -338,14 +338,14 @@ impl<'a> MatMut<'a> {
         }
     }
 
-    /// Rows without gaps as one long row.
+    /// Rows without gaps as one long row, of which nothing is left where there are no elements.
     #[inline(always)]
     pub(crate) fn flatten(self) -> MatMut<'a> {
         if !self.as_ref().is_dense() {
             return self;
         }
         let len = self.rows * self.cols;
-        MatMut { data: self.data, rows: usize::from(len > 0), cols: len, stride: len }
+        MatMut { data: self.data, rows: 1, cols: len, stride: len }
     }
 
     /// The first rows and columns, at most so many.
@@ -396,7 +396,7 @@ impl<'a> MatMut<'a> {
     pub const fn split_rows(self, at: usize) -> (Self, Self) {
         let Self { data, rows, cols, stride } = self;
         let at = at_most(at, rows);
-        let (first, rest) = data.split_at_mut(start_of_row(at, data.len(), (rows, cols), stride));
+        let (first, rest) = data.split_at_mut(start_of_row(at, data.len(), rows, stride));
         (Self { data: first, rows: at, cols, stride }, Self { data: rest, rows: rows - at, cols, stride })
     }
 
@@ -450,7 +450,7 @@ fn rows_if_dense(len: usize, rows: usize, cols: usize) -> usize {
 
 #[inline(always)]
 fn row_range(i: usize, rows: usize, cols: usize, stride: usize) -> Option<Range<usize>> {
-    (i < rows && cols > 0).then(|| i * stride..i * stride + cols)
+    (i < rows).then(|| i * stride..i * stride + cols)
 }
 
 /// Checks that a matrix has the shape that its role asks for.
@@ -495,4 +495,56 @@ pub(crate) const fn expect_range(argument: Argument, range: &Range<usize>, len: 
 /// Checks that a slice has the length that its role asks for.
 pub(crate) const fn expect_len(argument: Argument, got: usize, expected: usize) -> Result<(), Error> {
     if got == expected { Ok(()) } else { Err(Error::Length { argument, expected, got }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Numbers of rows and columns, and how far apart rows are.
+    const SHAPES: [(usize, usize, usize); 8] =
+        [(0, 0, 0), (0, 3, 3), (3, 0, 0), (1, 4, 4), (3, 1, 1), (3, 2, 2), (3, 2, 5), (2, 3, 7)];
+
+    /// Where a part starts, and how long it is asked to be.
+    fn ranges() -> impl Iterator<Item = (usize, usize)> {
+        let sizes = [0, 1, 3, usize::MAX];
+        sizes.into_iter().flat_map(move |first| sizes.map(|count| (first, count)))
+    }
+
+    fn check(part: MatRef<'_>, (rows, first, count): (usize, usize, usize), columns: &[f32], stride: usize) {
+        assert_eq!((part.rows(), part.cols()), (count.min(rows.saturating_sub(first)), columns.len()));
+        for i in 0..part.rows() {
+            let row: Vec<f32> = columns.iter().map(|x| x + ((first + i) * stride) as f32).collect();
+            assert_eq!(part.row(i), row);
+        }
+    }
+
+    /// Whatever part is asked for, it is what there is of it.
+    #[test]
+    fn parts_are_what_there_is_of_them() {
+        for (rows, cols, stride) in SHAPES {
+            let mut data: Vec<f32> = (0..rows * stride).map(|n| n as f32).collect();
+            for ((first, count), (col, width)) in ranges().flat_map(|r| ranges().map(move |c| (r, c))) {
+                let columns: Vec<f32> = (0..cols).skip(col).take(width).map(|n| n as f32).collect();
+                let asked = (rows, first, count);
+                let view = MatRef::with_stride(&data, rows, cols, stride).unwrap();
+                check(view.block(first, count, col, width), asked, &columns, stride);
+                if (first, col) == (0, 0) {
+                    check(view.within(count, width), asked, &columns, stride);
+                }
+                if (count, width) == (usize::MAX, usize::MAX) {
+                    check(view.from(first, col), asked, &columns, stride);
+                }
+                let mut view = MatMut::with_stride(&mut data, rows, cols, stride).unwrap();
+                check(view.block(first, count, col, width).as_ref(), asked, &columns, stride);
+                if (first, col) == (0, 0) {
+                    check(view.within(count, width).as_ref(), asked, &columns, stride);
+                }
+                if (count, width) == (usize::MAX, usize::MAX) {
+                    check(view.from(first, col).as_ref(), asked, &columns, stride);
+                }
+            }
+        }
+    }
 }
