@@ -530,9 +530,6 @@ mod tests {
                 let asked = (rows, first, count);
                 let view = MatRef::with_stride(&data, rows, cols, stride).unwrap();
                 check(view.block(first, count, col, width), asked, &columns, stride);
-                if (first, col) == (0, 0) {
-                    check(view.within(count, width), asked, &columns, stride);
-                }
                 if (count, width) == (usize::MAX, usize::MAX) {
                     check(view.from(first, col), asked, &columns, stride);
                 }
