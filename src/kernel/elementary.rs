@@ -128,4 +128,11 @@ mod tests {
         assert!(worst < 1.8e-7, "{worst}");
         assert_eq!((cos_pi(0.0), cos_pi(0.5), cos_pi(1.0)), (1.0, 0.0, -1.0));
     }
+
+    /// Between two series that differ by a bit there.
+    #[test]
+    fn series_meet_where_they_always_did() {
+        let bits = [cos_pi(0.25), cos_pi(0.75), ln(std::f32::consts::SQRT_2)].map(f32::to_bits);
+        assert_eq!(bits, [0x3f35_04f3, 0xbf35_04f3, 0x3eb1_7217]);
+    }
 }

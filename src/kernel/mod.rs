@@ -67,3 +67,6 @@ pub(crate) mod raw;
 pub(crate) mod swapped;
 pub(crate) mod thin;
 pub(crate) mod vector;
+
+#[cfg(test)]
+mod tests;

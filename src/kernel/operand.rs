@@ -96,6 +96,16 @@ impl<'a> Operand<'a> {
         Self { data: matrix.data(), rows, cols, row_stride: matrix.stride(), col_stride: 1 }
     }
 
+    /// Any shape at any strides, whether or not it lies inside the slice.
+    #[cfg(test)]
+    pub(crate) const fn strided(
+        data: &'a [f32],
+        (rows, cols): (usize, usize),
+        (row_stride, col_stride): (usize, usize),
+    ) -> Self {
+        Self { data, rows, cols, row_stride, col_stride }
+    }
+
     /// The transpose.
     #[inline(always)]
     pub(crate) const fn t(self) -> Self {

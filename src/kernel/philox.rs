@@ -69,4 +69,14 @@ mod tests {
             stream.words(5 + first as u64, 40 - first, |j, word| assert_eq!(word, all[first + j]));
         }
     }
+
+    #[test]
+    fn words_are_blocks_of_counter_and_key() {
+        let stream = Stream { seed: 0x1234_5678_9abc_def0, step: 7, stream: 3 };
+        for block in [0, 1, 0xffff_ffff, 0x1_0000_0000, 0x1234_5678_9abc_def0] {
+            let counter = [block as u32, (block >> 32) as u32, 7, 3];
+            let expected = philox(counter, [0x9abc_def0, 0x1234_5678]);
+            stream.words(4 * block, 4, |j, word| assert_eq!(word, expected[j], "{block}: {j}"));
+        }
+    }
 }

@@ -179,3 +179,147 @@ fn first_from(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
         Some(i * matrix.cols() + chunk + more)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::super::product::{scale_rows, sum_rows};
+    use super::*;
+    use crate::simd::{Arithmetic, Backend};
+
+    /// Numbers of both signs, of which every order of a sum gives another one.
+    fn numbers(count: usize) -> Vec<f32> {
+        (1..=count as u32).map(|i| i.wrapping_mul(2_654_435_761) as i32 as f32 * 1e-9).collect()
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// The operations on a matrix of this size, beside their definitions.
+    #[derive(Copy, Clone, Debug)]
+    struct Operations {
+        rows: usize,
+        cols: usize,
+        stride: usize,
+        arithmetic: Arithmetic,
+    }
+
+    impl Kernel for Operations {
+        type Output = ();
+
+        fn run<S: Simd>(self, simd: S) {
+            for used in 0..=self.rows {
+                self.scale(simd, used);
+            }
+            let bias = numbers(self.cols + 3).split_off(3);
+            for start in [Start::Zero, Start::Bias(&bias), Start::Existing] {
+                self.sum(simd, start);
+            }
+            for cut in (0..self.cols + PARTS).step_by(PARTS) {
+                self.squares(simd, cut.min(self.cols));
+            }
+        }
+    }
+
+    impl Operations {
+        fn data(&self) -> Vec<f32> {
+            numbers(self.rows * self.stride)
+        }
+
+        /// Only the rows in use, and nothing between them.
+        fn scale<S: Simd>(self, simd: S, used: usize) {
+            let (mut data, mut expected) = (self.data(), self.data());
+            for row in expected.chunks_mut(self.stride).take(used) {
+                row[..self.cols].iter_mut().for_each(|value| *value *= 0.3);
+            }
+            let mut matrix = MatMut::with_stride(&mut data, self.rows, self.cols, self.stride).unwrap();
+            scale_rows(simd, &mut matrix, used, 0.3);
+            assert_eq!(bits(&data), bits(&expected), "{self:?}: {used} rows");
+        }
+
+        fn sum<S: Simd>(self, simd: S, start: Start<'_>) {
+            let (data, mut out) = (self.data(), vec![0.7; self.cols]);
+            let expected: Vec<_> = (0..self.cols)
+                .map(|j| {
+                    let first = match start {
+                        Start::Zero => 0.0,
+                        Start::Bias(bias) => bias[j],
+                        Start::Existing => 0.7,
+                    };
+                    data.chunks(self.stride).fold(first, |sum, row| sum + row[j])
+                })
+                .collect();
+            let rows = MatRef::with_stride(&data, self.rows, self.cols, self.stride).unwrap();
+            sum_rows(simd, &rows, &mut MatMut::new(&mut out, 1, self.cols).unwrap(), start);
+            assert_eq!(bits(&out), bits(&expected), "{self:?}, {start:?}");
+        }
+
+        /// Each row in two pieces.
+        fn squares<S: Simd>(self, simd: S, cut: usize) {
+            let (data, mut sum, mut expected) = (self.data(), SquareSum::default(), 0.0);
+            for row in data.chunks(self.stride) {
+                let row = &row[..self.cols];
+                let (first, second) = row.split_at(cut);
+                simd.call(AddSquares { piece: first, sum: &mut sum });
+                simd.call(AddSquares { piece: second, sum: &mut sum });
+                sum.end_row();
+                let chain = |i| row.iter().skip(i).step_by(16).fold(0.0, |sum, &x| self.arithmetic.step(sum, x, x));
+                let mut parts: Vec<f32> = (0..16).map(chain).collect();
+                while parts.len() > 1 {
+                    let half = parts.len() / 2;
+                    parts = (0..half).map(|i| parts[i] + parts[i + half]).collect();
+                }
+                expected += parts[0];
+            }
+            assert_eq!(sum.total().to_bits(), f32::to_bits(expected), "{self:?}, cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn operations_on_rows_are_their_definitions() {
+        for backend in Backend::available() {
+            for (cols, more) in
+                [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 48, 70].into_iter().zip([0, 1, 3].into_iter().cycle())
+            {
+                for rows in [0, 1, 2, 3] {
+                    let arithmetic = backend.arithmetic();
+                    backend.run(Operations { rows, cols, stride: cols + more, arithmetic });
+                }
+            }
+        }
+    }
+
+    /// Numbers as `rest`, gaps of NaN, and in each place in turn one of the numbers to be found.
+    fn searched(rest: f32, found: &[f32], mut each: impl FnMut(&MatRef<'_>, Option<usize>)) {
+        for (rows, cols, stride) in [(0, 3, 3), (1, 1, 1), (1, 200, 200), (3, 5, 5), (3, 5, 7), (2, 130, 131)] {
+            let mut data = vec![f32::NAN; rows * stride];
+            data.chunks_mut(stride).for_each(|row| row[..cols].fill(rest));
+            each(&MatRef::with_stride(&data, rows, cols, stride).unwrap(), None);
+            // From the last to the first: what is found is the first of all that are there by then.
+            for index in (0..rows * cols).rev() {
+                data[index / cols * stride + index % cols] = found[index % found.len()];
+                each(&MatRef::with_stride(&data, rows, cols, stride).unwrap(), Some(index));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_number_that_is_not_finite_is_found() {
+        let nan = |bits: u32| f32::from_bits(bits);
+        let not_finite = [f32::INFINITY, f32::NEG_INFINITY, nan(0x7fc0_0000), nan(0xff80_0001), nan(0xffff_ffff)];
+        for rest in [0.0, -0.0, 1.0, f32::MAX, f32::MIN, -f32::from_bits(1)] {
+            searched(rest, &not_finite, |matrix, index| assert_eq!(first_non_finite(matrix), index, "among {rest}"));
+        }
+    }
+
+    #[test]
+    fn zeros_of_both_signs_are_zero_and_nothing_else_is() {
+        let numbers = [f32::from_bits(1), -f32::from_bits(1), 1.0, f32::MIN, f32::INFINITY, f32::NAN];
+        for rest in [0.0, -0.0] {
+            searched(rest, &numbers, |matrix, index| assert_eq!(is_zero(matrix), index.is_none(), "among {rest}"));
+        }
+    }
+}

@@ -21,6 +21,9 @@ mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(lowrank_scalar_only)))]
 mod simd128;
 
+#[cfg(test)]
+mod tests;
+
 pub use backend::{Arithmetic, Backend};
 pub(crate) use bytes::as_f32;
 pub use probe::{Deviation, selftest};

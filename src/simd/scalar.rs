@@ -346,6 +346,22 @@ mod tests {
         assert_eq!(known.to_bits(), 0x0001_0001);
     }
 
+    /// Sums so close to half a unit in the last place, on both sides, that binary64 has them there, of all signs.
+    #[test]
+    fn emulated_fused_step_rounds_once_beside_a_tie() {
+        let (half, unit) = (f32::EPSILON / 2.0, f32::EPSILON);
+        for (k, j, odd) in (0..1000).step_by(7).flat_map(|k| (0..3).map(move |j| (k, j, (k + j) % 2))) {
+            // Their product is 1 but for some units in the last place of binary64.
+            let (more, less) = (1.0 + k as f32 * unit, 1.0 - k as f32 * unit - j as f32 * half);
+            for (sign, other) in [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)] {
+                // Half a unit is 1 / 4096².
+                let (a, b, c) = (sign * more / 4096.0, less / 4096.0, other * (1.0 + odd as f32 * unit));
+                let (ours, exact) = (fused_emulated(c, a, b), a.mul_add(b, c));
+                assert_eq!(ours.to_bits(), exact.to_bits(), "{a:e} × {b:e} + {c:e}");
+            }
+        }
+    }
+
     fn vec_of_specials() -> std::vec::Vec<f32> {
         [0u32, 1, 2, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3f80_0001, 0x3f7f_ffff, 0x7f7f_ffff, 0x7f80_0000]
             .into_iter()

@@ -19,6 +19,8 @@ pub(crate) mod one_lane;
 pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod small;
+#[cfg(test)]
+mod tests;
 
 use crate::kernel::operand::{Factor, Operand};
 use crate::simd::target::SMALL_VECTORS;

@@ -48,7 +48,7 @@ impl<const N: usize> Room<N> {
 
     /// The first `len` numbers; none where the room is smaller.
     #[inline(always)]
-    fn first(&mut self, len: usize) -> &mut [f32] {
+    pub(super) fn first(&mut self, len: usize) -> &mut [f32] {
         if len > N {
             return &mut [];
         }

@@ -136,7 +136,7 @@ impl Row<'_> {
                 // SAFETY: as above.
                 last[v] = unsafe { simd.load(from.wrapping_add(SIDE * width + v * S::LANES)) };
             });
-            self.start = From::Memory(from.wrapping_add(SIDE * width + beside));
+            self.start = From::Memory(from.wrapping_add(SIDE * width));
         }
         let mut at = [self.right; SIDE];
         unroll!(p < SIDE, { at[p] = self.right.wrapping_add(p * panel) });
@@ -171,7 +171,8 @@ impl Row<'_> {
             // SAFETY: as above.
             unsafe { simd.store(self.out.wrapping_add(SIDE * width + v * S::LANES), last[v]) };
         });
-        self.right = self.right.wrapping_add(SIDE * panel + beside * self.left.len());
-        self.out = self.out.wrapping_add(SIDE * width + beside);
+        // Behind a narrower panel there is nothing.
+        self.right = self.right.wrapping_add(SIDE * panel);
+        self.out = self.out.wrapping_add(SIDE * width);
     }
 }

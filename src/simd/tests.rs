@@ -1,0 +1,197 @@
+//! Every operation of the table beside its definition, on every backend, and what it must leave alone.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+
+/// Numbers of all magnitudes, signs and kinds but NaN, whose bits no rule settles.
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let ends = [0, 1, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3f80_0001, 0x7f7f_ffff, 0x7f80_0000];
+    (0..count as u32)
+        .map(|i| match (i + seed) % 5 {
+            0 => f32::from_bits(ends[(i as usize * 3 + seed as usize) % 8] | (i + seed) << 31),
+            _ => f32::from_bits((i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503_119))),
+        })
+        .map(|value| if value.is_nan() { 0.75 } else { value })
+        .collect()
+}
+
+/// What takes the place of every NaN.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| if value.is_nan() { u32::MAX } else { value.to_bits() }).collect()
+}
+
+/// What none of the tests writes.
+const MARK: f32 = -77.0;
+
+#[derive(Copy, Clone)]
+struct Operations(Backend);
+
+impl Kernel for Operations {
+    type Output = ();
+
+    fn run<S: Simd>(self, simd: S) {
+        assert!(S::Narrow::LANES <= S::LANES);
+        for seed in 0..200 {
+            self.arithmetic(simd, seed);
+        }
+        self.memory(simd);
+        self.columns(simd);
+        self.transposition(simd);
+    }
+}
+
+fn lanes<S: Simd>(simd: S, v: S::V) -> Vec<f32> {
+    let mut lanes = vec![MARK; S::LANES];
+    // SAFETY: there is room for all lanes.
+    unsafe { simd.store(lanes.as_mut_ptr(), v) };
+    lanes
+}
+
+impl Operations {
+    fn arithmetic<S: Simd>(self, simd: S, seed: u32) {
+        let [a, b, c] = [0, 1, 2].map(|which| numbers(S::LANES, 7 * seed + which));
+        // SAFETY: all lanes lie there.
+        let [va, vb, vc] = [&a, &b, &c].map(|from| unsafe { simd.load(from.as_ptr()) });
+        let of = |each: &dyn Fn(usize) -> f32| bits(&(0..S::LANES).map(each).collect::<Vec<_>>());
+        let same = |v, each: &dyn Fn(usize) -> f32| assert_eq!(bits(&lanes(simd, v)), of(each), "{:?}", self.0);
+        same(va, &|i| a[i]);
+        same(simd.splat(a[0]), &|_| a[0]);
+        same(simd.add(va, vb), &|i| a[i] + b[i]);
+        same(simd.sub(va, vb), &|i| a[i] - b[i]);
+        same(simd.mul(va, vb), &|i| a[i] * b[i]);
+        same(simd.div(va, vb), &|i| a[i] / b[i]);
+        same(simd.sqrt(va), &|i| a[i].sqrt());
+        same(simd.step(vc, va, vb), &|i| self.0.arithmetic().step(c[i], a[i], b[i]));
+    }
+
+    /// The first lanes, as many as are asked for, in memory and in slices.
+    fn memory<S: Simd>(self, simd: S) {
+        for (start, count) in (0..3).flat_map(|start| (0..S::LANES + 3).map(move |count| (start, count))) {
+            let all = numbers(S::LANES + 3, 9);
+            let (from, first) = (numbers(start + count, 3).split_off(start), count.min(S::LANES));
+            let mut expected = vec![0.0; S::LANES];
+            expected[..first].copy_from_slice(&from[..first]);
+            let mut written = vec![MARK; count + 3];
+            written[..first].copy_from_slice(&all[..first]);
+
+            assert_eq!(bits(&lanes(simd, simd.read(&from))), bits(&expected), "{:?}: read {count}", self.0);
+            let v = simd.read(&all);
+            let mut to = vec![MARK; count + 3];
+            simd.write(&mut to[..count], v);
+            assert_eq!(bits(&to), bits(&written), "{:?}: write {count}", self.0);
+            if count > S::LANES {
+                continue;
+            }
+            // SAFETY: as many numbers lie there.
+            let v_first = unsafe { simd.load_first(from.as_ptr(), count) };
+            assert_eq!(bits(&lanes(simd, v_first)), bits(&expected), "{:?}: load {count}", self.0);
+            let mut to = vec![MARK; count + 3];
+            // SAFETY: there is room for as many.
+            unsafe { simd.store_first(to.as_mut_ptr(), count, v) };
+            assert_eq!(bits(&to), bits(&written), "{:?}: store {count}", self.0);
+        }
+    }
+
+    fn columns<S: Simd>(self, simd: S) {
+        for stride in [4, 5, 9] {
+            let from = numbers((S::LANES - 1) * stride + 4, 4);
+            // SAFETY: four numbers of each row lie there.
+            let columns = unsafe { simd.load_columns(from.as_ptr(), stride) };
+            for (j, column) in columns.into_iter().enumerate() {
+                let expected: Vec<_> = (0..S::LANES).map(|l| from[l * stride + j]).collect();
+                assert_eq!(bits(&lanes(simd, column)), bits(&expected), "{:?}: {stride} apart, {j}", self.0);
+            }
+        }
+    }
+
+    fn transposition<S: Simd>(self, simd: S) {
+        for (count, stride, to_stride) in
+            [(0, 4, 0), (3, 3, 1), (4, 4, 0), (4, 7, 2), (7, 7, 0), (8, 9, 0), (11, 11, 3), (12, 12, 1)]
+        {
+            let (fours, to_stride) = (count / 4 * 4, S::LANES + to_stride);
+            let from = numbers((S::LANES - 1) * stride + fours, 5);
+            let mut to = vec![MARK; (fours.max(1) - 1) * to_stride + if fours > 0 { S::LANES } else { 0 }];
+            let mut expected = to.clone();
+            for (j, l) in (0..fours).flat_map(|j| (0..S::LANES).map(move |l| (j, l))) {
+                expected[j * to_stride + l] = from[l * stride + j];
+            }
+            let untouched = to.clone();
+            if fours > 0 {
+                // One number less than it takes.
+                let short = to.len() - 1;
+                assert_eq!(simd.transpose(&from[..from.len() - 1], stride, &mut to, to_stride, count), 0);
+                assert_eq!(simd.transpose(&from, stride, &mut to[..short], to_stride, count), 0);
+                assert_eq!(bits(&to), bits(&untouched), "{:?}: what is too short", self.0);
+            }
+            let case = std::format!("{:?}: {count} columns, {stride} to {to_stride} apart", self.0);
+            assert_eq!(simd.transpose(&from, stride, &mut to, to_stride, count), fours, "{case}");
+            assert_eq!(bits(&to), bits(&expected), "{case}");
+        }
+    }
+}
+
+#[test]
+fn operations_are_their_definitions() {
+    for backend in Backend::available() {
+        backend.run(Operations(backend));
+    }
+}
+
+/// What a backend says of itself.
+struct Widths;
+
+impl Kernel for Widths {
+    type Output = (usize, usize);
+
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (S::LANES, S::LANES * S::TILE_VECTORS)
+    }
+}
+
+#[test]
+fn backends_are_what_they_say() {
+    let available: Vec<_> = Backend::available().collect();
+    let compiled: Vec<_> = Backend::compiled().collect();
+    assert_eq!(compiled[0], "scalar");
+    assert!(available.contains(&Backend::SCALAR) && available.contains(&Backend::BASELINE));
+    for pair in available.chunks(Arithmetic::ALL.len()) {
+        let name = pair[0].name();
+        assert!(compiled.contains(&name), "{name}");
+        for (backend, arithmetic) in pair.iter().zip(Arithmetic::ALL) {
+            assert_eq!((backend.name(), backend.arithmetic()), (name, arithmetic));
+            assert_eq!(Backend::SCALAR.with(arithmetic).arithmetic(), arithmetic);
+            assert_eq!(pair[0].with(arithmetic), *backend);
+            let said = std::format!("{name}/{}", arithmetic.name());
+            assert_eq!((std::format!("{backend}"), std::format!("{backend:?}")), (said.clone(), said));
+            // Panels are as wide as a tile, where there is one; the sizes are those of the page of `weight`.
+            let (lanes, tile) = backend.run(Widths);
+            let width = backend.panel_width();
+            assert_eq!(width, if lanes == 1 { 8 } else { tile }, "{backend}");
+            assert_eq!(backend.has_fused(), ["avx2", "avx512", "neon"].contains(&name), "{backend}");
+            assert_eq!(selftest(*backend), Ok(()), "{backend}");
+        }
+    }
+    assert_eq!(available.len() % Arithmetic::ALL.len(), 0);
+    let best = available[available.len() - 1];
+    assert_eq!(Backend::detect().name(), best.name());
+    for native in [Backend::detect(), Backend::BASELINE] {
+        let fastest = if native.has_fused() { best.arithmetic() } else { Arithmetic::Separate };
+        assert_eq!(native.arithmetic(), fastest, "{native}");
+    }
+    assert_eq!(Arithmetic::Separate.name(), "separate");
+    assert!(Arithmetic::ALL.iter().all(|arithmetic| ["separate", "fused"].contains(&arithmetic.name())));
+}
+
+#[test]
+fn bytes_are_numbers_where_they_are_aligned() {
+    let numbers = [1.5f32, -2.0, 0.25];
+    // SAFETY: numbers are bytes.
+    let bytes: &[u8] = unsafe { core::slice::from_raw_parts(numbers.as_ptr().cast(), 12) };
+    for (start, end) in (0..=12).flat_map(|start| (start..=12).map(move |end| (start, end))) {
+        let inside = start % 4 == 0 && (end - start) % 4 == 0 && cfg!(target_endian = "little");
+        let expected = inside.then(|| &numbers[start / 4..end / 4]);
+        assert_eq!(as_f32(&bytes[start..end]), expected, "{start}..{end}");
+    }
+}
