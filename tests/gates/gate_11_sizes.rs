@@ -63,7 +63,8 @@ fn dense_views_and_packed_weights() {
                         _ => verdict(Argument::Packed, needed, len),
                     };
                     let packed = Packed::new(memory, rows, cols, width);
-                    assert_eq!(packed.map(drop), expected, "packed {at}, width {width}");
+                    let sizes = packed.map(|packed| (packed.outputs(), packed.inputs(), packed.width()));
+                    assert_eq!(sizes, expected.map(|()| (rows, cols, width)), "packed {at}, width {width}");
                     count += 1;
                 }
                 count += 2;

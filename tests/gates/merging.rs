@@ -1,7 +1,9 @@
 //! A merge that would not be finite says which element, wherever it is.
 
-use crate::support::{Data, Layer, backends, mat, mat_mut, report};
-use lowrank::{Argument, Error, Shape, merge_finite};
+use crate::support::placed::{Placed, Placement};
+use crate::support::stage::{How, Layout, Stage};
+use crate::support::{Data, Layer, backends, first_difference, mat, mat_mut, report};
+use lowrank::{Accum, Argument, Error, Shape, merge_finite, reference};
 
 /// Wider than a block that is computed at once, on every target, and with more rows.
 const SHAPE: Shape = Shape::new(300, 9, 3);
@@ -75,4 +77,31 @@ fn an_absent_adapter_has_no_bad_element() {
         let error = Error::NonFinite { argument: Argument::Merged, index: inputs + 200 };
         assert_eq!(merge(&layer, &mut merged), Err(error));
     }
+}
+
+/// What lies between the rows of a matrix is none of its elements, and may be NaN: also where a row ends within a block that is
+/// computed at once.
+#[test]
+fn what_lies_between_the_rows_is_not_read() {
+    let gaps = Placement { gap: 3, guard: 2, offset: 1 };
+    let mut count = 0;
+    for (at, inputs) in [1, 15, 16, 17, 31, 33, 127, 128, 129, 200, 256, 257, 300].into_iter().enumerate() {
+        let layer = Layer::new(Shape::new(inputs, 5, 2), 0, Data::Finite, at as u64);
+        let old = layer.old_outputs(Data::Finite, 1);
+        for backend in backends() {
+            let mut expected = vec![0.0; 5 * inputs];
+            let to = mat_mut(&mut expected, 5, inputs);
+            reference::merge(backend.arithmetic(), &layer.base(), &layer.adapter(), to).unwrap();
+            for layout in [Layout::Rows, Layout::Packed(backend.panel_width()), Layout::Packed(3)] {
+                let mut stage = Stage::new(&layer, &old, |values, rows, cols| Placed::new(values, rows, cols, gaps));
+                let how = How { backend, layout, accum: Accum::Replace, trained_bias: false };
+                stage.pack(how);
+                assert_eq!(stage.merge_finite(how), Ok(()), "{how:?} {inputs}");
+                assert_eq!(first_difference(&stage.merged(), &expected), None, "{how:?} {inputs}");
+                assert!(stage.is_intact(), "{how:?} {inputs}");
+                count += 1;
+            }
+        }
+    }
+    report(7, "merge_finite", count, "merges of rows with gaps", 39);
 }
