@@ -450,7 +450,7 @@ fn rows_if_dense(len: usize, rows: usize, cols: usize) -> usize {
 
 #[inline(always)]
 fn row_range(i: usize, rows: usize, cols: usize, stride: usize) -> Option<Range<usize>> {
-    (i < rows).then(|| i * stride..i * stride + cols)
+    (i < rows && cols > 0).then(|| i * stride..i * stride + cols)
 }
 
 /// Checks that a matrix has the shape that its role asks for.
