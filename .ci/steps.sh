@@ -181,18 +181,18 @@ step_fuzz() {
   done
 }
 step_digests() { scripts/digests; }
-step_gate-21() { scripts/check-assembly.py; }
-step_gate-22() { scripts/check-counts.py; }
-step_gate-23() {
+step_assembly() { scripts/check-assembly.py; }
+step_counts() { scripts/check-counts.py; }
+step_c-abi() {
   scripts/check-c-abi.sh
   scripts/quickstart bindings/c/README.md
   scripts/quickstart bindings/c/README.md "On a host"
   scripts/quickstart bindings/c/README.md "On a Cortex-M"
 }
-step_gate-24() { scripts/check-cost.py; }
-step_gate-25() { scripts/check-npm.sh; }
+step_cost() { scripts/check-cost.py; }
+step_npm() { scripts/check-npm.sh; }
 # Its screenshots are in target/ci/demo.
-step_gate-26() { scripts/check-page.sh; }
+step_page() { scripts/check-page.sh; }
 # Five minutes of it: the faults in files that have changed, or a sample of all that the record judges.
 step_mutants() { scripts/mutants --changed; }
 step_benches() { (quick_build; cargo bench --workspace --no-run); }
