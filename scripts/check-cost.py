@@ -115,13 +115,13 @@ def budgets():
 
 # Budgets that are known to be missed, with what may not be exceeded until they are met.
 MISSED = {
-    ("flash of training, bytes", "m4/s"): 8492,
-    ("flash of training, bytes", "m4/3"): 13672,
-    ("flash of training, bytes", "m0/s"): 9894,
-    ("training as .wasm, gzip", "wasm32/s"): 6639,
-    ("training as .wasm, gzip", "wasm32/3"): 7859,
-    ("training as .wasm, gzip", "small/s"): 5980,
-    ("training as .wasm, gzip", "simd128/s"): 6179,
+    ("flash of training, bytes", "m4/s"): 8488,
+    ("flash of training, bytes", "m4/3"): 13660,
+    ("flash of training, bytes", "m0/s"): 9890,
+    ("training as .wasm, gzip", "wasm32/s"): 6631,
+    ("training as .wasm, gzip", "wasm32/3"): 7848,
+    ("training as .wasm, gzip", "small/s"): 5968,
+    ("training as .wasm, gzip", "simd128/s"): 6166,
     ("forward, rows, tokens 1: instructions/MAC", "m4/3"): 3.20,
     ("forward, packed, tokens 1: instructions/MAC", "m4/3"): 3.53,
     ("forward, rows, tokens 1: instructions/MAC", "m7/3"): 3.30,
@@ -136,13 +136,13 @@ MISSED = {
     ("deepest stack, bytes", "m0/s"): 1492,
     ("deepest stack, bytes", "m0/3"): 1692,
     ("deepest stack, bytes", "m4/s"): 1364,
-    ("deepest stack, bytes", "m4/3"): 1404,
+    ("deepest stack, bytes", "m4/3"): 1388,
     ("deepest stack, bytes", "m7/s"): 1364,
-    ("deepest stack, bytes", "m7/3"): 1380,
+    ("deepest stack, bytes", "m7/3"): 1364,
     ("deepest stack, bytes", "m33/s"): 1368,
-    ("deepest stack, bytes", "m33/3"): 1400,
+    ("deepest stack, bytes", "m33/3"): 1384,
     ("deepest stack, bytes", "m55/s"): 1364,
-    ("deepest stack, bytes", "m55/3"): 1396,
+    ("deepest stack, bytes", "m55/3"): 1380,
 }
 
 

@@ -168,8 +168,9 @@ impl<'a> Entries<'a> {
         let Some((layer, rest)) = self.layers.split_first() else { return Ok(false) };
         let (entry, start) = (&mut self.entry, self.start);
         entry.describe(layer, start)?;
-        // It fits: the names end where an offset can say it.
-        entry.name_at = narrow(self.place.name).unwrap_or(u32::MAX);
+        let name_at = narrow(self.place.name);
+        debug_assert!(name_at.is_some(), "`Extent` has refused names that end where no offset can say it");
+        entry.name_at = name_at.unwrap_or(u32::MAX);
         entry.payload_at = self.place.payload;
         let outline = entry.meaning(start)?.outline;
         check_tensors(layer, &outline, start)?;

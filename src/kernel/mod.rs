@@ -30,7 +30,7 @@
 //! | loop | walks | in `blocked.rs` | in `swapped.rs`, where rows and lanes change places |
 //! |---|---|---|---|
 //! | 1 | lanes, as many as a panel has: `panel_lanes` | `by_panels` | the rows of the output: what is copied once stays in the cache |
-//! | 2 | depth, as many as a panel on the stack holds, or 256 where it is read in place | `by_panels` | after the next loop, which walks the lanes of the output by the accumulators that there is room for |
+//! | 2 | depth, as many as a panel on the stack holds, or 256 where it is read in place | `by_panels` | inside of a loop over the lanes of the output, as many at a time as there is room for accumulators |
 //! | 3 | the lanes of one tile | `raw/mod.rs`, `PanelProduct` | the same |
 //! | 4 | the rows of one tile | `raw/mod.rs`, `stack` | the same |
 //! | 5 | depth, one step of every chain of the tile | `raw/mod.rs`, `accumulate` | the same |

@@ -41,7 +41,7 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// A [`Factor`] in hand: a part of a matrix, or of its transpose.
+/// As [`Factor`], for a part of a matrix that nobody else holds.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Piece<'a> {
     pub matrix: MatRef<'a>,
@@ -60,17 +60,17 @@ impl<'a> Piece<'a> {
 
     #[inline(always)]
     pub(crate) const fn operand(self) -> Operand<'a> {
-        let operand = Operand::dense(self.matrix);
+        let operand = Operand::new(self.matrix);
         if self.transposed { operand.t() } else { operand }
     }
 }
 
-/// The two of a second product, whose chains continue those of the first.
+/// A second product of a left and a right, whose chains continue those of the first, if there is one.
 pub(crate) type More<T> = Option<(T, T)>;
 
 /// An operand of a product, `[rows, cols]`: element `(row, col)` is `data[row * row_stride + col * col_stride]`.
 ///
-/// One of the strides is 1.
+/// One of the strides is 1, as it is made of a matrix or of its transpose.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Operand<'a> {
     data: &'a [f32],
@@ -89,9 +89,9 @@ impl<'a> Operand<'a> {
         Piece { matrix: *factor.matrix, transposed: factor.transposed }.operand()
     }
 
-    /// A matrix that is in hand.
+    /// The operand reads the matrix as it lies.
     #[inline(always)]
-    pub(crate) const fn dense(matrix: MatRef<'a>) -> Self {
+    pub(crate) const fn new(matrix: MatRef<'a>) -> Self {
         let (rows, cols) = (matrix.rows(), matrix.cols());
         Self { data: matrix.data(), rows, cols, row_stride: matrix.stride(), col_stride: 1 }
     }

@@ -13,11 +13,11 @@ pub(crate) fn vectors<'r, 'a: 'r, S: Simd>(simd: S, operand: Operand<'a>, room: 
     }
     let mut panel = room.matrix(operand.rows(), operand.cols());
     transpose(simd, operand.t(), &mut panel);
-    Operand::dense(panel.into_ref())
+    Operand::new(panel.into_ref())
 }
 
-/// `to = fromᵀ`, for rows whose numbers lie side by side: whole vectors of rows and columns in fours in registers, what is left one number at a time. Fetching the next
-/// block of every row beforehand cost 10 % at 64×64 to 384×384 (AVX-512, Zen 4).
+/// `to = fromᵀ`, for rows whose numbers lie side by side: registers transpose whole vectors of rows and columns in fours, and the
+/// rest goes one number at a time. Fetching the next block of every row beforehand cost 10 % at 64×64 to 384×384 (AVX-512, Zen 4).
 #[inline(always)]
 pub(crate) fn transpose<S: Simd>(simd: S, from: Operand<'_>, to: &mut MatMut<'_>) {
     let mut row = transpose_vectors(simd, from, to, 0);
@@ -43,11 +43,11 @@ fn transpose_vectors<S: Simd>(simd: S, from: Operand<'_>, to: &mut MatMut<'_>, m
 
 #[inline(always)]
 fn one_by_one(from: Operand<'_>, to: &mut MatMut<'_>) {
-    let stride = to.stride();
     // Without columns there is nothing to write into.
     if from.cols() == 0 {
         return;
     }
+    let stride = to.stride();
     for i in 0..from.rows() {
         let column = part_mut(to.data_mut(), i..).iter_mut().step_by(stride.max(1));
         column.zip(from.row(i)).for_each(|(to, &value)| *to = value);
@@ -71,7 +71,7 @@ impl Kernel for Pack<'_> {
         let size = self.width.saturating_mul(depth).max(1);
         for (lane, panel) in (0..lanes).step_by(self.width.max(1)).zip(self.panels.chunks_mut(size)) {
             let rows = self.matrix.block(lane, self.width, 0, depth);
-            transpose(simd, Operand::dense(rows), &mut MatMut::dense(panel, depth, rows.rows()));
+            transpose(simd, Operand::new(rows), &mut MatMut::dense(panel, depth, rows.rows()));
         }
     }
 }

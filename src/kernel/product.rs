@@ -120,7 +120,8 @@ pub(crate) fn row_product<S: Simd>(
     if S::COMPACT { 0 } else { simd.call(RowProduct { left, panels, width, out, start }) }
 }
 
-/// Copies as many rows and columns as both have, or only the first row. Returns the rows, and the columns that `from` has.
+/// Copies as many rows and columns as both have; where size counts, only the first row. Returns the rows that it has copied, and the
+/// columns that `from` has.
 #[inline(always)]
 pub(crate) fn copy_rows(from: Factor<'_>, to: &mut MatMut<'_>) -> (usize, usize) {
     let Factor { matrix, transposed } = from;

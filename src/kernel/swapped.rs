@@ -62,7 +62,7 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                     ];
                     simd.call(PanelProduct { terms, out: sums.reborrow(), start: Start::Existing });
                 }
-                transpose(simd, Operand::dense(sums.as_ref()), &mut part);
+                transpose(simd, Operand::new(sums.as_ref()), &mut part);
             }
         }
     }
@@ -101,7 +101,7 @@ pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: &MatRef<'_>, sums: 
     match start {
         Start::Zero => (0..sums.rows()).for_each(|i| sums.row_mut(i).fill(0.0)),
         Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
-        Start::Existing => transpose(simd, Operand::dense(*out), sums),
+        Start::Existing => transpose(simd, Operand::new(*out), sums),
     }
 }
 

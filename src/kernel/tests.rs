@@ -111,7 +111,7 @@ impl Matrix {
 type Side = (Matrix, bool);
 
 fn operand((matrix, transposed): &Side) -> Operand<'_> {
-    let operand = Operand::dense(matrix.view());
+    let operand = Operand::new(matrix.view());
     if *transposed { operand.t() } else { operand }
 }
 

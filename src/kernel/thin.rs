@@ -72,7 +72,7 @@ impl Kernel for Gathered<'_> {
                 };
                 simd.call(PanelProduct { terms: [term, Term::NONE], out: sums.reborrow(), start: Start::Existing });
             }
-            transpose(simd, Operand::dense(sums.as_ref()), &mut part);
+            transpose(simd, Operand::new(sums.as_ref()), &mut part);
         }
         let (left, out) = (left.block(full, rows, 0, depth), out.block(full, rows, 0, lanes));
         simd.call(Product { left, right, more: None, out, start });
