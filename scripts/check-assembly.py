@@ -280,7 +280,7 @@ def main():
                 functions = disassemble(tool, compile_tiles(target, level, out))
             for backend, tile in backends.items():
                 for arithmetic in arithmetics:
-                    marks = (f"simd::{backend}::", f"simd::{arithmetic}")
+                    marks = (f"simd::{backend}::", f"simd::lanes::{arithmetic}")
                     loops = [loop for name, body in functions if all(mark in name for mark in marks)
                              for loop in innermost_loops(body, dialect == "wasm")]
                     where = (target, level, f"{backend}/{arithmetic.lower()}")

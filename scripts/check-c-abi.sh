@@ -112,7 +112,7 @@ nothing_clashes() {
   same "golden.c beside another memcpy" "$work/digests" "$work/got"
   echo "ok: clash: a program with its own memcpy, memset, fmaxf, sqrtf: 2 digests"
   digest=$(CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo run --quiet --release --example personalize -- --json --epochs 1 --arithmetic separate --backend scalar \
+    cargo run --quiet --release -p lowrank-personalize -- --json --epochs 1 --arithmetic separate --backend scalar \
     | sed -n 's/^ *"digest": *"\([^"]*\)".*/\1/p')
   [ -n "$digest" ]
   for libc in newlib picolibc; do
@@ -138,23 +138,21 @@ panics_are_unreachable() {
 }
 
 # What forward, backward, a step of AdamW and merge take of the library, call by call and on one struct for a layer, with all
-# that they call but the C library.
+# that they call but the C library, at the level of firmware.
 bytes_are_counted() {
-  local level arithmetic surface functions bytes
+  local arithmetic surface functions bytes
   for arithmetic in both separate; do
-    for level in s 3; do
-      OPT_LEVEL=$level ARITHMETIC=$arithmetic $C/library "$work/bytes" thumbv7em-none-eabihf
-      for surface in calls training; do
-        case $surface in
-          calls) functions="forward backward adamw_step merge" ;;
-          training) functions="training_open training_forward training_backward training_adamw training_merge" ;;
-        esac
-        # shellcheck disable=SC2046 # several words
-        arm-none-eabi-ld -r --gc-sections $(printf -- '-u lowrank_%s ' $functions) "$work/bytes/liblowrank.a" -o "$work/training.o"
-        bytes=$(arm-none-eabi-size -A "$work/training.o" | awk '/^\.(text|rodata|data)/ { bytes += $2 } END { print bytes + 0 }')
-        [ "$bytes" -gt 0 ]
-        echo "ok: thumbv7em, opt-level $level, arithmetic $arithmetic: $functions: $bytes bytes"
-      done
+    OPT_LEVEL=s ARITHMETIC=$arithmetic $C/library "$work/bytes" thumbv7em-none-eabihf
+    for surface in calls layer; do
+      case $surface in
+        calls) functions="forward backward adamw_step merge" ;;
+        layer) functions="layer_init layer_forward layer_backward layer_adamw_step layer_merge" ;;
+      esac
+      # shellcheck disable=SC2046 # several words
+      arm-none-eabi-ld -r --gc-sections $(printf -- '-u lowrank_%s ' $functions) "$work/bytes/liblowrank.a" -o "$work/taken.o"
+      bytes=$(arm-none-eabi-size -A "$work/taken.o" | awk '/^\.(text|rodata|data)/ { bytes += $2 } END { print bytes + 0 }')
+      [ "$bytes" -gt 0 ]
+      echo "ok: thumbv7em, opt-level s, arithmetic $arithmetic: $functions: $bytes bytes"
     done
   done
 }

@@ -22,6 +22,8 @@ quietly "the build" ./build
 echo "ok: built: $(ls dist/*.wasm | wc -l) modules, $(ls dist/*.js | wc -l) scripts, $(ls dist/*.d.ts | wc -l) declarations"
 quietly "src/layout.js" node scripts/layout.mjs --check
 echo "ok: layout.js: $(grep -c '^export' src/layout.js) offsets and codes are those of the ABI"
+quietly "src/peft-fields.js" node scripts/fields.mjs --check
+echo "ok: peft-fields.js: its fields are those of the command"
 node scripts/sizes.mjs --check | sed 's/^/ok: /'
 quietly "the types" npx --no-install tsc --project test/types/tsconfig.json
 echo "ok: types: a program in strict TypeScript compiles"

@@ -1,216 +1,220 @@
-//! The only error of the crate: which argument, what was expected, what came.
+//! The error of a call. It names the argument, the value that was expected and the value that came.
 //!
 //! Every public operation checks all of its arguments before it writes anything, so an `Err` means that every output
 //! is as it was.
 
-mod flaw;
-
-pub use flaw::Flaw;
-
 use core::fmt;
 
+use crate::dtype::Dtype;
 use crate::optimizer::Optimizer;
 
-/// The argument that an [`Error`] is about, by the name it has in the equation or at the call.
+/// The argument that an [`Error`] is about. It has the name of the equation or of the call.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Argument {
-    /// Frozen weights `W [out, in]`.
+    /// The frozen weights are `W [out, in]`.
     W,
-    /// Bias `b [1, out]`, frozen or trained.
+    /// The bias is `b [1, out]`, frozen or trained.
     Bias,
-    /// Adapter matrix `A [r, in]`.
+    /// The first matrix of the adapter is `A [r, in]`.
     A,
-    /// Adapter matrix `B [out, r]`.
+    /// The second matrix of the adapter is `B [out, r]`.
     B,
-    /// The factor `s` in front of the adapter.
+    /// The factor `s` stands in front of the adapter.
     Scale,
-    /// Layer input `X [n, in]`.
+    /// The input of the layer is `X [n, in]`.
     X,
-    /// Layer output `Y [n, out]`.
+    /// The output of the layer is `Y [n, out]`.
     Y,
-    /// Gradient of the loss with respect to `Y`.
+    /// This is the gradient of the loss with respect to `Y`.
     DY,
-    /// Gradient of the loss with respect to `X`.
+    /// This is the gradient of the loss with respect to `X`.
     DX,
-    /// Gradient of the loss with respect to `A`.
+    /// This is the gradient of the loss with respect to `A`.
     DA,
-    /// Gradient of the loss with respect to `B`.
+    /// This is the gradient of the loss with respect to `B`.
     DB,
-    /// Gradient of the loss with respect to the bias.
+    /// This is the gradient of the loss with respect to the bias.
     DBias,
-    /// What the forward pass leaves for the backward pass.
+    /// The forward pass leaves these activations for the backward pass.
     Saved,
-    /// State of an optimizer (momentum, first and second moments).
+    /// The state of an optimizer is its momentum, or its first and second moments.
     State,
-    /// Destination of a merge.
+    /// A merge writes into this matrix.
     Merged,
-    /// A buffer from which a plan hands out pieces.
+    /// A plan or a [`Cutter`](crate::arena::Cutter) cuts this buffer into pieces.
     Arena,
-    /// A buffer for packed weights.
+    /// This buffer holds packed weights.
     Packed,
-    /// The number of tokens (rows of `X` and `Y`).
+    /// Tokens are the rows of `X` and `Y`; this is their number.
     Tokens,
-    /// The rank `r`.
+    /// The rank is `r`.
     Rank,
-    /// A matrix as such, where no role is known yet.
+    /// This is a matrix whose role is not known yet.
     Matrix,
-    /// The gradients of all layers together, when it is about their norm.
+    /// The error is about the norm of the gradients of all layers together.
     GradNorm,
-    /// The learning rate.
+    /// This is the learning rate of an optimizer.
     LearningRate,
-    /// A moment factor of an optimizer (momentum, dampening, beta).
+    /// `β1` is the moment factor of the mean of the gradients in AdamW.
+    Beta1,
+    /// `β2` is the moment factor of the mean of their squares.
+    Beta2,
+    /// The momentum is `μ` of SGD.
     Momentum,
-    /// The term that keeps a division away from zero.
+    /// The dampening of SGD goes with the momentum.
+    Dampening,
+    /// Epsilon keeps a division away from zero.
     Epsilon,
-    /// Weight decay.
+    /// Weight decay is a setting of an optimizer.
     WeightDecay,
-    /// Maximal norm of a gradient.
+    /// Clipping holds the norm of the gradients to this maximum.
     MaxNorm,
-    /// Probability of dropping an element.
+    /// Dropout drops an element with this probability.
     Dropout,
-    /// Class labels of a loss.
+    /// A loss compares logits with these class labels.
     Labels,
-    /// Targets of a loss.
+    /// A loss compares predictions with these targets.
     Targets,
-    /// Gradient of the loss with respect to the prediction.
+    /// A loss writes its gradient with respect to the prediction here.
     LossGrad,
-    /// An adapter file, in bytes.
+    /// These are the bytes of an adapter file.
     File,
-    /// The bias of `B`, as with `lora_bias` in PEFT.
+    /// `B` has a bias, as with `lora_bias` in PEFT.
     BBias,
-    /// The number of a layer, which chooses its random numbers.
-    Layer,
+    /// The layer number chooses the random numbers of a layer.
+    LayerNumber,
 }
 
-/// The largest number below 1: a bound for what has to be smaller than 1.
+/// The largest number below 1 is the bound of every number that has to be smaller than 1.
 pub(crate) const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
-/// What went wrong with an argument. Nothing was written.
+/// An error of a call. It names the argument, and nothing was written.
 #[derive(Copy, Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A slice has the wrong number of elements.
     Length {
-        /// The slice.
+        /// This slice is meant.
         argument: Argument,
-        /// Elements needed.
+        /// The call needs so many elements.
         expected: usize,
-        /// Elements that came.
+        /// So many elements came.
         got: usize,
     },
     /// A matrix has the wrong number of rows.
     Rows {
-        /// The matrix.
+        /// This matrix is meant.
         argument: Argument,
-        /// Rows needed.
+        /// The call needs so many rows.
         expected: usize,
-        /// Rows that came.
+        /// So many rows came.
         got: usize,
     },
     /// A matrix has the wrong number of columns.
     Cols {
-        /// The matrix.
+        /// This matrix is meant.
         argument: Argument,
-        /// Columns needed.
+        /// The call needs so many columns.
         expected: usize,
-        /// Columns that came.
+        /// So many columns came.
         got: usize,
     },
     /// There is more of something than there is room for.
     TooMany {
-        /// What.
+        /// This argument is too large.
         argument: Argument,
-        /// The most that fits.
+        /// So many fit at most.
         at_most: usize,
-        /// How many came.
+        /// So many came.
         got: usize,
     },
     /// A row stride is smaller than a row.
     Stride {
-        /// The matrix.
+        /// This matrix is meant.
         argument: Argument,
-        /// The smallest stride that is possible, in elements.
+        /// The stride has at least so many elements.
         expected: usize,
-        /// The stride that came.
+        /// This stride came.
         got: usize,
     },
     /// A product of sizes does not fit into `usize`, or its bytes not into `isize`.
     Overflow {
-        /// Whose size.
+        /// The size of this argument does not fit.
         argument: Argument,
     },
     /// A number lies outside of its range.
     Range {
-        /// The number.
+        /// This number is meant.
         argument: Argument,
-        /// The smallest value allowed.
+        /// The value has to be at least this one.
         at_least: f32,
-        /// The largest value allowed.
+        /// The value may be at most this one.
         at_most: f32,
-        /// The value that came.
+        /// This value came.
         got: f32,
     },
-    /// An infinity or a NaN where only finite numbers make sense.
+    /// A number is infinite or NaN where only finite numbers make sense.
     NonFinite {
-        /// The slice or matrix.
+        /// The number is in this slice or matrix.
         argument: Argument,
-        /// Row-major index of the first offender.
+        /// The first such number has this index, counted row by row.
         index: usize,
     },
-    /// A label that names no class.
+    /// A label names no class.
     Label {
-        /// Index of the label.
+        /// The label has this index.
         index: usize,
-        /// Number of classes; labels are smaller.
+        /// There are so many classes, and labels are smaller.
         classes: usize,
-        /// The label that came.
+        /// This label came.
         got: u32,
     },
-    /// `A` and `B` are both zero: every gradient is zero for ever, the adapter cannot learn.
+    /// `A` and `B` are both zero, so that every gradient stays zero and the adapter cannot learn.
     DeadAdapter,
     /// An argument that this call needs was left out.
     Missing {
-        /// What is missing.
+        /// This argument is missing.
         argument: Argument,
     },
     /// An argument was given that this call cannot fill (a gradient whose source is frozen).
     Unexpected {
-        /// What is too much.
+        /// This argument is too much.
         argument: Argument,
     },
-    /// A range whose end lies before its start.
+    /// A range ends before it starts.
     Reversed {
-        /// What the range is of.
+        /// The range is one of this argument.
         argument: Argument,
-        /// Where it starts.
+        /// The range starts here.
         start: usize,
-        /// Where it ends.
+        /// The range ends here.
         end: usize,
     },
     /// No forward pass of this batch came before.
     NoForward,
     /// [`parameter_grads`](crate::parameter_grads) came before [`input_grads`](crate::input_grads).
     NoInputGrads,
-    /// A backward pass with a [`Saved`](crate::Saved) that was made for inference: it has no room for `gs`.
+    /// The call needs memory for training, and the memory was planned for inference.
     ForInference,
     /// An earlier pass of this batch ran without an adapter (its scale was 0), so `hs` was not written; this one has an adapter.
     AbsentAdapter,
-    /// Pieces of a batch that had another dropout than the whole.
+    /// Pieces of a batch had another dropout than the whole.
     OtherDropout,
-    /// The memory was planned for one optimizer, and a step of another one needs more than that.
+    /// The memory was planned for one optimizer, and a step or a saved state is that of another one that does not fit.
     OtherOptimizer {
-        /// The optimizer that the memory was planned for.
+        /// The memory was planned for this optimizer.
         planned: Optimizer,
-        /// The optimizer of the step.
+        /// The step or the state is one of this optimizer.
         used: Optimizer,
     },
-    /// An adapter file does not keep to the [format](crate::format), or would not.
-    File {
-        /// Where, in bytes from the start of the file: the start of a field, or the byte itself where it is about one.
-        at: usize,
-        /// What is wrong there.
-        flaw: Flaw,
+    /// A tensor of a file cannot be used where it lies: it is stored in another form, or else it starts at an address that is no
+    /// multiple of 4, or the machine is big-endian. It can be copied.
+    NotInPlace {
+        /// This tensor is meant.
+        argument: Argument,
+        /// Its numbers are stored in this type.
+        dtype: Dtype,
     },
 }
 
@@ -254,7 +258,12 @@ impl fmt::Display for Error {
             }
             Error::OtherDropout => f.write_str("Dropout: a piece of the batch had another one than the whole"),
             Error::OtherOptimizer { planned, used } => write!(f, "State: planned for {planned:?}, used with {used:?}"),
-            Error::File { at, flaw } => flaw.describe(at, f),
+            Error::NotInPlace { argument, dtype: Dtype::F32 } => {
+                write!(f, "{argument:?}: not at a multiple of 4 in memory, or on a big-endian machine: copy it")
+            }
+            Error::NotInPlace { argument, dtype } => {
+                write!(f, "{argument:?}: stored as {dtype:?}, which is not used where it lies: copy it")
+            }
         }
     }
 }

@@ -206,8 +206,8 @@ pub fn adamw(
     g: &[f32],
     (m, v): (&mut [f32], &mut [f32]),
 ) -> Clock {
-    let (beta1, beta2) = (hyper.beta1 as f32, hyper.beta2 as f32);
-    let (rest1, rest2) = ((1.0 - hyper.beta1) as f32, (1.0 - hyper.beta2) as f32);
+    let (beta1, beta2) = (hyper.beta1.value(), hyper.beta2.value());
+    let (rest1, rest2) = (hyper.beta1.rest(), hyper.beta2.rest());
     let first_step = clock.steps == 0;
     let old = |value: f32| if first_step { 0.0 } else { value };
     let clock = Clock {
@@ -219,7 +219,7 @@ pub fn adamw(
         p[e] *= 1.0 - lr * hyper.weight_decay;
         m[e] = beta1 * old(m[e]) + rest1 * g[e];
         v[e] = beta2 * old(v[e]) + rest2 * g[e] * g[e];
-        p[e] -= lr / clock.weight1 * m[e] / (sqrt(v[e]) / sqrt(clock.weight2) + hyper.eps);
+        p[e] -= lr / clock.weight1 * m[e] / (sqrt(v[e]) / sqrt(clock.weight2) + hyper.epsilon);
     }
     clock
 }

@@ -88,6 +88,11 @@ impl<'a> MatRef<'a> {
         Self { data, rows: rows_if_dense(data.len(), rows, cols), cols, stride: cols }
     }
 
+    /// A matrix for callers that know that it lies in `data`.
+    pub(crate) const fn spanning(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        Self { data, rows, cols, stride }
+    }
+
     /// One number as every row of a matrix `[rows, 1]`.
     pub(crate) const fn repeat(number: &'a f32, rows: usize) -> Self {
         Self { data: core::slice::from_ref(number), rows, cols: 1, stride: 0 }
@@ -165,6 +170,12 @@ impl<'a> MatRef<'a> {
         row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get(r)).unwrap_or(&[])
     }
 
+    /// Row `i`, or all rows as one where they have no gaps and that is wanted.
+    #[inline(always)]
+    pub(crate) fn line(&self, i: usize, all: bool) -> &'a [f32] {
+        if all { part(self.data, ..self.rows * self.cols) } else { self.row(i) }
+    }
+
     /// The rows from `first` on, at most `count`, and of them the columns from `col` on, at most `cols`.
     #[inline(always)]
     pub(crate) fn block(&self, first: usize, count: usize, col: usize, cols: usize) -> MatRef<'a> {
@@ -239,6 +250,11 @@ impl<'a> MatMut<'a> {
         Self { data, rows, cols, stride: cols }
     }
 
+    /// As [`MatRef::spanning`].
+    pub(crate) const fn spanning(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        Self { data, rows, cols, stride }
+    }
+
     /// As [`MatRef::from_rows`].
     pub const fn from_rows<const C: usize>(rows: &'a mut [[f32; C]]) -> Self {
         let count = rows.len();
@@ -307,6 +323,10 @@ impl<'a> MatMut<'a> {
         MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
     }
 
+    pub(crate) const fn into_data(self) -> &'a mut [f32] {
+        self.data
+    }
+
     /// The same matrix, from now on for reading.
     pub(crate) const fn into_ref(self) -> MatRef<'a> {
         MatRef { data: self.data, rows: self.rows, cols: self.cols, stride: self.stride }
@@ -327,6 +347,12 @@ impl<'a> MatMut<'a> {
     #[inline(always)]
     pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
         row_range(i, self.rows, self.cols, self.stride).and_then(|r| self.data.get_mut(r)).unwrap_or(&mut [])
+    }
+
+    /// As [`MatRef::line`].
+    #[inline(always)]
+    pub(crate) fn line_mut(&mut self, i: usize, all: bool) -> &mut [f32] {
+        if all { part_mut(self.data, ..self.rows * self.cols) } else { self.row_mut(i) }
     }
 
     /// Not inlined, which at opt-level 3 would be a page of code at each call.
@@ -422,6 +448,41 @@ impl<'a> MatMut<'a> {
     }
 }
 
+/// An array of rows, whose type has the shape.
+impl<'a, const R: usize, const C: usize> From<&'a [[f32; C]; R]> for MatRef<'a> {
+    fn from(rows: &'a [[f32; C]; R]) -> Self {
+        Self::from_rows(rows)
+    }
+}
+
+/// As [`MatRef::from_rows`].
+impl<'a, const C: usize> From<&'a [[f32; C]]> for MatRef<'a> {
+    fn from(rows: &'a [[f32; C]]) -> Self {
+        Self::from_rows(rows)
+    }
+}
+
+/// The same matrix, only to be read.
+impl<'a> From<&'a MatMut<'_>> for MatRef<'a> {
+    fn from(matrix: &'a MatMut<'_>) -> Self {
+        matrix.as_ref()
+    }
+}
+
+/// An array of rows, whose type has the shape.
+impl<'a, const R: usize, const C: usize> From<&'a mut [[f32; C]; R]> for MatMut<'a> {
+    fn from(rows: &'a mut [[f32; C]; R]) -> Self {
+        Self::from_rows(rows)
+    }
+}
+
+/// As [`MatMut::from_rows`].
+impl<'a, const C: usize> From<&'a mut [[f32; C]]> for MatMut<'a> {
+    fn from(rows: &'a mut [[f32; C]]) -> Self {
+        Self::from_rows(rows)
+    }
+}
+
 /// The elements of a range, for callers that know that they are there; none where they are wrong, which would be a mistake in this
 /// crate.
 #[inline(always)]
@@ -498,50 +559,4 @@ pub(crate) const fn expect_len(argument: Argument, got: usize, expected: usize) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::vec::Vec;
-
-    /// Numbers of rows and columns, and how far apart rows are.
-    const SHAPES: [(usize, usize, usize); 8] =
-        [(0, 0, 0), (0, 3, 3), (3, 0, 0), (1, 4, 4), (3, 1, 1), (3, 2, 2), (3, 2, 5), (2, 3, 7)];
-
-    /// Where a part starts, and how long it is asked to be.
-    fn ranges() -> impl Iterator<Item = (usize, usize)> {
-        let sizes = [0, 1, 3, usize::MAX];
-        sizes.into_iter().flat_map(move |first| sizes.map(|count| (first, count)))
-    }
-
-    fn check(part: MatRef<'_>, (rows, first, count): (usize, usize, usize), columns: &[f32], stride: usize) {
-        assert_eq!((part.rows(), part.cols()), (count.min(rows.saturating_sub(first)), columns.len()));
-        for i in 0..part.rows() {
-            let row: Vec<f32> = columns.iter().map(|x| x + ((first + i) * stride) as f32).collect();
-            assert_eq!(part.row(i), row);
-        }
-    }
-
-    /// Whatever part is asked for, it is what there is of it.
-    #[test]
-    fn parts_are_what_there_is_of_them() {
-        for (rows, cols, stride) in SHAPES {
-            let mut data: Vec<f32> = (0..rows * stride).map(|n| n as f32).collect();
-            for ((first, count), (col, width)) in ranges().flat_map(|r| ranges().map(move |c| (r, c))) {
-                let columns: Vec<f32> = (0..cols).skip(col).take(width).map(|n| n as f32).collect();
-                let asked = (rows, first, count);
-                let view = MatRef::with_stride(&data, rows, cols, stride).unwrap();
-                check(view.block(first, count, col, width), asked, &columns, stride);
-                if (count, width) == (usize::MAX, usize::MAX) {
-                    check(view.from(first, col), asked, &columns, stride);
-                }
-                let mut view = MatMut::with_stride(&mut data, rows, cols, stride).unwrap();
-                check(view.block(first, count, col, width).as_ref(), asked, &columns, stride);
-                if (first, col) == (0, 0) {
-                    check(view.within(count, width).as_ref(), asked, &columns, stride);
-                }
-                if (count, width) == (usize::MAX, usize::MAX) {
-                    check(view.from(first, col).as_ref(), asked, &columns, stride);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! A layer in training, with its calls whole on one thread or in halves on two.
 
+use lowrank::arena::Cutter;
 use lowrank::train::{Optimizer, Plan, Work};
 use lowrank::{
     Backend, Backprop, Base, Cut, Error, MatMut, MatRef, Saved, Shape, backward, forward, input_grads, parameter_grads,
@@ -49,11 +50,8 @@ impl<'a> Halves<'a> {
     /// None that a caller could cause who gives [`len`](Self::len) elements.
     pub fn new(workload: &'a Workload, layout: Layout, memory: &'a mut [f32]) -> Result<Self, Error> {
         let (plan, shape, n) = Self::plan(workload)?;
-        let (arena, rest) = memory.split_at_mut(plan.len());
-        let (y, rest) = rest.split_at_mut(n * shape.outputs);
-        let (dx, rest) = rest.split_at_mut(n * shape.inputs);
-        let (inner0, inner1) = MatMut::new(rest, 2 * n, shape.rank)?.split_rows(n);
-        let (mut work, adapter) = (plan.split(arena)?, workload.adapter()?);
+        let mut memory = Cutter::new(memory);
+        let (mut work, adapter) = (plan.split(memory.slice(plan.len())?)?, workload.adapter()?);
         for (to, from) in [(&mut work.adapter.a, adapter.a), (&mut work.adapter.b, adapter.b)] {
             (0..from.rows()).for_each(|i| to.row_mut(i).copy_from_slice(from.row(i)));
         }
@@ -64,9 +62,9 @@ impl<'a> Halves<'a> {
             x: workload.x()?,
             dy: workload.dy()?,
             work,
-            y: MatMut::new(y, n, shape.outputs)?,
-            dx: MatMut::new(dx, n, shape.inputs)?,
-            inner: [inner0, inner1],
+            y: memory.matrix((n, shape.outputs))?,
+            dx: memory.matrix((n, shape.inputs))?,
+            inner: [memory.matrix((n, shape.rank))?, memory.matrix((n, shape.rank))?],
         })
     }
 

@@ -9,7 +9,7 @@ use lowrank::{
 };
 
 /// So slow that the numbers stay ordinary, however often a step is repeated. [`Sgd`] is run at the same rate.
-pub const ADAMW: AdamW = AdamW { lr: 1e-12, ..AdamW::DEFAULT };
+pub const ADAMW: AdamW = AdamW { learning_rate: 1e-12, ..AdamW::DEFAULT };
 
 /// How the frozen weights rest in memory.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -242,7 +242,7 @@ impl Workload {
         let grads = Grads { a: da, b: db, bias: None, accum: Accum::Replace };
         let mut memory = vec![0.0; optimizer.moments() * self.shape.adapter_parameters()];
         let mut state = State::new(&mut memory, self.shape, optimizer, Trained::DEFAULT)?;
-        let (sgd, adamw) = (Sgd { lr: ADAMW.lr, ..Sgd::DEFAULT }, ADAMW);
+        let (sgd, adamw) = (Sgd { learning_rate: ADAMW.learning_rate, ..Sgd::DEFAULT }, ADAMW);
         Ok(timer(&mut || {
             let done = match optimizer {
                 Optimizer::AdamW => adamw.step(self.backend, &mut adapter, &grads, &mut state),

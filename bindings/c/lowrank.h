@@ -57,7 +57,7 @@
 #define LOWRANK_AVX512_FUSED 8
 
 // No training: inference only.
-#define LOWRANK_NONE 0
+#define LOWRANK_INFERENCE 0
 
 // SGD with momentum: gradients and one number per parameter.
 #define LOWRANK_MOMENTUM 1
@@ -81,7 +81,7 @@
 #define LOWRANK_REPLACE 0
 
 // A gradient is added to what is in its buffer: the chains go on, so micro-batches give the bits of the batch.
-#define LOWRANK_ADD 1
+#define LOWRANK_ACCUMULATE 1
 
 // IEEE 754 binary32.
 #define LOWRANK_F32 1
@@ -125,8 +125,8 @@
 // The least bytes of a store's page.
 #define LOWRANK_PAGE_LEN 128
 
-// Elements of the room of `lowrank_contents` for each layer.
-#define LOWRANK_LAYER_ROOM 88
+// Elements of the room of `lowrank_contents` for each entry.
+#define LOWRANK_ENTRY_ROOM 88
 
 // What is programmed into flash at once is a multiple of this, at a multiple of this.
 #define LOWRANK_FLASH_UNIT 64
@@ -200,7 +200,7 @@
 // The learning rate.
 #define LOWRANK_ARGUMENT_LEARNING_RATE 22
 
-// A moment factor: momentum, dampening, beta.
+// Momentum of SGD.
 #define LOWRANK_ARGUMENT_MOMENTUM 23
 
 // What keeps a division away from zero.
@@ -230,8 +230,17 @@
 // The bias of B.
 #define LOWRANK_ARGUMENT_B_BIAS 32
 
-// The number of a layer, which chooses its random numbers.
+// The layer number, which chooses the random numbers of a layer.
 #define LOWRANK_ARGUMENT_LAYER_NUMBER 33
+
+// Dampening of SGD.
+#define LOWRANK_ARGUMENT_DAMPENING 34
+
+// The moment factor beta1 of AdamW.
+#define LOWRANK_ARGUMENT_BETA1 35
+
+// The moment factor beta2 of AdamW.
+#define LOWRANK_ARGUMENT_BETA2 36
 
 // The struct of the base.
 #define LOWRANK_ARGUMENT_BASE 100
@@ -263,8 +272,8 @@
 // What is trained.
 #define LOWRANK_ARGUMENT_TRAINED 109
 
-// Replace or add.
-#define LOWRANK_ARGUMENT_ACCUM 110
+// Replace or accumulate.
+#define LOWRANK_ARGUMENT_ACCUMULATE 110
 
 // The progress of saved activations.
 #define LOWRANK_ARGUMENT_PROGRESS 111
@@ -287,13 +296,13 @@
 // A number that a call returns.
 #define LOWRANK_ARGUMENT_RESULT 117
 
-// A layer of a file.
-#define LOWRANK_ARGUMENT_LAYER 118
+// An entry of a file.
+#define LOWRANK_ARGUMENT_ENTRY 118
 
-// The layers of contents.
-#define LOWRANK_ARGUMENT_LAYERS 119
+// The entries of contents.
+#define LOWRANK_ARGUMENT_ENTRIES 119
 
-// The name of a layer.
+// The name of an entry.
 #define LOWRANK_ARGUMENT_NAME 120
 
 // Metadata of a file.
@@ -323,8 +332,8 @@
 // The clock of an optimizer.
 #define LOWRANK_ARGUMENT_CLOCK 129
 
-// A layer in training.
-#define LOWRANK_ARGUMENT_TRAINING 130
+// A layer: base, adapter and all memory of it.
+#define LOWRANK_ARGUMENT_LAYER 130
 
 // None: the error is not about a file.
 #define LOWRANK_FLAW_NONE 0
@@ -371,7 +380,7 @@
 // No UTF-8.
 #define LOWRANK_FLAW_UTF8 14
 
-// Layers have to ascend by name and id.
+// Entries have to ascend by name and id.
 #define LOWRANK_FLAW_ORDER 15
 
 // Not a finite number.
@@ -432,13 +441,13 @@ typedef struct {
     uint64_t seed;
     // Number of the training step.
     uint32_t step;
-    // Number of the layer or stream.
-    uint32_t stream;
+    // Number of the layer. A file may have any number here, a layer with dropout has one below 2^30.
+    uint32_t layer_number;
     // Probability of dropout, from 0 to below 1.
     float dropout;
 } lowrank_random_state;
 
-// One adapted layer of a file. Its pointers point into the file, or to what is to be written.
+// An entry: what an adapter file holds of one layer. Its pointers point into the file, or to what is to be written.
 typedef struct {
     // Bytes of this struct; to be set before a call that fills it.
     size_t size;
@@ -446,7 +455,7 @@ typedef struct {
     const char *name;
     // Bytes of the name.
     size_t name_len;
-    // A number that tells layers of one name apart.
+    // A number that tells entries of one name apart.
     uint32_t id;
     // How s follows from alpha and rank: LOWRANK_SCALE_...
     uint32_t scale_mode;
@@ -462,7 +471,7 @@ typedef struct {
     lowrank_tensor bias;
     // The bias [1, out] of B. May be left out.
     lowrank_tensor b_bias;
-    // Whose state is stored: LOWRANK_ADAMW, ...; LOWRANK_NONE where none is.
+    // Whose state is stored: LOWRANK_ADAMW, ...; LOWRANK_INFERENCE where none is.
     uint32_t optimizer;
     // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0.
     uint32_t trained;
@@ -472,16 +481,16 @@ typedef struct {
     lowrank_tensor moments[6];
     // Where the random numbers stand.
     lowrank_random_state random;
-} lowrank_layer;
+} lowrank_entry;
 
 // What is to be written into a file.
 typedef struct {
     // Bytes of this struct.
     size_t size;
     // Ascending by name and then by id.
-    const lowrank_layer *layers;
-    // Number of layers.
-    size_t layers_len;
+    const lowrank_entry *entries;
+    // Number of entries.
+    size_t entries_len;
     // Text in UTF-8; null when there is none.
     const char *metadata;
     // Bytes of the metadata.
@@ -493,7 +502,7 @@ typedef struct {
     // Working memory of a call: at a multiple of 8. What is in it before does not matter, and a call writes to it also when
     // it fails.
     uint64_t *room;
-    // Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
+    // Elements of the room: at least LOWRANK_ENTRY_ROOM for each entry.
     size_t room_len;
 } lowrank_contents;
 
@@ -521,40 +530,6 @@ typedef struct {
     // The value that came.
     float value;
 } lowrank_error;
-
-// What the header of a file says.
-typedef struct {
-    // Bytes of this struct; to be set before the call.
-    size_t size;
-    // Number of layers.
-    size_t layers;
-    // Text in UTF-8 that this library does not interpret, without a zero byte at the end.
-    const char *metadata;
-    // Bytes of the metadata.
-    size_t metadata_len;
-    // The fingerprint of the base; 0 when it is not known.
-    uint64_t fingerprint;
-    // The number of the save. It wraps.
-    uint32_t generation;
-} lowrank_file;
-
-// The frozen layer: W [out, in] and its bias [out].
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // W in rows, or in panels as `lowrank_pack` writes them.
-    const float *weights;
-    // Rows of W.
-    size_t outputs;
-    // Columns of W.
-    size_t inputs;
-    // Elements from the start of one row to the start of the next. Not looked at where W is in panels.
-    size_t stride;
-    // Outputs in a panel; 0 where W is in rows.
-    size_t panel;
-    // As many elements as there are outputs; null where there is no bias.
-    const float *bias;
-} lowrank_base;
 
 // A matrix `[rows, cols]` that is only read: element (i, j) is `data[i * stride + j]`. It may lie in flash.
 //
@@ -624,6 +599,163 @@ typedef struct {
     lowrank_clock clock;
 } lowrank_state;
 
+// What the header of a file says.
+typedef struct {
+    // Bytes of this struct; to be set before the call.
+    size_t size;
+    // Number of entries.
+    size_t entries;
+    // Text in UTF-8 that this library does not interpret, without a zero byte at the end.
+    const char *metadata;
+    // Bytes of the metadata.
+    size_t metadata_len;
+    // The fingerprint of the base; 0 when it is not known.
+    uint64_t fingerprint;
+    // The number of the save. It wraps.
+    uint32_t generation;
+} lowrank_file;
+
+// The frozen layer: W [out, in] and its bias [out].
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // W in rows, or in panels as `lowrank_pack` writes them.
+    const float *weights;
+    // Rows of W.
+    size_t outputs;
+    // Columns of W.
+    size_t inputs;
+    // Elements from the start of one row to the start of the next. Not looked at where W is in panels.
+    size_t stride;
+    // Outputs in a panel; 0 where W is in rows.
+    size_t panel_width;
+    // As many elements as there are outputs; null where there is no bias.
+    const float *bias;
+} lowrank_base;
+
+// Dropout of the adapter's input. The mask is a function of these numbers and of the position; nothing is stored.
+// Within another struct it may be all 0, its size as well: there is no dropout then.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Probability of dropping, from 0 to below 1; with 0 there is no dropout.
+    float probability;
+    // Number of the layer, below 2^30: another mask for each.
+    uint32_t layer_number;
+    // Number of the training step: another mask for each.
+    uint32_t step;
+    // Seed of the run.
+    uint64_t seed;
+    // Position of the first token in the whole batch, so that micro-batches see the masks of the batch.
+    uint64_t first_token;
+} lowrank_dropout;
+
+// A layer in training: base, adapter, gradients, saved activations and the state of an optimizer. The caller fills in what
+// comes before `batch`, asks `lowrank_layer_plan` for the length of the arena, and initializes it with `lowrank_layer_init`:
+// what is in `batch` and behind it before does not matter. From then on each call does one thing with it, on the first
+// `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
+//
+// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Columns of W and A.
+    size_t inputs;
+    // Rows of W and B.
+    size_t outputs;
+    // Rows of A, columns of B.
+    size_t rank;
+    // The most tokens at a time.
+    size_t tokens;
+    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
+    uint32_t optimizer;
+    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
+    uint32_t trained;
+    // Instruction set and arithmetic: LOWRANK_BASELINE, ...
+    uint32_t backend;
+    // The factor s.
+    float scale;
+    // W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
+    const float *weights;
+    // Outputs in a panel; 0 where W is in rows.
+    size_t panel_width;
+    // Bias [out] of the base; null where there is none.
+    const float *bias;
+    // X [tokens, in]. May be null where it is not needed, as the next three.
+    const float *x;
+    // Y [tokens, out].
+    float *y;
+    // Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
+    float *dy;
+    // Receives the gradient of X [tokens, in]; null where nothing below is trained.
+    float *dx;
+    // Memory for adapter, gradients, saved activations and moments.
+    float *arena;
+    // Elements of the arena, as `lowrank_layer_plan` says.
+    size_t arena_len;
+    // Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
+    lowrank_dropout dropout;
+    // Tokens of the last forward pass. Set by the calls, as all that follows.
+    size_t batch;
+    // How far they have come: LOWRANK_PROGRESS_...
+    uint32_t progress;
+    // The dropout of the last forward pass.
+    lowrank_dropout dropped;
+    // Of the optimizer. To resume, call `lowrank_layer_init`, fill the parts of the arena and set it.
+    lowrank_clock clock;
+    // In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
+    // Null where there is none.
+    float *parts[12];
+} lowrank_layer;
+
+// AdamW with decoupled weight decay. `lowrank_adamw_default` gives the defaults of torch.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Learning rate, at least 0.
+    float learning_rate;
+    // Factor on the learning rate for B, at least 0.
+    float b_rate;
+    // From 0 to below 1. In binary64, since it is 1 - beta that counts.
+    double beta1;
+    // From 0 to below 1.
+    double beta2;
+    // Added to the denominator, above 0.
+    float epsilon;
+    // Weight decay, at least 0.
+    float weight_decay;
+} lowrank_adamw;
+
+// SGD, with momentum, dampening, Nesterov's variant and weight decay if wanted.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Learning rate, at least 0.
+    float learning_rate;
+    // Factor on the learning rate for B, at least 0.
+    float b_rate;
+    // From 0 to 1. With 0 there is no state.
+    float momentum;
+    // From 0 to 1.
+    float dampening;
+    // Weight decay, at least 0.
+    float weight_decay;
+    // 1 for Nesterov's variant, which wants momentum without dampening; otherwise 0.
+    uint32_t nesterov;
+} lowrank_sgd;
+
+// Plain SGD that applies each gradient as it is formed: no gradient buffers, no state.
+typedef struct {
+    // Bytes of this struct.
+    size_t size;
+    // Learning rate, at least 0.
+    float learning_rate;
+    // Factor on the learning rate for B, at least 0.
+    float b_rate;
+    // Clips the norm of this layer's gradient to that; negative: not at all.
+    float max_norm;
+} lowrank_in_place;
+
 // A mean over the tokens of a batch, which may come in micro-batches. Before the first of them: `sum` and `seen` are 0.
 typedef struct {
     // Bytes of this struct.
@@ -648,54 +780,6 @@ typedef struct {
     uint32_t decay;
 } lowrank_schedule;
 
-// AdamW with decoupled weight decay. `lowrank_adamw_default` gives the defaults of torch.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Learning rate, at least 0.
-    float lr;
-    // Factor on the learning rate for B, at least 0.
-    float b_rate;
-    // From 0 to below 1. In binary64, since it is 1 - beta that counts.
-    double beta1;
-    // From 0 to below 1.
-    double beta2;
-    // Added to the denominator, above 0.
-    float eps;
-    // Weight decay, at least 0.
-    float weight_decay;
-} lowrank_adamw;
-
-// SGD, with momentum, dampening, Nesterov's variant and weight decay if wanted.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Learning rate, at least 0.
-    float lr;
-    // Factor on the learning rate for B, at least 0.
-    float b_rate;
-    // From 0 to 1. With 0 there is no state.
-    float momentum;
-    // From 0 to 1.
-    float dampening;
-    // Weight decay, at least 0.
-    float weight_decay;
-    // 1 for Nesterov's variant, which wants momentum without dampening; otherwise 0.
-    uint32_t nesterov;
-} lowrank_sgd;
-
-// Plain SGD that applies each gradient as it is formed: no gradient buffers, no state.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Learning rate, at least 0.
-    float lr;
-    // Factor on the learning rate for B, at least 0.
-    float b_rate;
-    // Clips the norm of this layer's gradient to that; negative: not at all.
-    float max_norm;
-} lowrank_in_place;
-
 // Gradients of an adapter.
 typedef struct {
     // Bytes of this struct.
@@ -706,8 +790,8 @@ typedef struct {
     lowrank_matrix_mut b;
     // db [1, out]. Left out where the bias is frozen.
     lowrank_matrix_mut bias;
-    // What the next backward pass does with the old content: LOWRANK_REPLACE or LOWRANK_ADD.
-    uint32_t accum;
+    // What the next backward pass does with the old content: LOWRANK_REPLACE or LOWRANK_ACCUMULATE.
+    uint32_t accumulate;
 } lowrank_grads;
 
 // What flows through a layer in the backward pass.
@@ -721,23 +805,6 @@ typedef struct {
     // Receives dX [n, in]. Left out where nothing below is trained: then W is not read.
     lowrank_matrix_mut dx;
 } lowrank_backprop;
-
-// Dropout of the adapter's input. The mask is a function of these numbers and of the position; nothing is stored.
-// Within another struct it may be all 0, its size as well: there is no dropout then.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Probability of dropping, from 0 to below 1; with 0 there is no dropout.
-    float p;
-    // Number of the layer, below 2^30: another mask for each.
-    uint32_t layer;
-    // Number of the training step: another mask for each.
-    uint32_t step;
-    // Seed of the run.
-    uint64_t seed;
-    // Position of the first token in the whole batch, so that micro-batches see the masks of the batch.
-    uint64_t first_token;
-} lowrank_dropout;
 
 // What the forward pass leaves for the backward pass, and room for what that needs: hs [n, r], and in training gs [n, r].
 //
@@ -778,7 +845,7 @@ typedef struct {
     size_t rank;
     // The most tokens at a time.
     size_t tokens;
-    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_NONE for inference.
+    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_INFERENCE where nothing is trained.
     uint32_t optimizer;
     // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. With LOWRANK_IN_PLACE, there is nothing
     // in the arena that tells whether A is trained: it is where a step gets `x`.
@@ -790,7 +857,7 @@ typedef struct {
     // Bytes of this struct; to be set before the call.
     size_t size;
     // Of the whole arena.
-    size_t total;
+    size_t arena;
     // A, B and the bias, if it is trained.
     size_t adapter;
     // Gradients.
@@ -877,63 +944,6 @@ typedef struct {
     // The generation of the file.
     uint32_t generation;
 } lowrank_stored;
-
-// A layer in training. The caller fills in what comes before `batch`, asks `lowrank_training_plan` for the length of the
-// arena, and opens it: what is in `batch` and behind it before does not matter. From then on each call does one thing with
-// it, on the first `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
-//
-// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
-typedef struct {
-    // Bytes of this struct.
-    size_t size;
-    // Columns of W and A.
-    size_t inputs;
-    // Rows of W and B.
-    size_t outputs;
-    // Rows of A, columns of B.
-    size_t rank;
-    // The most tokens at a time.
-    size_t tokens;
-    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
-    uint32_t optimizer;
-    // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
-    uint32_t trained;
-    // Instruction set and arithmetic: LOWRANK_BASELINE, ...
-    uint32_t backend;
-    // The factor s.
-    float scale;
-    // W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
-    const float *weights;
-    // Outputs in a panel; 0 where W is in rows.
-    size_t panel;
-    // Bias [out] of the base; null where there is none.
-    const float *bias;
-    // X [tokens, in]. May be null where it is not needed, as the next three.
-    const float *x;
-    // Y [tokens, out].
-    float *y;
-    // Gradient of Y [tokens, out]: a loss writes it, the backward pass reads it.
-    float *dy;
-    // Receives the gradient of X [tokens, in]; null where nothing below is trained.
-    float *dx;
-    // Memory for adapter, gradients, saved activations and moments.
-    float *arena;
-    // Elements of the arena, as `lowrank_training_plan` says.
-    size_t arena_len;
-    // Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
-    lowrank_dropout dropout;
-    // Tokens of the last forward pass. Set by the calls, as all that follows.
-    size_t batch;
-    // How far they have come: LOWRANK_PROGRESS_...
-    uint32_t progress;
-    // The dropout of the last forward pass.
-    lowrank_dropout dropped;
-    // Of the optimizer. To resume, open, fill the parts of the arena and set it.
-    lowrank_clock clock;
-    // In the arena: A [r, in], B [out, r], the trained bias [out]; dA, dB, db; first and second moments of A, of B, of the bias.
-    // Null where there is none.
-    float *parts[12];
-} lowrank_training;
 
 // Done.
 #define LOWRANK_OK 0
@@ -1049,7 +1059,7 @@ typedef struct {
 // Text is not UTF-8.
 #define LOWRANK_NOT_UTF8 -47
 
-// The file has no such layer.
+// The file has no such entry.
 #define LOWRANK_NOT_FOUND -48
 
 // The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
@@ -1069,7 +1079,7 @@ extern "C" {
 //
 // # Errors
 // LOWRANK_FILE with the place that the flaw would have in the file; LOWRANK_OVERFLOW; LOWRANK_LENGTH for a room that is too
-// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for a layer that is none.
+// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for an entry that is none.
 lowrank_status lowrank_encoded_len(const lowrank_contents *contents,
                                    size_t *len,
                                    lowrank_error *error);
@@ -1087,6 +1097,65 @@ lowrank_status lowrank_emit(const lowrank_contents *contents,
                             size_t *written,
                             lowrank_error *error);
 
+// The adapter where it lies, which may be flash.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_NOT_IN_PLACE: use `lowrank_entry_load`. As `lowrank_encoded_len` for an entry that is none.
+lowrank_status lowrank_entry_adapter(const lowrank_entry *entry, lowrank_adapter *adapter, lowrank_error *error);
+
+// Copies A, B, the bias and the scale into an adapter of the same shape, and widens them to f32.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when there is a bias and the adapter has no room for it, which it never has for
+// one of B; LOWRANK_UNEXPECTED when it has room and there is no bias.
+lowrank_status lowrank_entry_load(const lowrank_entry *entry,
+                                  lowrank_adapter_mut *adapter,
+                                  lowrank_error *error);
+
+// Copies moments and clock into a state that was made for the same shape, optimizer and parameters: training goes on with the
+// same bits.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_ROWS and LOWRANK_COLS when it was made for others; LOWRANK_MISSING when the entry has no state.
+lowrank_status lowrank_entry_restore(const lowrank_entry *entry,
+                                     lowrank_state *state,
+                                     lowrank_error *error);
+
+// Makes an entry of an adapter, to be written: id 0, its scale as it is, no state of an optimizer, no random numbers.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_STRIDE when A, B or the bias has gaps between its rows; LOWRANK_NOT_UTF8.
+lowrank_status lowrank_entry_of(const char *name,
+                                size_t name_len,
+                                const lowrank_adapter *adapter,
+                                lowrank_entry *entry,
+                                lowrank_error *error);
+
+// Adds the state of an optimizer to an entry, to be written. `optimizer` and `trained` are those of the plan.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_STRIDE when a moment has gaps between its rows; LOWRANK_UNKNOWN.
+lowrank_status lowrank_entry_keep(lowrank_entry *entry,
+                                  lowrank_state *state,
+                                  uint32_t optimizer,
+                                  uint32_t trained,
+                                  lowrank_error *error);
+
 // Checks a file from its first byte to its last, in a time that is linear in its length. The bytes may lie at any address, in
 // flash as well; at a multiple of 4 (of 16, best), numbers in f32 can be used where they are.
 //
@@ -1100,44 +1169,44 @@ lowrank_status lowrank_parse(const uint8_t *bytes,
                              lowrank_file *into,
                              lowrank_error *error);
 
-// Layer number `index` of a file. Each such call checks the whole file, as `lowrank_parse` does.
+// Entry number `index` of a file. Each such call checks the whole file, as `lowrank_parse` does.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
 // LOWRANK_FILE, LOWRANK_NOT_FOUND.
-lowrank_status lowrank_layer_at(const uint8_t *bytes,
+lowrank_status lowrank_entry_at(const uint8_t *bytes,
                                 size_t len,
                                 size_t index,
-                                lowrank_layer *layer,
+                                lowrank_entry *entry,
                                 lowrank_error *error);
 
-// The layer of this name, of several the one with the smallest id.
+// The entry of this name, of several the one with the smallest id.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
 // LOWRANK_FILE, LOWRANK_NOT_FOUND, LOWRANK_NOT_UTF8.
-lowrank_status lowrank_layer_find(const uint8_t *bytes,
+lowrank_status lowrank_entry_find(const uint8_t *bytes,
                                   size_t len,
                                   const char *name,
                                   size_t name_len,
-                                  lowrank_layer *layer,
+                                  lowrank_entry *entry,
                                   lowrank_error *error);
 
-// The first layer with this id.
+// The first entry with this id.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
 // LOWRANK_FILE, LOWRANK_NOT_FOUND.
-lowrank_status lowrank_layer_find_id(const uint8_t *bytes,
+lowrank_status lowrank_entry_find_id(const uint8_t *bytes,
                                      size_t len,
                                      uint32_t id,
-                                     lowrank_layer *layer,
+                                     lowrank_entry *entry,
                                      lowrank_error *error);
 
 // A fingerprint of the frozen base, so that an adapter is not put on a base that it was not trained on.
@@ -1146,63 +1215,145 @@ lowrank_status lowrank_layer_find_id(const uint8_t *bytes,
 // As the page of the header says of pointers.
 lowrank_status lowrank_fingerprint(const lowrank_base *base, uint64_t *fingerprint, lowrank_error *error);
 
-// The adapter where it lies, which may be flash.
+// As `lowrank_forward`, from `x` to `y`.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_NOT_IN_PLACE: use `lowrank_layer_load`. As `lowrank_encoded_len` for a layer that is none.
-lowrank_status lowrank_layer_adapter(const lowrank_layer *layer, lowrank_adapter *adapter, lowrank_error *error);
-
-// Copies A, B, the bias and the scale into an adapter of the same shape, and widens them to f32.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_ROWS, LOWRANK_COLS; LOWRANK_MISSING when there is a bias and the adapter has no room for it, which it never has for
-// one of B; LOWRANK_UNEXPECTED when it has room and there is no bias.
-lowrank_status lowrank_layer_load(const lowrank_layer *layer,
-                                  lowrank_adapter_mut *adapter,
-                                  lowrank_error *error);
-
-// Copies moments and clock into a state that was made for the same shape, optimizer and parameters: training goes on with the
-// same bits.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_ROWS and LOWRANK_COLS when it was made for others; LOWRANK_MISSING when the layer has no state.
-lowrank_status lowrank_layer_restore(const lowrank_layer *layer,
-                                     lowrank_state *state,
+// LOWRANK_TOO_MANY, LOWRANK_RANGE, LOWRANK_LENGTH; LOWRANK_NULL also for `x` and `y`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_forward(lowrank_layer *layer,
+                                     size_t tokens,
                                      lowrank_error *error);
 
-// Makes a layer of an adapter, to be written: id 0, its scale as it is, no state of an optimizer, no random numbers.
+// As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accumulate` is LOWRANK_REPLACE
+// or LOWRANK_ACCUMULATE.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_STRIDE when A, B or the bias has gaps between its rows; LOWRANK_NOT_UTF8.
-lowrank_status lowrank_layer_of(const char *name,
-                                size_t name_len,
-                                const lowrank_adapter *adapter,
-                                lowrank_layer *layer,
-                                lowrank_error *error);
+// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_ROWS for dA or dB when the optimizer works in place.
+lowrank_status lowrank_layer_backward(lowrank_layer *layer,
+                                      size_t tokens,
+                                      uint32_t accumulate,
+                                      lowrank_error *error);
 
-// Adds the state of an optimizer to a layer, to be written. `optimizer` and `trained` are those of the plan.
+// As `lowrank_adamw_step`.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_STRIDE when a moment has gaps between its rows; LOWRANK_UNKNOWN.
-lowrank_status lowrank_layer_keep(lowrank_layer *layer,
-                                  lowrank_state *state,
-                                  uint32_t optimizer,
-                                  uint32_t trained,
+// As `lowrank_adamw_step`.
+lowrank_status lowrank_layer_adamw_step(lowrank_layer *layer, const lowrank_adamw *adamw, lowrank_error *error);
+
+// As `lowrank_sgd_step`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_sgd_step`.
+lowrank_status lowrank_layer_sgd_step(lowrank_layer *layer, const lowrank_sgd *sgd, lowrank_error *error);
+
+// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null. A and B are trained.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_in_place_step`; LOWRANK_UNEXPECTED about LOWRANK_ARGUMENT_TRAINED unless `trained` is LOWRANK_TRAINS_A;
+// LOWRANK_OTHER_OPTIMIZER unless `optimizer` is LOWRANK_IN_PLACE; LOWRANK_NULL also for `x` and `dy`.
+lowrank_status lowrank_layer_in_place_step(lowrank_layer *layer,
+                                           size_t tokens,
+                                           const lowrank_in_place *in_place,
+                                           lowrank_error *error);
+
+// As `lowrank_square_sum`, of the gradients of this layer.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_square_sum(lowrank_layer *layer, float *square_sum, lowrank_error *error);
+
+// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_clip_factor`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_clip(lowrank_layer *layer,
+                                  float square_sum,
+                                  float max_norm,
+                                  lowrank_error *error);
+
+// As `lowrank_merge`, into `merged` [out, in] without gaps.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_merge`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX.
+lowrank_status lowrank_layer_merge(lowrank_layer *layer, float *merged, size_t merged_len, lowrank_error *error);
+
+// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`. After a forward pass, `tokens` are those of it;
+// before one, `y` is what the caller has put there.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_softmax_cross_entropy`; LOWRANK_LENGTH unless there is a label for each of the `tokens`; LOWRANK_ROWS for Y
+// when the last forward pass had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_layer_softmax_cross_entropy(lowrank_layer *layer,
+                                                   size_t tokens,
+                                                   const uint32_t *labels,
+                                                   size_t labels_len,
+                                                   lowrank_mean_loss *loss,
+                                                   lowrank_error *error);
+
+// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`, for `tokens` as in
+// `lowrank_layer_softmax_cross_entropy`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_ROWS for Y when the last forward pass
+// had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
+lowrank_status lowrank_layer_mean_squared_error(lowrank_layer *layer,
+                                                size_t tokens,
+                                                const float *targets,
+                                                size_t targets_len,
+                                                lowrank_mean_loss *loss,
+                                                lowrank_error *error);
+
+// Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_OVERFLOW when no memory could be long enough; LOWRANK_UNKNOWN.
+lowrank_status lowrank_layer_plan(lowrank_layer *layer,
+                                  lowrank_error *error);
+
+// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer_number`, B zero, a
+// trained bias as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
+// LOWRANK_TOO_MANY unless `layer_number` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_init(lowrank_layer *layer,
+                                  uint64_t seed,
+                                  uint32_t layer_number,
                                   lowrank_error *error);
 
 // The mean so far: the sum of the losses seen, over all tokens of the batch.
@@ -1373,28 +1524,28 @@ lowrank_status lowrank_clip(uint32_t backend, const lowrank_grads *grads, float 
 // LOWRANK_UNKNOWN.
 lowrank_status lowrank_scale(uint32_t mode, float alpha, size_t rank, float *scale, lowrank_error *error);
 
-// A uniform in [-1/√in, 1/√in), B zero: the default of PEFT. `layer` is the number of the layer, below 2^30.
+// A uniform in [-1/√in, 1/√in), B zero: the default of PEFT. `layer_number` is below 2^30.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
+// LOWRANK_TOO_MANY unless `layer_number` is below 2^30: no two layers have the same numbers.
 lowrank_status lowrank_init_kaiming_uniform(const lowrank_adapter_mut *adapter,
                                             uint64_t seed,
-                                            uint32_t layer,
+                                            uint32_t layer_number,
                                             lowrank_error *error);
 
-// A normal with a standard deviation of 1/r, B zero. `layer` is the number of the layer, below 2^30.
+// A normal with a standard deviation of 1/r, B zero. `layer_number` is below 2^30.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
+// LOWRANK_TOO_MANY unless `layer_number` is below 2^30: no two layers have the same numbers.
 lowrank_status lowrank_init_gaussian(const lowrank_adapter_mut *adapter,
                                      uint64_t seed,
-                                     uint32_t layer,
+                                     uint32_t layer_number,
                                      lowrank_error *error);
 
 // Y = X·Wᵀ + b + hs·Bᵀ with hs = s·X·Aᵀ. `x` [n, in], `y` [n, out], one token a row, up to as many as `saved` has room for.
@@ -1582,7 +1733,7 @@ lowrank_status lowrank_rng_order(uint64_t seed,
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_RANGE unless 0 <= p < 1; LOWRANK_TOO_MANY unless `layer` is below 2^30.
+// LOWRANK_RANGE unless 0 <= probability < 1; LOWRANK_TOO_MANY unless `layer_number` is below 2^30.
 lowrank_status lowrank_set_dropout(lowrank_saved *saved,
                                    const lowrank_dropout *dropout,
                                    lowrank_error *error);
@@ -1677,150 +1828,6 @@ size_t lowrank_error_text(const lowrank_error *error,
                           char *text,
                           size_t length);
 
-// Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_OVERFLOW when no memory could be long enough; LOWRANK_UNKNOWN.
-lowrank_status lowrank_training_plan(lowrank_training *training,
-                                     lowrank_error *error);
-
-// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer`, B zero, a trained bias
-// as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
-// LOWRANK_TOO_MANY unless `layer` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
-lowrank_status lowrank_training_open(lowrank_training *training,
-                                     uint64_t seed,
-                                     uint32_t layer,
-                                     lowrank_error *error);
-
-// As `lowrank_forward`, from `x` to `y`.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_TOO_MANY, LOWRANK_RANGE, LOWRANK_LENGTH; LOWRANK_NULL also for `x` and `y`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
-lowrank_status lowrank_training_forward(lowrank_training *training,
-                                        size_t tokens,
-                                        lowrank_error *error);
-
-// As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accum` is LOWRANK_REPLACE or
-// LOWRANK_ADD.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_backward`; LOWRANK_NULL also for `dy`; LOWRANK_ROWS for dA or dB when the optimizer works in place.
-lowrank_status lowrank_training_backward(lowrank_training *training,
-                                         size_t tokens,
-                                         uint32_t accum,
-                                         lowrank_error *error);
-
-// As `lowrank_adamw_step`.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_adamw_step`.
-lowrank_status lowrank_training_adamw(lowrank_training *training, const lowrank_adamw *adamw, lowrank_error *error);
-
-// As `lowrank_sgd_step`.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_sgd_step`.
-lowrank_status lowrank_training_sgd(lowrank_training *training, const lowrank_sgd *sgd, lowrank_error *error);
-
-// As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null. A and B are trained.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_in_place_step`; LOWRANK_UNEXPECTED about LOWRANK_ARGUMENT_TRAINED unless `trained` is LOWRANK_TRAINS_A;
-// LOWRANK_NULL also for `x` and `dy`.
-lowrank_status lowrank_training_in_place(lowrank_training *training,
-                                         size_t tokens,
-                                         const lowrank_in_place *in_place,
-                                         lowrank_error *error);
-
-// As `lowrank_square_sum`, of the gradients of this layer.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
-lowrank_status lowrank_training_square_sum(lowrank_training *training, float *square_sum, lowrank_error *error);
-
-// Multiplies the gradients of this layer by what `lowrank_clip_factor` says. `square_sum` is that of all layers together.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_clip_factor`; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
-lowrank_status lowrank_training_clip(lowrank_training *training,
-                                     float square_sum,
-                                     float max_norm,
-                                     lowrank_error *error);
-
-// As `lowrank_merge`, into `merged` [out, in] without gaps.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_merge`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX.
-lowrank_status lowrank_training_merge(lowrank_training *training,
-                                      float *merged,
-                                      size_t merged_len,
-                                      lowrank_error *error);
-
-// As `lowrank_softmax_cross_entropy`, from `y` and `labels` [tokens] to `dy`. After a forward pass, `tokens` are those of it;
-// before one, `y` is what the caller has put there.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_softmax_cross_entropy`; LOWRANK_LENGTH unless there is a label for each of the `tokens`; LOWRANK_ROWS for Y
-// when the last forward pass had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
-lowrank_status lowrank_training_softmax_cross_entropy(lowrank_training *training,
-                                                      size_t tokens,
-                                                      const uint32_t *labels,
-                                                      size_t labels_len,
-                                                      lowrank_mean_loss *loss,
-                                                      lowrank_error *error);
-
-// As `lowrank_mean_squared_error`, from `y` and `targets` [tokens, out] to `dy`, for `tokens` as in
-// `lowrank_training_softmax_cross_entropy`.
-//
-// # Safety
-// As the page of the header says of pointers.
-//
-// # Errors
-// As `lowrank_mean_squared_error`; LOWRANK_LENGTH about LOWRANK_ARGUMENT_MATRIX; LOWRANK_ROWS for Y when the last forward pass
-// had another number of tokens; LOWRANK_NULL also for `y` and `dy`.
-lowrank_status lowrank_training_mean_squared_error(lowrank_training *training,
-                                                   size_t tokens,
-                                                   const float *targets,
-                                                   size_t targets_len,
-                                                   lowrank_mean_loss *loss,
-                                                   lowrank_error *error);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1869,12 +1876,12 @@ static inline lowrank_base lowrank_base_rows(const float *weights, const float *
     base.outputs = outputs;
     base.inputs = inputs;
     base.stride = inputs;
-    base.panel = 0;
+    base.panel_width = 0;
     base.bias = bias;
     return base;
 }
 
-/* A plan that trains A and B, with up to `tokens` tokens at a time; for inference with LOWRANK_NONE. */
+/* A plan that trains A and B, with up to `tokens` tokens at a time; with LOWRANK_INFERENCE nothing is trained. */
 static inline lowrank_plan lowrank_plan_of(size_t inputs, size_t outputs, size_t rank, size_t tokens,
                                            uint32_t optimizer)
 {

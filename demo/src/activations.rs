@@ -1,6 +1,7 @@
 //! Images on their way through the network, and their gradients on the way back.
 
-use lowrank::{Argument, MatMut, MatRef};
+use lowrank::arena::Cutter;
+use lowrank::{MatMut, MatRef};
 
 use crate::{CLASSES, Digit, HIDDEN, INPUTS, Turns};
 
@@ -25,9 +26,9 @@ impl<'m> Activations<'m> {
         images.saturating_mul(INPUTS + 2 * (HIDDEN + CLASSES))
     }
 
-    /// Cuts a buffer of [`Activations::len`] elements.
-    pub(crate) fn cut(mut memory: &'m mut [f32], images: usize) -> Result<Self, lowrank::Error> {
-        let mut rows = |width: usize| take(&mut memory, images.saturating_mul(width));
+    /// Cuts off [`Activations::len`] elements.
+    pub(crate) fn cut(memory: &mut Cutter<'m>, images: usize) -> Result<Self, lowrank::Error> {
+        let mut rows = |width: usize| memory.slice(images.saturating_mul(width));
         Ok(Self {
             x: rows(INPUTS)?,
             hidden: rows(HIDDEN)?,
@@ -50,16 +51,6 @@ impl<'m> Activations<'m> {
             }
         }
     }
-}
-
-/// Cuts `len` elements off the front.
-pub(crate) fn take<'m>(memory: &mut &'m mut [f32], len: usize) -> Result<&'m mut [f32], lowrank::Error> {
-    let got = memory.len();
-    let Some((piece, rest)) = core::mem::take(memory).split_at_mut_checked(len) else {
-        return Err(lowrank::Error::Length { argument: Argument::Arena, expected: len, got });
-    };
-    *memory = rest;
-    Ok(piece)
 }
 
 /// The first `n` rows of a buffer that may hold more.

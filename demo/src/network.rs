@@ -1,5 +1,6 @@
 //! The network 64-48-10 and its frozen weights.
 
+use lowrank::arena::Cutter;
 use lowrank::{Adapter, Argument, Backend, Base, MatRef, Saved, Shape, forward, pack};
 
 use crate::activations::{Activations, rows, rows_mut};
@@ -137,7 +138,7 @@ impl<'a> Network<'a> {
         turns: Turns,
     ) -> Result<Score, Error> {
         let mut memory = [0.0; Activations::len(1)];
-        let mut activations = Activations::cut(&mut memory, 1)?;
+        let mut activations = Activations::cut(&mut Cutter::new(&mut memory), 1)?;
         let (mut memory, mut more) = ([0.0; HIGHEST_RANK], [0.0; HIGHEST_RANK]);
         let (mut hidden, mut output) = (saved(&adapters.hidden, &mut memory)?, saved(&adapters.output, &mut more)?);
         Score::count(|image, logits| {

@@ -1,9 +1,10 @@
 //! The adaptation, step by step, so that whoever calls can show how it goes.
 
+use lowrank::arena::Cutter;
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Rng, Sgd, Work, clip, init};
 use lowrank::{Accum, Adapter, Argument, Backprop, Base, Scale};
 
-use crate::activations::{Activations, rows, rows_mut, take};
+use crate::activations::{Activations, rows, rows_mut};
 use crate::network::relu_gradient;
 use crate::{
     CLASSES, Config, Digest, Digit, Error, HIDDEN, INPUTS, Layers, Network, Score, TRAINING_IMAGES, Turns,
@@ -46,7 +47,7 @@ impl<'m> Training<'m> {
     pub fn new(
         config: Config,
         network: Network<'m>,
-        mut arena: &'m mut [f32],
+        arena: &'m mut [f32],
         order: &'m mut [u16; TRAINING_IMAGES],
     ) -> Result<Self, Error> {
         config.check()?;
@@ -55,15 +56,16 @@ impl<'m> Training<'m> {
             return Err(lowrank::Error::Length { argument: Argument::Arena, expected, got }.into());
         }
         let plans = config.plans();
+        let mut arena = Cutter::new(arena);
         let mut work = Layers {
-            hidden: plans.hidden.split(take(&mut arena, plans.hidden.len())?)?,
-            output: plans.output.split(take(&mut arena, plans.output.len())?)?,
+            hidden: plans.hidden.split(arena.slice(plans.hidden.len())?)?,
+            output: plans.output.split(arena.slice(plans.output.len())?)?,
         };
         for (layer, work) in [&mut work.hidden, &mut work.output].into_iter().enumerate() {
             work.adapter.scale = Scale::Alpha(config.alpha).factor(config.rank);
             init::kaiming_uniform(&mut work.adapter, config.seed, layer as u32)?;
         }
-        let activations = Activations::cut(arena, config.micro_batch)?;
+        let activations = Activations::cut(&mut arena, config.micro_batch)?;
         Ok(Self { config, network, work, activations, order, steps: 0, losses: Digest::EMPTY })
     }
 
@@ -179,7 +181,7 @@ impl<'m> Training<'m> {
 
     /// The step of the optimizer, once the gradients of the whole batch are there.
     fn update(&mut self) -> Result<(), Error> {
-        let Config { backend, optimizer, learning_rate: lr, max_norm, .. } = self.config;
+        let Config { backend, optimizer, learning_rate, max_norm, .. } = self.config;
         let Layers { hidden, output } = &mut self.work;
         if optimizer == Optimizer::InPlace {
             return Ok(());
@@ -189,11 +191,11 @@ impl<'m> Training<'m> {
         }
         for Work { adapter, grads, state, .. } in [hidden, output] {
             match optimizer {
-                Optimizer::AdamW => AdamW { lr, ..AdamW::DEFAULT }.step(backend, adapter, grads, state)?,
+                Optimizer::AdamW => AdamW { learning_rate, ..AdamW::DEFAULT }.step(backend, adapter, grads, state)?,
                 Optimizer::Momentum => {
-                    Sgd { lr, momentum: 0.9, ..Sgd::DEFAULT }.step(backend, adapter, grads, state)?;
+                    Sgd { learning_rate, momentum: 0.9, ..Sgd::DEFAULT }.step(backend, adapter, grads, state)?;
                 }
-                _ => Sgd { lr, ..Sgd::DEFAULT }.step(backend, adapter, grads, state)?,
+                _ => Sgd { learning_rate, ..Sgd::DEFAULT }.step(backend, adapter, grads, state)?,
             }
         }
         Ok(())
@@ -210,7 +212,7 @@ fn layer_backward(
 ) -> Result<(), Error> {
     let Work { adapter, grads, saved, .. } = work;
     if config.optimizer == Optimizer::InPlace {
-        let in_place = InPlace { lr: config.learning_rate, max_norm: config.max_norm, ..InPlace::DEFAULT };
+        let in_place = InPlace { learning_rate: config.learning_rate, max_norm: config.max_norm, ..InPlace::DEFAULT };
         in_place.step(config.backend, base, adapter, flow, saved)?;
     } else {
         grads.accum = accum;

@@ -19,7 +19,7 @@ static float x[BATCH * INPUTS], hidden[BATCH * HIDDEN], d_hidden[BATCH * HIDDEN]
 static float logits[BATCH * CLASSES], d_logits[BATCH * CLASSES];
 static uint32_t labels[BATCH];
 static uint16_t order[TRAINING];
-static uint64_t file[FILE_BYTES / 8], room[2 * LOWRANK_LAYER_ROOM];
+static uint64_t file[FILE_BYTES / 8], room[2 * LOWRANK_ENTRY_ROOM];
 static uint8_t flash[2 * SLOT], page[256];
 static lowrank_base base1, base2;
 static lowrank_work work1, work2;
@@ -71,7 +71,7 @@ static int step(const lowrank_adapter *one, const lowrank_adapter *two, lowrank_
     lowrank_backprop flow1 = lowrank_backprop_of(lowrank_rows(x, BATCH, INPUTS), d_mid, lowrank_rows_mut(NULL, 0, 0));
     lowrank_adamw adamw = lowrank_adamw_default();
     size_t i;
-    adamw.lr = 0.02f;
+    adamw.learning_rate = 0.02f;
     if (forward(one, two, BATCH)) return 1;
     TRY(lowrank_softmax_cross_entropy(loss, lowrank_rows(logits, BATCH, CLASSES), labels, BATCH,
                                       lowrank_rows_mut(d_logits, BATCH, CLASSES), &error));
@@ -155,7 +155,7 @@ static int32_t flash_program(void *context, uint32_t at, const uint8_t *bytes, s
 /* Saves both adapters twice, loads them again, and gives them where they were loaded. */
 static int save_and_load(lowrank_adapter *one, lowrank_adapter *two)
 {
-    lowrank_layer layers[2];
+    lowrank_entry entries[2];
     lowrank_contents contents;
     lowrank_stored stored;
     lowrank_store store;
@@ -175,23 +175,23 @@ static int save_and_load(lowrank_adapter *one, lowrank_adapter *two)
     store.page_len = sizeof page;
     memset(&contents, 0, sizeof contents);
     contents.size = sizeof contents;
-    contents.layers = layers;
-    contents.layers_len = 2;
+    contents.entries = entries;
+    contents.entries_len = 2;
     contents.room = room;
     contents.room_len = sizeof room / sizeof *room;
-    layers[0].size = layers[1].size = sizeof *layers;
+    entries[0].size = entries[1].size = sizeof *entries;
     stored.size = sizeof stored;
-    TRY(lowrank_layer_of("hidden", 6, one, &layers[0], &error));
-    TRY(lowrank_layer_of("output", 6, two, &layers[1], &error));
+    TRY(lowrank_entry_of("hidden", 6, one, &entries[0], &error));
+    TRY(lowrank_entry_of("output", 6, two, &entries[1], &error));
     for (save = 0; save < 2; save++) {
         TRY(lowrank_store_save(&store, &contents, &stored, &error));
         if (stored.slot != save) return failed("the other slot");
     }
     TRY(lowrank_store_load(&store, (uint8_t *)file, sizeof file, &len, &error));
-    TRY(lowrank_layer_find((const uint8_t *)file, len, "hidden", 6, &layers[0], &error));
-    TRY(lowrank_layer_find((const uint8_t *)file, len, "output", 6, &layers[1], &error));
-    TRY(lowrank_layer_adapter(&layers[0], one, &error));
-    TRY(lowrank_layer_adapter(&layers[1], two, &error));
+    TRY(lowrank_entry_find((const uint8_t *)file, len, "hidden", 6, &entries[0], &error));
+    TRY(lowrank_entry_find((const uint8_t *)file, len, "output", 6, &entries[1], &error));
+    TRY(lowrank_entry_adapter(&entries[0], one, &error));
+    TRY(lowrank_entry_adapter(&entries[1], two, &error));
     return 0;
 }
 

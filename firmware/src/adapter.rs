@@ -1,4 +1,4 @@
-// An adapter file, made by `lowrank pack`.
+// An adapter file, made by `lowrank convert`.
 
 /// For `lowrank::format::AdapterFile::parse`. It starts at a multiple of 16.
 pub static ADAPTER: &[u8; 2992] = {

@@ -1,16 +1,16 @@
-//! The calls of gate 6, on the device.
+//! The calls of `tests/promises/fp_flags.rs`, on the device.
 
 use lowrank::Backend;
 use semihosting::println;
 
-#[path = "../../tests/gates/support/flags.rs"]
+#[path = "../../tests/promises/support/flags.rs"]
 mod calls;
 
 use calls::Flags;
 
 use crate::{Failure, check, data};
 
-/// What gate 6 promises.
+/// What is promised of the flags.
 const AT_LEAST: usize = 10_000;
 
 /// Whether what raises a flag is seen to raise it, and nothing else is.

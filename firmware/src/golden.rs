@@ -1,4 +1,4 @@
-//! The hashes of gate 20, computed here and compared with those of the last release.
+//! The golden hashes, computed here and compared with those of the last release.
 
 use core::fmt::{self, Write};
 
@@ -7,7 +7,7 @@ use semihosting::println;
 
 use crate::data;
 
-#[path = "../../tests/gates/support/golden.rs"]
+#[path = "../../tests/promises/support/golden.rs"]
 mod cases;
 
 use cases::SIZES;

@@ -3,11 +3,11 @@
 #![no_std]
 #![deny(missing_docs)]
 
-/// Written by `lowrank pack`: an adapter as a static.
+/// Written by `lowrank convert`: an adapter as a static.
 #[rustfmt::skip]
 pub mod adapter;
-#[allow(dead_code, reason = "other gates use other kinds of data")]
-#[path = "../../tests/gates/support/data.rs"]
+#[allow(dead_code, reason = "other tests use other kinds of data")]
+#[path = "../../tests/promises/support/data.rs"]
 mod data;
 mod fault;
 #[cfg(has_fpu)]
@@ -39,6 +39,8 @@ pub const EPOCHS: u32 = match option_env!("LOWRANK_EPOCHS") {
 pub enum Failure {
     /// A call did not do its work.
     Demo(lowrank_demo::Error),
+    /// The bytes are no adapter file.
+    File(lowrank::FileError),
     /// An adapter was not stored, or not found.
     Store(lowrank::StoreError<flash::NotErased>),
     /// The arithmetic of this build is not that of the contract.
@@ -59,6 +61,12 @@ impl From<lowrank::Error> for Failure {
     }
 }
 
+impl From<lowrank::FileError> for Failure {
+    fn from(error: lowrank::FileError) -> Self {
+        Failure::File(error)
+    }
+}
+
 impl From<lowrank::StoreError<flash::NotErased>> for Failure {
     fn from(error: lowrank::StoreError<flash::NotErased>) -> Self {
         Failure::Store(error)
@@ -69,6 +77,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Demo(error) => error.fmt(f),
+            Failure::File(error) => error.fmt(f),
             Failure::Store(error) => error.fmt(f),
             Failure::Selftest(deviation) => write!(f, "the selftest failed: {deviation:?}"),
             Failure::Check(what) => write!(f, "does not hold: {what}"),

@@ -54,21 +54,21 @@ impl Scalar {
 
 #[derive(Clone, Debug, Arbitrary)]
 pub struct DropoutCase {
-    p: Scalar,
+    probability: Scalar,
     seed: u64,
     step: u32,
-    layer: u32,
+    layer_number: u32,
     first_token: u64,
 }
 
 impl DropoutCase {
     pub fn value(&self) -> Dropout {
         Dropout {
-            p: self.p.value(),
+            probability: self.probability.value(),
             seed: self.seed,
             step: self.step,
-            // Most numbers of layers are below 2³⁰, as they have to be.
-            layer: if self.layer % 4 == 0 { self.layer } else { self.layer >> 2 },
+            // Most layer numbers are below 2³⁰, as they have to be.
+            layer_number: if self.layer_number % 4 == 0 { self.layer_number } else { self.layer_number >> 2 },
             first_token: self.first_token,
         }
     }
@@ -76,7 +76,7 @@ impl DropoutCase {
 
 /// What `Saved::set_dropout` promises to take.
 pub fn is_valid(dropout: &Dropout) -> bool {
-    (0.0..1.0).contains(&dropout.p) && dropout.layer < 1 << 30
+    (0.0..1.0).contains(&dropout.probability) && dropout.layer_number < 1 << 30
 }
 
 /// A case made from the fuzzer's bytes and, where they end, from bytes that are a function of them. Short inputs are whole

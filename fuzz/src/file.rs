@@ -1,9 +1,9 @@
 //! Adapter files: any bytes, files that have been damaged, and contents of any kind.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use lowrank::format::{AdapterFile, Contents, Layer, RandomState, StreamError, Tensor, Training};
+use lowrank::format::{AdapterFile, Contents, EmitError, Entry, RandomState, StreamError, Tensor, Training};
 use lowrank::train::{Clock, Optimizer, Plan, Trained};
-use lowrank::{AdapterMut, Dtype, Error, MatMut, Scale, Shape};
+use lowrank::{AdapterMut, Dtype, FileError, MatMut, Scale, Shape};
 
 use crate::data::{Guarded, Place, Scalar, UpTo};
 
@@ -96,34 +96,34 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Panics unless the bytes are refused, or are a file whose layers can be used and are written to the same bytes.
+/// Panics unless the bytes are refused, or are a file whose entries can be used and are written to the same bytes.
 fn check(memory: &Memory) -> bool {
     let bytes = memory.bytes();
     let file = match AdapterFile::parse(bytes) {
         Ok(file) => file,
-        Err(Error::File { at, flaw }) => {
+        Err(error) => {
+            let FileError { at, flaw } = error;
             assert!(at <= bytes.len().max(64), "{flaw:?} at {at} of {}", bytes.len());
-            assert!(!Error::File { at, flaw }.to_string().is_empty());
+            assert!(!error.to_string().is_empty());
             return false;
         }
-        Err(other) => panic!("{other:?}"),
     };
-    let layers: Vec<Layer<'_>> = file.layers().collect();
-    assert_eq!((file.layers().len(), file.layer(layers.len()).is_none()), (layers.len(), true));
-    for layer in &layers {
-        check_layer(layer, (bytes.as_ptr().addr()).is_multiple_of(4));
-        let found = file.find(layer.name).unwrap();
-        assert!(found.name == layer.name && found.id <= layer.id);
-        assert!(file.find_id(layer.id).unwrap().id == layer.id);
+    let entries: Vec<Entry<'_>> = file.entries().collect();
+    assert_eq!((file.entries().len(), file.entry(entries.len()).is_none()), (entries.len(), true));
+    for entry in &entries {
+        check_entry(entry, (bytes.as_ptr().addr()).is_multiple_of(4));
+        let found = file.find(entry.name).unwrap();
+        assert!(found.name == entry.name && found.id <= entry.id);
+        assert!(file.find_id(entry.id).unwrap().id == entry.id);
     }
     let (fingerprint, generation) = (file.fingerprint(), file.generation());
-    let contents = Contents { layers: &layers, metadata: file.metadata(), fingerprint, generation };
+    let contents = Contents { entries: &entries, metadata: file.metadata(), fingerprint, generation };
     assert!(emit(&contents).unwrap() == bytes, "written to other bytes");
     true
 }
 
 /// The bytes, emitted and streamed.
-fn emit(contents: &Contents<'_>) -> std::result::Result<Vec<u8>, Error> {
+fn emit(contents: &Contents<'_>) -> std::result::Result<Vec<u8>, EmitError> {
     let mut streamed = vec![0; 64];
     let stream = contents.stream(|piece| -> std::result::Result<(), ()> {
         streamed.extend_from_slice(piece);
@@ -148,12 +148,12 @@ fn emit(contents: &Contents<'_>) -> std::result::Result<Vec<u8>, Error> {
 }
 
 /// In place, loaded and restored, the numbers are those of the bytes.
-fn check_layer(layer: &Layer<'_>, aligned: bool) {
-    let Shape { inputs, outputs, rank } = layer.shape();
-    let tensors = [Some(layer.a), Some(layer.b), layer.bias].into_iter().flatten();
-    let in_place = tensors.clone().all(|tensor| tensor.dtype() == Dtype::F32) && aligned && layer.b_bias.is_none();
-    assert_eq!(layer.adapter().is_some(), in_place);
-    for tensor in tensors.chain(layer.b_bias) {
+fn check_entry(entry: &Entry<'_>, aligned: bool) {
+    let Shape { inputs, outputs, rank } = entry.shape();
+    let tensors = [Some(entry.a), Some(entry.b), entry.bias].into_iter().flatten();
+    let in_place = tensors.clone().all(|tensor| tensor.dtype() == Dtype::F32) && aligned && entry.b_bias.is_none();
+    assert_eq!(entry.adapter().is_ok(), in_place);
+    for tensor in tensors.chain(entry.b_bias) {
         check_tensor(&tensor);
     }
     let mut memory = vec![0.0; rank * inputs + outputs * rank + outputs];
@@ -162,17 +162,17 @@ fn check_layer(layer: &Layer<'_>, aligned: bool) {
     let mut target = AdapterMut {
         a: MatMut::new(a, rank, inputs).unwrap(),
         b: MatMut::new(b, outputs, rank).unwrap(),
-        bias: layer.bias.map(|_| MatMut::new(bias, 1, outputs).unwrap()),
+        bias: entry.bias.map(|_| MatMut::new(bias, 1, outputs).unwrap()),
         scale: f32::NAN,
     };
-    assert_eq!(layer.load(&mut target).is_ok(), layer.b_bias.is_none());
-    if layer.b_bias.is_none() {
+    assert_eq!(entry.load(&mut target).is_ok(), entry.b_bias.is_none());
+    if entry.b_bias.is_none() {
         assert!(target.scale.is_finite());
-        assert_eq!(bits(&decoded(&layer.a)), (0..rank).flat_map(|k| bits(target.a.row(k))).collect::<Vec<_>>());
-        assert_eq!(bits(&decoded(&layer.b)), (0..outputs).flat_map(|o| bits(target.b.row(o))).collect::<Vec<_>>());
+        assert_eq!(bits(&decoded(&entry.a)), (0..rank).flat_map(|k| bits(target.a.row(k))).collect::<Vec<_>>());
+        assert_eq!(bits(&decoded(&entry.b)), (0..outputs).flat_map(|o| bits(target.b.row(o))).collect::<Vec<_>>());
     }
-    if let Some(training) = layer.training {
-        let plan = Plan::training(layer.shape(), 0, training.optimizer).with(training.trained);
+    if let Some(training) = entry.training {
+        let plan = Plan::training(entry.shape(), 0, training.optimizer).with(training.trained);
         let mut arena = vec![f32::NAN; plan.len()];
         let mut work = plan.split(&mut arena).unwrap();
         training.restore(&mut work.state).unwrap();
@@ -207,7 +207,7 @@ fn check_tensor(tensor: &Tensor<'_>) {
 /// Contents to be written; many cannot be.
 #[derive(Debug, Arbitrary)]
 pub struct Written {
-    layers: Vec<LayerCase>,
+    entries: Vec<EntryCase>,
     sorted: bool,
     metadata: String,
     fingerprint: u64,
@@ -215,7 +215,7 @@ pub struct Written {
 }
 
 #[derive(Debug, Arbitrary)]
-struct LayerCase {
+struct EntryCase {
     name: String,
     id: UpTo<3>,
     /// `A`, `B`, the bias, the bias of `B`, six moments.
@@ -256,8 +256,8 @@ impl Owned {
     }
 }
 
-impl LayerCase {
-    /// Rows and columns of all tensors that the layer may have, and whether it has them.
+impl EntryCase {
+    /// Rows and columns of all tensors that the entry may have, and whether it has them.
     fn shapes(&self) -> [(usize, usize, bool); 10] {
         let (inputs, outputs, rank) = (self.sizes.0.0, self.sizes.1.0, self.sizes.2.0);
         let [a, b, bias] = [(rank, inputs), (outputs, rank), (1, outputs)];
@@ -302,11 +302,11 @@ impl LayerCase {
         self.shapes().into_iter().enumerate().map(|(at, shape)| tensor(at, shape)).collect()
     }
 
-    fn view<'a>(&'a self, tensors: &'a [Option<Owned>]) -> Layer<'a> {
+    fn view<'a>(&'a self, tensors: &'a [Option<Owned>]) -> Entry<'a> {
         let tensor = |at: usize| tensors[at].as_ref().map(Owned::view);
         let moment = |at: usize| tensor(at).unwrap_or(Tensor::EMPTY);
         let alpha = self.scale.1.value();
-        Layer {
+        Entry {
             name: &self.name,
             id: self.id.0 as u32,
             scale: [Scale::Direct, Scale::Alpha, Scale::RankStabilized][self.scale.0.0](alpha),
@@ -328,7 +328,7 @@ impl LayerCase {
             random: RandomState {
                 seed: self.random.0,
                 step: self.random.1,
-                stream: self.random.2,
+                layer_number: self.random.2,
                 dropout: self.random.3.value(),
             },
         }
@@ -338,14 +338,14 @@ impl LayerCase {
 impl Written {
     /// The file, if there is one.
     fn file(&self) -> Option<Vec<u8>> {
-        let tensors: Vec<_> = self.layers.iter().map(LayerCase::tensors).collect();
-        let mut layers: Vec<Layer<'_>> =
-            self.layers.iter().zip(&tensors).map(|(layer, tensors)| layer.view(tensors)).collect();
+        let tensors: Vec<_> = self.entries.iter().map(EntryCase::tensors).collect();
+        let mut entries: Vec<Entry<'_>> =
+            self.entries.iter().zip(&tensors).map(|(entry, tensors)| entry.view(tensors)).collect();
         if self.sorted {
-            layers.sort_by_key(|layer| (layer.name, layer.id));
-            layers.dedup_by_key(|layer| (layer.name, layer.id));
+            entries.sort_by_key(|entry| (entry.name, entry.id));
+            entries.dedup_by_key(|entry| (entry.name, entry.id));
         }
         let Self { metadata, fingerprint, generation, .. } = self;
-        emit(&Contents { layers: &layers, metadata, fingerprint: *fingerprint, generation: *generation }).ok()
+        emit(&Contents { entries: &entries, metadata, fingerprint: *fingerprint, generation: *generation }).ok()
     }
 }

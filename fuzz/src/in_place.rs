@@ -17,7 +17,7 @@ pub struct InPlaceCase {
     tokens: UpTo<18>,
     frozen_a: bool,
     wants_dx: bool,
-    lr: Scalar,
+    learning_rate: Scalar,
     b_rate: Scalar,
     max_norm: Option<Scalar>,
     scale: Scalar,
@@ -98,7 +98,7 @@ impl InPlaceCase {
             dx: self.wants_dx.then(|| layer.dx.view_mut()),
         };
         let optimizer =
-            InPlace { lr: self.lr.value(), b_rate: self.b_rate.value(), max_norm: self.max_norm.map(Scalar::value) };
+            InPlace { learning_rate: self.learning_rate.value(), b_rate: self.b_rate.value(), max_norm: self.max_norm.map(Scalar::value) };
         let result = optimizer.step(backend, &base, &mut adapter, flow, &mut saved);
         let slow = self.specify(backend.arithmetic(), &old);
         let factor = self.factor(backend.arithmetic(), &slow, dead, &old);
@@ -159,7 +159,7 @@ impl InPlaceCase {
         let Shape { inputs, outputs, rank } = self.shape();
         let non_negative = |x: f32| (0.0..=f32::MAX).contains(&x);
         let max_norm = self.max_norm.map_or(0.0, Scalar::value);
-        let fine = [self.lr.value(), self.lr.value() * self.b_rate.value(), max_norm].into_iter().all(non_negative);
+        let fine = [self.learning_rate.value(), self.learning_rate.value() * self.b_rate.value(), max_norm].into_iter().all(non_negative);
         let finite = layer.dy.values().iter().all(|value| value.is_finite());
         if !fine || dead || !finite {
             return None;
@@ -180,7 +180,7 @@ impl InPlaceCase {
             return (a, b);
         }
         let (x, dy, n) = (layer.x.view(), layer.dy.view(), self.tokens.0);
-        let (eta, eta_b) = (self.lr.value() * factor, self.lr.value() * self.b_rate.value() * factor);
+        let (eta, eta_b) = (self.learning_rate.value() * factor, self.learning_rate.value() * self.b_rate.value() * factor);
         for k in 0..rank {
             for (o, b) in (0..outputs).zip(b.iter_mut().skip(k).step_by(rank)) {
                 *b = chain(arithmetic, *b, (0..n).map(|t| (dy.row(t)[o], -eta_b * slow.hs[t * rank + k])));

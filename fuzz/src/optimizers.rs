@@ -1,6 +1,7 @@
 //! A few steps of SGD and AdamW on every backend, against their formulas, bit for bit.
 
 use arbitrary::Arbitrary;
+use lowrank::train;
 use lowrank::train::{AdamW, Optimizer, Sgd, State, Trained};
 use lowrank::{Accum, AdapterMut, Backend, Error, Grads, Shape};
 
@@ -28,7 +29,7 @@ impl Beta {
 #[derive(Debug, Arbitrary)]
 enum Rule {
     Sgd { momentum: Scalar, dampening: Scalar, nesterov: bool },
-    AdamW { betas: [Beta; 2], eps: Scalar },
+    AdamW { betas: [Beta; 2], epsilon: Scalar },
 }
 
 /// An optimizer, a layer, and gradients for some steps.
@@ -40,7 +41,7 @@ pub struct Steps {
     trained: (bool, bool),
     steps: UpTo<4>,
     rule: Rule,
-    lr: Scalar,
+    learning_rate: Scalar,
     b_rate: Scalar,
     weight_decay: Scalar,
     keep_finite: bool,
@@ -161,25 +162,28 @@ impl Steps {
             bias: self.trained.1.then(|| grad.bias.view_mut()),
             accum: Accum::Replace,
         };
-        let (lr, b_rate, weight_decay) = (self.lr.value(), self.b_rate.value(), self.weight_decay.value());
+        let (learning_rate, b_rate, weight_decay) = (self.learning_rate.value(), self.b_rate.value(), self.weight_decay.value());
         match self.rule {
             Rule::Sgd { momentum, dampening, nesterov } => {
                 let (momentum, dampening) = (momentum.value(), dampening.value());
-                Sgd { lr, b_rate, momentum, dampening, nesterov, weight_decay }.step(
+                Sgd { learning_rate, b_rate, momentum, dampening, nesterov, weight_decay }.step(
                     backend,
                     &mut adapter,
                     &grads,
                     state,
                 )
             }
-            Rule::AdamW { betas, eps } => {
+            Rule::AdamW { betas, epsilon } => {
                 let [beta1, beta2] = betas.map(Beta::value);
-                AdamW { lr, b_rate, beta1, beta2, eps: eps.value(), weight_decay }.step(
-                    backend,
-                    &mut adapter,
-                    &grads,
-                    state,
-                )
+                AdamW {
+                    learning_rate,
+                    b_rate,
+                    beta1: train::Beta::new(beta1),
+                    beta2: train::Beta::new(beta2),
+                    epsilon: epsilon.value(),
+                    weight_decay,
+                }
+                .step(backend, &mut adapter, &grads, state)
             }
         }
     }
@@ -187,7 +191,7 @@ impl Steps {
     /// Whether the documented ranges allow the step; panics if `result` says otherwise.
     fn expect_accepted(&self, grad: &Parameters, result: &Result<(), Error>) -> bool {
         let non_negative = |x: f32| (0.0..=f32::MAX).contains(&x);
-        let rates = [self.lr.value(), self.lr.value() * self.b_rate.value(), self.weight_decay.value()];
+        let rates = [self.learning_rate.value(), self.learning_rate.value() * self.b_rate.value(), self.weight_decay.value()];
         let own = match self.rule {
             Rule::Sgd { momentum, dampening, nesterov } => {
                 let most = if nesterov { 0.0 } else { 1.0 };
@@ -196,8 +200,8 @@ impl Steps {
                     && (!nesterov || momentum > 0.0)
                     && (0.0..=most).contains(&dampening.value())
             }
-            Rule::AdamW { betas, eps } => {
-                let positive = eps.value() > 0.0 && eps.value().is_finite();
+            Rule::AdamW { betas, epsilon } => {
+                let positive = epsilon.value() > 0.0 && epsilon.value().is_finite();
                 positive && betas.iter().all(|beta| (0.0..1.0).contains(&beta.value()))
             }
         };
@@ -217,7 +221,7 @@ impl Steps {
                 *weight = beta.value() as f32 * *weight + (1.0 - beta.value()) as f32;
             }
         }
-        let lr = self.lr.value();
+        let lr = self.learning_rate.value();
         let rates = [lr, lr * self.b_rate.value(), lr];
         let trained = [self.trained.0, true, self.trained.1];
         for ((expected, grad), (lr, trained)) in
@@ -252,12 +256,12 @@ impl Steps {
                 let d = if nesterov { d + mu * buf } else { buf };
                 (p - lr * d, buf, second)
             }
-            Rule::AdamW { betas, eps } => {
+            Rule::AdamW { betas, epsilon } => {
                 let [beta1, beta2] = betas.map(Beta::value);
                 let p = p * (1.0 - lr * wd);
                 let m = beta1 as f32 * first + (1.0 - beta1) as f32 * g;
                 let v = beta2 as f32 * second + ((1.0 - beta2) as f32 * g) * g;
-                let update = ((lr / weights[0]) * m) / (v.sqrt() / weights[1].sqrt() + eps.value());
+                let update = ((lr / weights[0]) * m) / (v.sqrt() / weights[1].sqrt() + epsilon.value());
                 (p - update, m, v)
             }
         }

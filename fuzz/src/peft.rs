@@ -1,7 +1,7 @@
 //! The two files of a PEFT adapter: anything as bytes, and files that are right but for a few changes.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use lowrank::format::{AdapterFile, Contents, Layer};
+use lowrank::format::{AdapterFile, Contents, Entry};
 use lowrank_tools::peft::{self, Adapter, PeftError};
 use serde_json::{Map, Value, json};
 
@@ -30,20 +30,20 @@ impl Case {
 /// Whatever is taken has layers in order whose tensors fit, and survives both ways that it can be written.
 fn check(config: &[u8], tensors: &[u8]) -> std::result::Result<(), PeftError> {
     let adapter = peft::read(config, tensors).inspect_err(|error| assert!(!error.to_string().is_empty()))?;
-    let layers = adapter.layers();
-    assert!(!layers.is_empty());
-    assert!(layers.windows(2).all(|pair| pair[0].name < pair[1].name));
-    for layer in &layers {
-        let shape = layer.shape();
-        assert_eq!((layer.b.cols(), layer.a.rows()), (shape.rank, rank(&adapter.config, layer.name).unwrap()));
-        let biases = [layer.bias, layer.b_bias].into_iter().flatten();
+    let entries = adapter.entries();
+    assert!(!entries.is_empty());
+    assert!(entries.windows(2).all(|pair| pair[0].name < pair[1].name));
+    for entry in &entries {
+        let shape = entry.shape();
+        assert_eq!((entry.b.cols(), entry.a.rows()), (shape.rank, rank(&adapter.config, entry.name).unwrap()));
+        let biases = [entry.bias, entry.b_bias].into_iter().flatten();
         assert!(biases.clone().all(|bias| (bias.rows(), bias.cols()) == (1, shape.outputs)));
-        for tensor in [layer.a, layer.b].into_iter().chain(biases) {
+        for tensor in [entry.a, entry.b].into_iter().chain(biases) {
             assert_eq!(tensor.bytes().unwrap().len(), tensor.rows() * tensor.cols() * tensor.dtype().size());
         }
-        assert!(layer.scale.factor(shape.rank).is_finite());
+        assert!(entry.scale.factor(shape.rank).is_finite());
     }
-    comes_back(&adapter, &layers);
+    comes_back(&adapter, &entries);
     Ok(())
 }
 
@@ -54,22 +54,22 @@ fn rank(config: &peft::Config, layer: &str) -> Option<usize> {
 }
 
 /// Through an adapter file, and written by either configuration, every layer is what it was.
-fn comes_back(adapter: &Adapter<'_>, layers: &[Layer<'_>]) {
-    let contents = Contents { layers, metadata: "", fingerprint: 0, generation: 0 };
+fn comes_back(adapter: &Adapter<'_>, entries: &[Entry<'_>]) {
+    let contents = Contents { entries, metadata: "", fingerprint: 0, generation: 0 };
     let mut bytes = vec![0; contents.encoded_len().unwrap()];
     contents.emit(&mut bytes).unwrap();
     let file = AdapterFile::parse(&bytes).unwrap();
-    let read: Vec<_> = file.layers().collect();
+    let read: Vec<_> = file.entries().collect();
     for config in [Some(&adapter.config), None] {
         let written = peft::write(&read, config).unwrap();
         let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
-        assert_eq!(again.layers.len(), layers.len());
-        for (old, new) in layers.iter().zip(again.layers()) {
+        assert_eq!(again.layers.len(), entries.len());
+        for (old, new) in entries.iter().zip(again.entries()) {
             assert_eq!((old.name, old.fan_in_fan_out), (new.name, new.fan_in_fan_out));
-            let [old_factor, new_factor] = [old, &new].map(|layer| layer.scale.factor(layer.shape().rank).to_bits());
+            let [old_factor, new_factor] = [old, &new].map(|entry| entry.scale.factor(entry.shape().rank).to_bits());
             assert_eq!(old_factor, new_factor);
-            let tensors = |layer: &Layer<'_>| {
-                let all = [Some(layer.a), Some(layer.b), layer.bias, layer.b_bias];
+            let tensors = |entry: &Entry<'_>| {
+                let all = [Some(entry.a), Some(entry.b), entry.bias, entry.b_bias];
                 all.map(|tensor| tensor.map(|t| (t.dtype(), t.rows(), t.cols(), t.bytes().unwrap().to_vec())))
             };
             assert_eq!(tensors(old), tensors(&new));

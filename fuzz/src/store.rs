@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use arbitrary::Arbitrary;
-use lowrank::format::{AdapterFile, Contents, Layer};
+use lowrank::format::{AdapterFile, Contents, Entry};
 use lowrank::store::{Flash, Store, StoreError, Stored, page_len};
 use lowrank::{Adapter, MatRef};
 
@@ -71,7 +71,7 @@ impl File {
         let (name, inputs) = ("n".repeat(self.name.0), numbers.len());
         let a = MatRef::new(&numbers, 1, inputs).unwrap();
         let adapter = Adapter { a, b: MatRef::from_rows(&[[1.0]]), bias: None, scale: 1.0 };
-        use_it(&Contents { layers: &[Layer::of(&name, &adapter)], metadata: "", fingerprint: 7, generation })
+        use_it(&Contents { entries: &[Entry::of(&name, &adapter)], metadata: "", fingerprint: 7, generation })
     }
 }
 
@@ -183,11 +183,11 @@ fn check_save<const WRITE: usize>(store: &mut Store<'_, &mut Nor<WRITE>>, file: 
                 if let Ok(read) = read {
                     let read = read.expect("what was saved is not found");
                     assert_eq!(read.generation(), stored.generation);
-                    assert_eq!(read.layers().map(|layer| layer.a.cols()).collect::<Vec<_>>(), [file.numbers.len()]);
+                    assert_eq!(read.entries().map(|layer| layer.a.cols()).collect::<Vec<_>>(), [file.numbers.len()]);
                 }
                 Saved::As(stored)
             }
-            Err(StoreError::File(error)) => {
+            Err(StoreError::Contents(error)) => {
                 assert_eq!(len, Err(error));
                 Saved::Not
             }

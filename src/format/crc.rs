@@ -1,10 +1,10 @@
 //! CRC-32 as in zlib, PNG and IEEE 802.3: reflected polynomial `0xedb88320`, all ones before and after.
 
-/// A checksum of the bytes so far.
+/// The checksum of the bytes so far.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Crc(u32);
 
-/// What four bits do. 64 bytes of flash; the usual table of 1 KiB is worth its room on a host only.
+/// The effect of four bits. The table takes 64 bytes of flash; the usual one of 1 KiB is worth its room on a host only.
 const NIBBLES: [u32; 16] = {
     let mut table = [0; 16];
     let mut i = 0;
@@ -21,7 +21,7 @@ const NIBBLES: [u32; 16] = {
 };
 
 impl Crc {
-    /// Of no bytes.
+    /// Starts the checksum, of no bytes.
     pub(crate) const NEW: Crc = Crc(u32::MAX);
 
     pub(crate) fn of(bytes: &[u8]) -> u32 {

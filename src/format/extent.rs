@@ -1,4 +1,4 @@
-//! How long everything is: the one computation of sizes, in checked 64-bit numbers, for reading, writing and planning.
+//! The one computation of sizes, for reading, writing and planning. It runs in checked 64-bit numbers.
 
 use super::header::HEADER;
 use crate::dtype::Dtype;
@@ -8,50 +8,50 @@ use crate::train::{Optimizer, State, Trained};
 /// Every tensor starts at a multiple of this, from the start of the file.
 pub(super) const ALIGN: u64 = 16;
 
-/// Bytes of an entry of the table.
-pub(super) const ENTRY: usize = 96;
+/// A record of the table has so many bytes.
+pub(super) const RECORD: usize = 96;
 
-/// The next multiple of [`ALIGN`].
+/// Returns the next multiple of [`ALIGN`].
 pub(super) const fn aligned(n: u64) -> Option<u64> {
     n.checked_next_multiple_of(ALIGN)
 }
 
-/// What decides how many bytes a layer takes.
+/// The facts about an entry that decide how many bytes it takes.
 ///
 /// ```
 /// use lowrank::format::{Outline, encoded_len};
 /// use lowrank::{Dtype, Shape};
 /// use lowrank::train::{Optimizer, Trained};
 ///
-/// const LAYER: Outline = Outline {
+/// const ENTRY: Outline = Outline {
 ///     training: Some((Optimizer::AdamW, Trained::DEFAULT)),
 ///     ..Outline::new("fc1", Shape::new(64, 48, 4), Dtype::F32)
 /// };
-/// // Header, one row of the table, the name up to a multiple of 16, three times A and B.
-/// const LEN: usize = encoded_len(&[LAYER], 0).unwrap();
+/// // Header, one record of the table, the name up to a multiple of 16, three times A and B.
+/// const LEN: usize = encoded_len(&[ENTRY], 0).unwrap();
 /// assert_eq!(LEN, 64 + 96 + 16 + 3 * 4 * 4 * (64 + 48));
 /// static SLOT: [u8; LEN] = [0xff; LEN];
 /// # assert_eq!(SLOT.len(), LEN);
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Outline {
-    /// Bytes of the name.
+    /// The name has so many bytes.
     pub name: usize,
-    /// Inputs, outputs, rank.
+    /// The shape has inputs, outputs and rank.
     pub shape: Shape,
-    /// How `A` is stored.
+    /// `A` is stored in this type.
     pub a: Dtype,
-    /// How `B` is stored.
+    /// `B` is stored in this type.
     pub b: Dtype,
-    /// How a bias that replaces the base's is stored, if there is one.
+    /// A bias that replaces that of the base is stored in this type, if there is one.
     pub bias: Option<Dtype>,
-    /// How the bias of `B` is stored, if there is one.
+    /// The bias of `B` is stored in this type, if there is one.
     pub b_bias: Option<Dtype>,
-    /// The optimizer whose state is stored, if it is, and what it trains.
+    /// The state of this optimizer is stored, if there is one, for these trained parameters.
     pub training: Option<(Optimizer, Trained)>,
 }
 
-/// One tensor in the payload, without rows if it is not there.
+/// One tensor in the payload. It has no rows if it is not there.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Part {
     pub dtype: Dtype,
@@ -69,16 +69,16 @@ impl Part {
     }
 }
 
-/// Tensors of a layer at most: `A`, `B`, the bias, the bias of `B`, and first and second moments of `A`, `B` and the bias.
+/// An entry has at most so many tensors: `A`, `B`, the bias, the bias of `B`, and first and second moments of `A`, `B` and the bias.
 pub(super) const PARTS: usize = 10;
 
 impl Outline {
-    /// `A` and `B` in one type, no biases, no state of an optimizer.
+    /// Describes an entry with `A` and `B` in one type, without biases and without the state of an optimizer.
     pub const fn new(name: &str, shape: Shape, dtype: Dtype) -> Self {
         Self { name: name.len(), shape, a: dtype, b: dtype, bias: None, b_bias: None, training: None }
     }
 
-    /// Tensor number `index` of the payload, without rows if it is not there.
+    /// Returns tensor number `index` of the payload. It has no rows if it is not there.
     pub(super) const fn part(&self, index: usize) -> Part {
         let Shape { inputs, outputs, rank } = self.shape;
         match index {
@@ -104,7 +104,7 @@ impl Outline {
         Part { dtype: Dtype::F32, rows, cols }
     }
 
-    /// Bytes of the payload. `None` when they are not countable, or the shape is none that a file can hold.
+    /// Returns the bytes of the payload, and `None` when they cannot be counted, or when a file cannot hold the shape.
     pub(super) const fn payload(&self) -> Option<u64> {
         let Shape { inputs, outputs, rank } = self.shape;
         if !(storable(inputs) && storable(outputs) && storable(rank)) {
@@ -133,7 +133,7 @@ const fn optional(dtype: Option<Dtype>, cols: usize) -> Part {
     }
 }
 
-/// Where the parts of a file start.
+/// The places where the parts of a file start.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Extent {
     pub names: u64,
@@ -143,10 +143,10 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// `None` when names would lie further from the start than their offsets can say.
-    pub(super) const fn new(layers: u32, names: u32, metadata: u32) -> Option<Self> {
+    /// Returns `None` when names would lie further from the start than their offsets can say.
+    pub(super) const fn new(entries: u32, names: u32, metadata: u32) -> Option<Self> {
         // All of it lies below 2^40.
-        let table = HEADER as u64 + ENTRY as u64 * layers as u64;
+        let table = HEADER as u64 + RECORD as u64 * entries as u64;
         let names_end = table + names as u64;
         let metadata_end = names_end + metadata as u64;
         match aligned(metadata_end) {
@@ -158,24 +158,25 @@ impl Extent {
     }
 }
 
-/// Bytes of a file with these layers and so many bytes of metadata: a constant where they are, for the size of a slot in
-/// flash. [`Contents::encoded_len`](super::Contents::encoded_len) is the same computation.
+/// Returns the bytes of a file with these entries and so many bytes of metadata. It is a constant where the arguments are constants, so
+/// that it can size a slot in flash. [`Contents::encoded_len`](super::Contents::encoded_len) is the same computation.
 ///
-/// `None` when the format or the address space has no room for it, or a layer has no inputs, outputs or rank.
-pub const fn encoded_len(layers: &[Outline], metadata: usize) -> Option<usize> {
+/// The result is `None` when the format or the address space has no room for the file, or when an entry has no inputs, outputs or
+/// rank.
+pub const fn encoded_len(entries: &[Outline], metadata: usize) -> Option<usize> {
     let (mut names, mut payload, mut i) = (0u64, 0u64, 0);
-    while i < layers.len() {
-        let Some(bytes) = layers[i].payload() else { return None };
+    while i < entries.len() {
+        let Some(bytes) = entries[i].payload() else { return None };
         let Some(all) = payload.checked_add(bytes) else { return None };
-        let Some(all_names) = names.checked_add(layers[i].name as u64) else { return None };
+        let Some(all_names) = names.checked_add(entries[i].name as u64) else { return None };
         (names, payload, i) = (all_names, all, i + 1);
     }
-    let (Some(layers), Some(names), Some(metadata)) =
-        (narrow(layers.len() as u64), narrow(names), narrow(metadata as u64))
+    let (Some(entries), Some(names), Some(metadata)) =
+        (narrow(entries.len() as u64), narrow(names), narrow(metadata as u64))
     else {
         return None;
     };
-    let Some(extent) = Extent::new(layers, names, metadata) else { return None };
+    let Some(extent) = Extent::new(entries, names, metadata) else { return None };
     match extent.payload.checked_add(payload) {
         Some(len) => addressable(len),
         None => None,

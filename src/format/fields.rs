@@ -1,8 +1,8 @@
 //! The fields of a table in their order: one list, for reading and for writing.
 
-/// A direction in which fields go.
+/// The direction in which fields go.
 pub(super) trait Fields {
-    /// The next `N` bytes.
+    /// Moves the next `N` bytes.
     fn bytes<const N: usize>(&mut self, value: &mut [u8; N]);
 
     fn u8(&mut self, value: &mut u8) {
@@ -30,7 +30,7 @@ pub(super) trait Fields {
     }
 }
 
-/// From bytes to fields. Where the bytes have ended, fields stay as they are.
+/// Reads fields from bytes. Where the bytes have ended, fields stay as they are.
 pub(super) struct Read<'a>(pub &'a [u8]);
 
 impl Fields for Read<'_> {
@@ -42,7 +42,7 @@ impl Fields for Read<'_> {
     }
 }
 
-/// From fields to bytes. Where there is no more room, nothing is written.
+/// Writes fields to bytes. Where there is no more room, it writes nothing.
 pub(super) struct Write<'a>(pub &'a mut [u8]);
 
 impl Fields for Write<'_> {

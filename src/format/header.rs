@@ -1,23 +1,24 @@
 //! The header of a file.
 
 use super::crc::Crc;
+use super::error::FileError;
 use super::fields::{Fields, Read, Write};
-use super::flawed;
-use crate::error::{Error, Flaw};
+use super::flaw::Flaw;
+use super::flawed::{all_zero, flawed};
 
-/// Bytes of the header.
+/// The header has so many bytes.
 pub(crate) const HEADER: usize = 64;
 
 const MAGIC: [u8; 8] = *b"lowrank\0";
 const FORMAT: u16 = 1;
 const CONTRACT: u16 = 1;
 
-/// Where fields are that can be wrong.
+/// The places of the fields that can be wrong.
 pub(super) mod at {
     pub(super) const MAGIC: usize = 0;
     pub(super) const FORMAT: usize = 8;
     pub(super) const CONTRACT: usize = 10;
-    pub(crate) const LAYERS: usize = 12;
+    pub(crate) const ENTRIES: usize = 12;
     pub(crate) const LENGTH: usize = 16;
     pub(crate) const NAMES: usize = 36;
     pub(crate) const METADATA: usize = 40;
@@ -32,7 +33,7 @@ pub(crate) struct Header {
     magic: [u8; 8],
     format: u16,
     contract: u16,
-    pub layers: u32,
+    pub entries: u32,
     pub length: u64,
     pub fingerprint: u64,
     pub generation: u32,
@@ -44,12 +45,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Of a file without contents.
+    /// The header of a file without contents.
     pub(super) const EMPTY: Header = Header {
         magic: MAGIC,
         format: FORMAT,
         contract: CONTRACT,
-        layers: 0,
+        entries: 0,
         length: HEADER as u64,
         fingerprint: 0,
         generation: 0,
@@ -64,7 +65,7 @@ impl Header {
         f.bytes(&mut self.magic);
         f.u16(&mut self.format);
         f.u16(&mut self.contract);
-        f.u32(&mut self.layers);
+        f.u32(&mut self.entries);
         f.u64(&mut self.length);
         f.u64(&mut self.fingerprint);
         f.u32(&mut self.generation);
@@ -75,8 +76,8 @@ impl Header {
         f.u32(&mut self.header_crc);
     }
 
-    /// Checks all that can be said of a header without what follows it.
-    pub(crate) fn parse(bytes: &[u8; HEADER]) -> Result<Header, Error> {
+    /// Checks the header alone, without the bytes that follow it.
+    pub(crate) fn parse(bytes: &[u8; HEADER]) -> Result<Header, FileError> {
         let mut header = Self::EMPTY;
         header.fields(&mut Read(bytes));
         let expected = Self::crc(bytes);
@@ -89,12 +90,12 @@ impl Header {
         } else if header.contract != CONTRACT {
             Err(flawed(at::CONTRACT, Flaw::Version { expected: CONTRACT, got: header.contract }))
         } else {
-            super::all_zero(at::RESERVED, &header.reserved, |got| Flaw::NotZero { got })?;
+            all_zero(at::RESERVED, &header.reserved, |got| Flaw::NotZero { got })?;
             Ok(header)
         }
     }
 
-    /// The header as bytes, with its checksum.
+    /// Returns the header as bytes, with its checksum.
     pub(super) fn emit(mut self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         self.fields(&mut Write(&mut bytes));

@@ -1,13 +1,16 @@
-//! From bytes to layers.
+//! The reader of adapter files, which makes entries of bytes.
 
 use super::crc::Crc;
-use super::extent::{ENTRY, Extent, PARTS, Part, aligned};
+use super::entry::{Entry, Training};
+use super::error::FileError;
+use super::extent::{Extent, PARTS, Part, RECORD, aligned};
+use super::flaw::Flaw;
+use super::flawed::{all_zero, flawed, to_usize};
 use super::header::{self, HEADER, Header};
-use super::table::{self, Entry, Key, Meaning, Place};
-use super::{Layer, Tensor, Training, all_zero, flawed, to_usize};
-use crate::error::{Error, Flaw};
+use super::table::{self, Key, Meaning, Place, Record};
+use super::tensor::Tensor;
 
-/// An adapter file that has been verified from its first byte to its last, borrowed. It may lie in flash.
+/// An adapter file that was checked from its first byte to its last. It borrows the bytes, which may lie in flash.
 #[derive(Copy, Clone, Debug)]
 pub struct AdapterFile<'a> {
     bytes: &'a [u8],
@@ -18,12 +21,12 @@ pub struct AdapterFile<'a> {
 impl<'a> AdapterFile<'a> {
     /// Checks everything that the [format](super) asks for. The time is linear in the number of bytes.
     ///
-    /// The bytes may lie at any address; at a multiple of 4 (see [`Aligned`](super::Aligned)) numbers in f32 can be used where
-    /// they are.
+    /// The bytes may lie at any address. At a multiple of 4 (see [`Aligned`](super::Aligned)) numbers in f32 can be used where they
+    /// lie.
     ///
     /// # Errors
-    /// [`Error::File`]: where the file is wrong, and how.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    /// The [`FileError`] says where the file is wrong, and how.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FileError> {
         let Some(first) = bytes.first_chunk::<HEADER>() else {
             return Err(flawed(bytes.len(), Flaw::Truncated { expected: HEADER }));
         };
@@ -36,45 +39,45 @@ impl<'a> AdapterFile<'a> {
         if header.payload_crc != expected {
             return Err(flawed(header::at::PAYLOAD_CRC, Flaw::Crc { expected, got: header.payload_crc }));
         }
-        file.check_layers()?;
+        file.check_entries()?;
         Ok(file)
     }
 
-    /// The fingerprint of the base that the adapters belong to (see [`Fingerprint`](super::Fingerprint)); 0 when it is not
+    /// Returns the fingerprint of the base that the adapters belong to (see [`Fingerprint`](super::Fingerprint)), and 0 when it is not
     /// known.
     pub const fn fingerprint(&self) -> u64 {
         self.header.fingerprint
     }
 
-    /// The number of the save. It wraps: compare by serial arithmetic (RFC 1982).
+    /// Returns the number of the save. It wraps, so compare it by serial arithmetic (RFC 1982).
     pub const fn generation(&self) -> u32 {
         self.header.generation
     }
 
-    /// Text that this crate does not interpret.
+    /// Returns the text that this crate does not interpret.
     pub fn metadata(&self) -> &'a str {
         self.text(self.extent.metadata, self.header.metadata).unwrap_or("")
     }
 
-    /// All layers, ascending by name and then by id.
-    pub const fn layers(&self) -> Layers<'a> {
-        Layers { file: *self, next: 0 }
+    /// Returns all entries, ascending by name and then by id.
+    pub const fn entries(&self) -> Entries<'a> {
+        Entries { file: *self, next: 0 }
     }
 
-    /// Layer number `index` of [`layers`](Self::layers).
-    pub fn layer(&self, index: usize) -> Option<Layer<'a>> {
-        let entry = self.entry(index)?;
-        let Meaning { outline, scale, clock, fan_in_fan_out, random } = entry.meaning(0).ok()?;
-        let mut rest = self.bytes.get(usize::try_from(entry.payload_at).ok()?..)?;
+    /// Returns entry number `index` of [`entries`](Self::entries).
+    pub fn entry(&self, index: usize) -> Option<Entry<'a>> {
+        let record = self.record(index)?;
+        let Meaning { outline, scale, clock, fan_in_fan_out, random } = record.meaning(0).ok()?;
+        let mut rest = self.bytes.get(usize::try_from(record.payload_at).ok()?..)?;
         let mut next = |index| cut(&mut rest, outline.part(index));
         let (a, b, bias, b_bias) = (next(0)?, next(1)?, next(2)?, next(3)?);
         let mut moments = [Tensor::EMPTY; 6];
         for (moment, index) in moments.iter_mut().zip(4..) {
             *moment = next(index)?;
         }
-        Some(Layer {
-            name: self.text(u64::from(entry.name_at), entry.name_len)?,
-            id: entry.id,
+        Some(Entry {
+            name: self.text(u64::from(record.name_at), record.name_len)?,
+            id: record.id,
             scale,
             a,
             b,
@@ -86,29 +89,30 @@ impl<'a> AdapterFile<'a> {
         })
     }
 
-    /// The layer of this name, of several the one with the smallest id. A binary search.
-    pub fn find(&self, name: &str) -> Option<Layer<'a>> {
-        let (mut low, mut high) = (0, self.header.layers as usize);
+    /// Finds the entry of this name by binary search. If several have the name, it is the one with the smallest id.
+    pub fn find(&self, name: &str) -> Option<Entry<'a>> {
+        let (mut low, mut high) = (0, self.header.entries as usize);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.name(&self.entry(middle)?) < name.as_bytes() { low = middle + 1 } else { high = middle }
+            if self.name(&self.record(middle)?) < name.as_bytes() { low = middle + 1 } else { high = middle }
         }
-        if self.name(&self.entry(low)?) == name.as_bytes() { self.layer(low) } else { None }
+        if self.name(&self.record(low)?) == name.as_bytes() { self.entry(low) } else { None }
     }
 
-    /// The first layer with this id. It looks at one after the other.
-    pub fn find_id(&self, id: u32) -> Option<Layer<'a>> {
-        let index = (0..self.header.layers as usize).find(|&i| self.entry(i).is_some_and(|entry| entry.id == id))?;
-        self.layer(index)
+    /// Finds the first entry with this id. It looks at one entry after the other.
+    pub fn find_id(&self, id: u32) -> Option<Entry<'a>> {
+        let index =
+            (0..self.header.entries as usize).find(|&i| self.record(i).is_some_and(|record| record.id == id))?;
+        self.entry(index)
     }
 
-    fn entry(&self, index: usize) -> Option<Entry> {
-        let start = HEADER as u64 + ENTRY as u64 * u64::from(u32::try_from(index).ok()?);
-        let end = start + ENTRY as u64;
+    fn record(&self, index: usize) -> Option<Record> {
+        let start = HEADER as u64 + RECORD as u64 * u64::from(u32::try_from(index).ok()?);
+        let end = start + RECORD as u64;
         if end > self.extent.names {
             return None;
         }
-        Some(Entry::read(self.part(start, end)?))
+        Some(Record::read(self.part(start, end)?))
     }
 
     fn part(&self, from: u64, to: u64) -> Option<&'a [u8]> {
@@ -124,27 +128,27 @@ impl<'a> AdapterFile<'a> {
         core::str::from_utf8(self.part(at, at + u64::from(len))?).ok()
     }
 
-    fn name(&self, entry: &Entry) -> &'a [u8] {
-        let at = u64::from(entry.name_at);
-        self.part(at, at + u64::from(entry.name_len)).unwrap_or(&[])
+    fn name(&self, record: &Record) -> &'a [u8] {
+        let at = u64::from(record.name_at);
+        self.part(at, at + u64::from(record.name_len)).unwrap_or(&[])
     }
 
-    fn check_layers(&self) -> Result<(), Error> {
+    fn check_entries(&self) -> Result<(), FileError> {
         let Extent { names, metadata, metadata_end, payload } = self.extent;
         let mut place = Place { name: names, payload };
         let mut previous = None;
-        for index in 0..self.header.layers as usize {
-            let start = HEADER + index * ENTRY;
-            let entry = self.entry(index).unwrap_or_default();
-            let meaning = entry.meaning(start)?;
-            let after = place.after(&entry, &meaning.outline, start)?;
+        for index in 0..self.header.entries as usize {
+            let start = HEADER + index * RECORD;
+            let record = self.record(index).unwrap_or_default();
+            let meaning = record.meaning(start)?;
+            let after = place.after(&record, &meaning.outline, start)?;
             if after.name > metadata {
                 return Err(flawed(start + table::at::NAME_LEN, Flaw::Outside));
             }
             if after.payload > self.bytes.len() as u64 {
                 return Err(flawed(start + table::at::PAYLOAD, Flaw::Outside));
             }
-            let key = Key { name: self.name(&entry), id: entry.id };
+            let key = Key { name: self.name(&record), id: record.id };
             key.check_after(previous, start)?;
             previous = Some(key);
             self.check_text(place.name, after.name)?;
@@ -163,14 +167,14 @@ impl<'a> AdapterFile<'a> {
         }
     }
 
-    fn check_text(&self, from: u64, to: u64) -> Result<(), Error> {
+    fn check_text(&self, from: u64, to: u64) -> Result<(), FileError> {
         match core::str::from_utf8(self.part(from, to).unwrap_or(&[])) {
             Ok(_) => Ok(()),
             Err(error) => Err(flawed(to_usize(from) + error.valid_up_to(), Flaw::Utf8)),
         }
     }
 
-    fn check_padding(&self, payload: u64, meaning: &Meaning) -> Result<(), Error> {
+    fn check_padding(&self, payload: u64, meaning: &Meaning) -> Result<(), FileError> {
         let mut at = payload;
         for index in 0..PARTS {
             let end = at + meaning.outline.part(index).bytes().unwrap_or(0);
@@ -180,19 +184,19 @@ impl<'a> AdapterFile<'a> {
         Ok(())
     }
 
-    fn check_zeros(&self, from: u64, to: u64) -> Result<(), Error> {
+    fn check_zeros(&self, from: u64, to: u64) -> Result<(), FileError> {
         all_zero(to_usize(from), self.part(from, to).unwrap_or(&[]), |got| Flaw::Padding { got })
     }
 }
 
-/// Where the parts of a file start that its header speaks of. They lie within the file.
-fn extent(header: &Header) -> Result<Extent, Error> {
-    let Header { layers, names, metadata, length, .. } = *header;
+/// Returns the places of the parts of a file that its header describes. They lie within the file.
+fn extent(header: &Header) -> Result<Extent, FileError> {
+    let Header { entries, names, metadata, length, .. } = *header;
     let within = |at, names, metadata| {
-        let extent = Extent::new(layers, names, metadata).filter(|extent| extent.payload <= length);
+        let extent = Extent::new(entries, names, metadata).filter(|extent| extent.payload <= length);
         extent.ok_or(flawed(at, Flaw::Outside))
     };
-    within(header::at::LAYERS, 0, 0)?;
+    within(header::at::ENTRIES, 0, 0)?;
     within(header::at::NAMES, names, 0)?;
     within(header::at::METADATA, names, metadata)
 }
@@ -205,29 +209,29 @@ fn cut<'a>(rest: &mut &'a [u8], part: Part) -> Option<Tensor<'a>> {
     Tensor::from_bytes(part.dtype, part.rows, part.cols, padded.get(..usize::try_from(bytes).ok()?)?).ok()
 }
 
-/// The layers of a file, one after the other.
+/// The entries of a file, one after the other.
 #[derive(Clone, Debug)]
-pub struct Layers<'a> {
+pub struct Entries<'a> {
     file: AdapterFile<'a>,
     next: usize,
 }
 
-impl<'a> Iterator for Layers<'a> {
-    type Item = Layer<'a>;
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
 
-    fn next(&mut self) -> Option<Layer<'a>> {
+    fn next(&mut self) -> Option<Entry<'a>> {
         let index = self.next;
         self.next = index.saturating_add(1);
-        self.file.layer(index)
+        self.file.entry(index)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = (self.file.header.layers as usize).saturating_sub(self.next);
+        let left = (self.file.header.entries as usize).saturating_sub(self.next);
         (left, Some(left))
     }
 }
 
-impl ExactSizeIterator for Layers<'_> {}
+impl ExactSizeIterator for Entries<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -252,14 +256,14 @@ mod tests {
         (LOOKED_AT.get() - before, result)
     }
 
-    /// Layers whose names are the longest for their number: all begin alike.
-    fn file(layers: u32, name: usize) -> Vec<u8> {
-        let names: Vec<String> = (0..layers).map(|i| std::format!("{}{i:06}", "a".repeat(name))).collect();
+    /// Makes entries whose names are the longest for their number: all begin alike.
+    fn file(entries: u32, name: usize) -> Vec<u8> {
+        let names: Vec<String> = (0..entries).map(|i| std::format!("{}{i:06}", "a".repeat(name))).collect();
         let one = MatRef::from_rows(&[[1.0]]);
         let adapter = crate::Adapter { a: one, b: one, bias: None, scale: 1.0 };
-        let layers: Vec<Layer<'_>> =
-            names.iter().map(|name| Layer { scale: Scale::Alpha(1.0), ..Layer::of(name, &adapter) }).collect();
-        let contents = Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+        let entries: Vec<Entry<'_>> =
+            names.iter().map(|name| Entry { scale: Scale::Alpha(1.0), ..Entry::of(name, &adapter) }).collect();
+        let contents = Contents { entries: &entries, metadata: "", fingerprint: 0, generation: 0 };
         let mut bytes = vec![0; contents.encoded_len().unwrap()];
         contents.emit(&mut bytes).unwrap();
         bytes
@@ -267,12 +271,12 @@ mod tests {
 
     #[test]
     fn time_is_linear_in_the_length() {
-        for (layers, name) in [(1, 0), (10, 100), (1000, 0), (100_000, 0), (10_000, 90), (100, 100_000)] {
-            let bytes = file(layers, name);
+        for (entries, name) in [(1, 0), (10, 100), (1000, 0), (100_000, 0), (10_000, 90), (100, 100_000)] {
+            let bytes = file(entries, name);
             let length = bytes.len() as u64;
             let (looks, parsed) = looks(|| AdapterFile::parse(&bytes));
-            println!("gate 17 linear: {looks} bytes looked at, {layers} layers in {length} bytes");
-            assert_eq!(parsed.unwrap().layers().len(), layers as usize);
+            println!("promise file linear: {looks} bytes looked at, {entries} entries in {length} bytes");
+            assert_eq!(parsed.unwrap().entries().len(), entries as usize);
             // The checksum looks at every byte once, the checks of the fields, and those of the names, which meet both their
             // neighbours, at what is left.
             assert!((length - 64..=4 * length).contains(&looks));
@@ -284,9 +288,9 @@ mod tests {
         let bytes = file(100_000, 0);
         let file = AdapterFile::parse(&bytes).unwrap();
         for index in [0, 1, 49_999, 99_999] {
-            let (looks, layer) = looks(|| file.find(&std::format!("{index:06}")).unwrap());
-            assert_eq!(layer.name, std::format!("{index:06}"));
-            // 17 halvings of an entry and a name each, and the layer.
+            let (looks, entry) = looks(|| file.find(&std::format!("{index:06}")).unwrap());
+            assert_eq!(entry.name, std::format!("{index:06}"));
+            // There are 17 halvings, each of which looks at a record and a name, and then the entry is made.
             assert!(looks <= 19 * (96 + 6), "{looks}");
         }
         assert!(file.find("none").is_none());

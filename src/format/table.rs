@@ -1,16 +1,18 @@
-//! An entry of the layer table: its fields, and what they mean.
+//! The record of an entry in the table of a file: its fields and their meaning.
 
 use core::cmp::Ordering;
 
-use super::extent::{ENTRY, Outline, narrow};
+use super::entry::{Entry, RandomState, Training};
+use super::error::FileError;
+use super::extent::{Outline, RECORD, narrow};
 use super::fields::{Fields, Read, Write};
-use super::{Layer, RandomState, Training, flawed, to_usize};
+use super::flaw::Flaw;
+use super::flawed::{all_zero, flawed, to_usize};
 use crate::dtype::Dtype;
-use crate::error::{Error, Flaw};
 use crate::lora::{Scale, Shape};
 use crate::train::{Clock, Optimizer, Trained};
 
-/// Where fields are that can be wrong, from the start of the entry.
+/// The places of the fields that can be wrong, from the start of the record.
 pub(super) mod at {
     pub(crate) const NAME: usize = 0;
     pub(crate) const NAME_LEN: usize = 4;
@@ -40,9 +42,9 @@ const TRAINS_A: u8 = 1;
 const TRAINS_BIAS: u8 = 2;
 const FAN_IN_FAN_OUT: u8 = 4;
 
-/// The fields of an entry. Numbers in binary32 are kept as bits.
+/// The fields of a record. Numbers in binary32 are kept as bits.
 #[derive(Copy, Clone, Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct Record {
     pub name_at: u32,
     pub name_len: u32,
     pub id: u32,
@@ -64,12 +66,12 @@ pub(super) struct Entry {
     weights: [u32; 2],
     seed: u64,
     step: u32,
-    stream: u32,
+    layer_number: u32,
     dropout: u32,
     reserved: [u8; 12],
 }
 
-/// What layers are sorted by.
+/// The key that entries are sorted by.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Key<'a> {
     pub name: &'a [u8],
@@ -77,8 +79,8 @@ pub(super) struct Key<'a> {
 }
 
 impl Key<'_> {
-    /// Checks that the layer comes behind the one before it. `start` is that of its entry, for errors.
-    pub(super) fn check_after(self, previous: Option<Key<'_>>, start: usize) -> Result<(), Error> {
+    /// Checks that the entry comes behind the entry before it. For errors, `start` is that of its record.
+    pub(super) fn check_after(self, previous: Option<Key<'_>>, start: usize) -> Result<(), FileError> {
         match previous.map(|previous| (previous.name.cmp(self.name), previous.id)) {
             Some((Ordering::Greater, _)) => Err(flawed(start + at::NAME, Flaw::Order)),
             Some((Ordering::Equal, id)) if id >= self.id => Err(flawed(start + at::ID, Flaw::Order)),
@@ -87,7 +89,7 @@ impl Key<'_> {
     }
 }
 
-/// Where the name and the payload of the next layer have to start.
+/// The places where the name and the payload of the next entry have to start.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Place {
     pub name: u64,
@@ -95,22 +97,22 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks that the layer's name and payload start here, and returns where those of the next one do.
-    pub(super) fn after(self, entry: &Entry, outline: &Outline, start: usize) -> Result<Self, Error> {
-        if u64::from(entry.name_at) != self.name {
+    /// Checks that name and payload of the entry start here, and returns the places of those of the next entry.
+    pub(super) fn after(self, record: &Record, outline: &Outline, start: usize) -> Result<Self, FileError> {
+        if u64::from(record.name_at) != self.name {
             return Err(flawed(start + at::NAME, Flaw::Offset { expected: to_usize(self.name) }));
         }
-        if entry.payload_at != self.payload {
+        if record.payload_at != self.payload {
             return Err(flawed(start + at::PAYLOAD, Flaw::Offset { expected: to_usize(self.payload) }));
         }
         match outline.payload().and_then(|bytes| self.payload.checked_add(bytes)) {
-            Some(payload) => Ok(Self { name: self.name + u64::from(entry.name_len), payload }),
+            Some(payload) => Ok(Self { name: self.name + u64::from(record.name_len), payload }),
             None => Err(flawed(start + at::PAYLOAD, Flaw::Outside)),
         }
     }
 }
 
-/// What an entry says, beside where things are.
+/// The content of a record, without the places of its parts.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Meaning {
     pub outline: Outline,
@@ -120,7 +122,7 @@ pub(super) struct Meaning {
     pub random: RandomState,
 }
 
-impl Entry {
+impl Record {
     fn fields(&mut self, f: &mut impl Fields) {
         f.u32(&mut self.name_at);
         f.u32(&mut self.name_len);
@@ -144,46 +146,46 @@ impl Entry {
         f.u32(&mut self.weights[1]);
         f.u64(&mut self.seed);
         f.u32(&mut self.step);
-        f.u32(&mut self.stream);
+        f.u32(&mut self.layer_number);
         f.u32(&mut self.dropout);
         f.bytes(&mut self.reserved);
     }
 
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut entry = Self::default();
-        entry.fields(&mut Read(bytes));
-        entry
+        let mut record = Self::default();
+        record.fields(&mut Read(bytes));
+        record
     }
 
-    pub(super) fn write(mut self) -> [u8; ENTRY] {
-        let mut bytes = [0; ENTRY];
+    pub(super) fn write(mut self) -> [u8; RECORD] {
+        let mut bytes = [0; RECORD];
         self.fields(&mut Write(&mut bytes));
         bytes
     }
 
-    /// Becomes the entry of a layer, wherever its name and its payload will lie. `start` is that of the entry, for errors.
-    pub(super) fn describe(&mut self, layer: &Layer<'_>, start: usize) -> Result<(), Error> {
+    /// Becomes the record of an entry, wherever its name and its payload will lie. For errors, `start` is that of the record.
+    pub(super) fn describe(&mut self, entry: &Entry<'_>, start: usize) -> Result<(), FileError> {
         let field = |at: usize, size: usize| narrow(size as u64).ok_or(flawed(start + at, Flaw::TooLarge));
-        let Shape { inputs, outputs, rank } = layer.shape();
-        let (mode, alpha) = scale_fields(layer.scale);
-        let RandomState { seed, step, stream, dropout } = layer.random;
+        let Shape { inputs, outputs, rank } = entry.shape();
+        let (mode, alpha) = scale_fields(entry.scale);
+        let RandomState { seed, step, layer_number, dropout } = entry.random;
         *self = Self::default();
-        self.name_len = field(at::NAME_LEN, layer.name.len())?;
-        self.id = layer.id;
+        self.name_len = field(at::NAME_LEN, entry.name.len())?;
+        self.id = entry.id;
         self.inputs = field(at::INPUTS, inputs)?;
         self.outputs = field(at::OUTPUTS, outputs)?;
         self.rank = field(at::RANK, rank)?;
         self.mode = mode;
-        self.a = dtype_code(Some(layer.a.dtype()));
-        self.b = dtype_code(Some(layer.b.dtype()));
-        self.bias = dtype_code(layer.bias.map(|bias| bias.dtype()));
-        self.b_bias = dtype_code(layer.b_bias.map(|bias| bias.dtype()));
-        self.flags = if layer.fan_in_fan_out { FAN_IN_FAN_OUT } else { 0 };
+        self.a = dtype_code(Some(entry.a.dtype()));
+        self.b = dtype_code(Some(entry.b.dtype()));
+        self.bias = dtype_code(entry.bias.map(|bias| bias.dtype()));
+        self.b_bias = dtype_code(entry.b_bias.map(|bias| bias.dtype()));
+        self.flags = if entry.fan_in_fan_out { FAN_IN_FAN_OUT } else { 0 };
         self.alpha = alpha.to_bits();
-        self.scale = layer.scale.factor(rank).to_bits();
-        (self.seed, self.step, self.stream) = (seed, step, stream);
+        self.scale = entry.scale.factor(rank).to_bits();
+        (self.seed, self.step, self.layer_number) = (seed, step, layer_number);
         self.dropout = dropout.to_bits();
-        if let Some(Training { optimizer, trained, clock, .. }) = layer.training {
+        if let Some(Training { optimizer, trained, clock, .. }) = entry.training {
             self.optimizer = optimizer_code(optimizer);
             self.flags |= if trained.a { TRAINS_A } else { 0 } | if trained.bias { TRAINS_BIAS } else { 0 };
             self.steps = clock.steps;
@@ -192,8 +194,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Checks every field but those that say where things are. `start` is that of the entry, for errors.
-    pub(super) fn meaning(&self, start: usize) -> Result<Meaning, Error> {
+    /// Checks every field except the offsets. For errors, `start` is that of the record.
+    pub(super) fn meaning(&self, start: usize) -> Result<Meaning, FileError> {
         let fail = |at: usize, flaw| Err(flawed(start + at, flaw));
         let sizes = [(at::INPUTS, self.inputs), (at::OUTPUTS, self.outputs), (at::RANK, self.rank)];
         if let Some((at, _)) = sizes.into_iter().find(|size| size.1 == 0) {
@@ -207,13 +209,13 @@ impl Entry {
         let random = RandomState {
             seed: self.seed,
             step: self.step,
-            stream: self.stream,
+            layer_number: self.layer_number,
             dropout: finite(start + at::DROPOUT, self.dropout)?,
         };
         if !(0.0..1.0).contains(&random.dropout) {
             return fail(at::DROPOUT, Flaw::Probability { got: random.dropout });
         }
-        super::all_zero(start + at::RESERVED, &self.reserved, |got| Flaw::NotZero { got })?;
+        all_zero(start + at::RESERVED, &self.reserved, |got| Flaw::NotZero { got })?;
         let (training, clock) = self.training(start)?;
         let outline = Outline {
             name: self.name_len as usize,
@@ -230,7 +232,7 @@ impl Entry {
         Ok(Meaning { outline, scale, clock, fan_in_fan_out: self.flags & FAN_IN_FAN_OUT != 0, random })
     }
 
-    fn scale(&self, start: usize, rank: usize) -> Result<Scale, Error> {
+    fn scale(&self, start: usize, rank: usize) -> Result<Scale, FileError> {
         let alpha = finite(start + at::ALPHA, self.alpha)?;
         let scale = match self.mode {
             0 => Scale::Direct(alpha),
@@ -246,7 +248,7 @@ impl Entry {
         }
     }
 
-    fn training(&self, start: usize) -> Result<(Option<(Optimizer, Trained)>, Clock), Error> {
+    fn training(&self, start: usize) -> Result<(Option<(Optimizer, Trained)>, Clock), FileError> {
         let trained = Trained { a: self.flags & TRAINS_A != 0, bias: self.flags & TRAINS_BIAS != 0 };
         let optimizer = match self.optimizer {
             0 => None,
@@ -262,7 +264,7 @@ impl Entry {
         }
         let [weight1, weight2] = self.weights;
         if optimizer.is_none() {
-            let unused = |at: usize, bytes: &[u8]| super::all_zero(start + at, bytes, |got| Flaw::NotZero { got });
+            let unused = |at: usize, bytes: &[u8]| all_zero(start + at, bytes, |got| Flaw::NotZero { got });
             unused(at::STEPS, &self.steps.to_le_bytes())?;
             unused(at::WEIGHTS[0], &weight1.to_le_bytes())?;
             unused(at::WEIGHTS[1], &weight2.to_le_bytes())?;
@@ -302,7 +304,7 @@ const fn dtype_code(dtype: Option<Dtype>) -> u8 {
     }
 }
 
-fn dtype(at: usize, code: u8) -> Result<Option<Dtype>, Error> {
+fn dtype(at: usize, code: u8) -> Result<Option<Dtype>, FileError> {
     match code {
         0 => Ok(None),
         1 => Ok(Some(Dtype::F32)),
@@ -312,11 +314,11 @@ fn dtype(at: usize, code: u8) -> Result<Option<Dtype>, Error> {
     }
 }
 
-fn needed_dtype(at: usize, code: u8) -> Result<Dtype, Error> {
+fn needed_dtype(at: usize, code: u8) -> Result<Dtype, FileError> {
     dtype(at, code)?.ok_or(flawed(at, Flaw::Code { got: code }))
 }
 
-fn finite(at: usize, bits: u32) -> Result<f32, Error> {
+fn finite(at: usize, bits: u32) -> Result<f32, FileError> {
     let value = f32::from_bits(bits);
     if value.is_finite() { Ok(value) } else { Err(flawed(at, Flaw::NonFinite)) }
 }

@@ -5,7 +5,7 @@ use crate::error::{Argument, Error};
 use crate::simd;
 use crate::view::{MatMut, MatRef, expect_len, expect_shape};
 
-/// A matrix `[rows, cols]` that is only read: row-major bytes of a [`Dtype`], or a view of numbers in memory.
+/// A matrix `[rows, cols]` that is only read. It consists of row-major bytes of a [`Dtype`], or is a view of numbers in memory.
 #[derive(Copy, Clone, Debug)]
 pub struct Tensor<'a>(Data<'a>);
 
@@ -22,10 +22,10 @@ impl<'a> From<MatRef<'a>> for Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    /// No elements: what stands for a moment that an optimizer does not have.
+    /// A tensor without elements. It stands for a moment that an optimizer does not have.
     pub const EMPTY: Tensor<'static> = Tensor(Data::Bytes { dtype: Dtype::F32, rows: 0, cols: 0, bytes: &[] });
 
-    /// A dense row-major matrix in little-endian bytes, at any address.
+    /// Makes a dense row-major matrix of little-endian bytes, at any address.
     ///
     /// # Errors
     /// [`Error::Length`] when there are not exactly `rows * cols * dtype.size()` bytes, [`Error::Overflow`] when there could
@@ -46,7 +46,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// How the numbers are stored.
+    /// Returns the type in which the numbers are stored.
     pub const fn dtype(&self) -> Dtype {
         match self.0 {
             Data::Bytes { dtype, .. } => dtype,
@@ -54,7 +54,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub const fn rows(&self) -> usize {
         match self.0 {
             Data::Bytes { rows, .. } => rows,
@@ -62,7 +62,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     pub const fn cols(&self) -> usize {
         match self.0 {
             Data::Bytes { cols, .. } => cols,
@@ -70,7 +70,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The bytes, row-major and little-endian. `None` of a view.
+    /// Returns the bytes, row-major and little-endian, and `None` for a view.
     pub const fn bytes(&self) -> Option<&'a [u8]> {
         match self.0 {
             Data::Bytes { bytes, .. } => Some(bytes),
@@ -78,8 +78,8 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The numbers where they lie. `None` when they are not [`Dtype::F32`], do not start at a multiple of 4, or the machine
-    /// is big-endian: then [`decode`](Self::decode) them.
+    /// Returns the numbers where they lie. The result is `None` when they are not [`Dtype::F32`], when they do not start at a multiple of
+    /// 4, or when the machine is big-endian. Then [`decode`](Self::decode) gives them.
     pub fn as_f32(&self) -> Option<MatRef<'a>> {
         match self.0 {
             Data::Bytes { dtype: Dtype::F32, rows, cols, bytes } => MatRef::new(simd::as_f32(bytes)?, rows, cols).ok(),

@@ -31,9 +31,9 @@
 //! |---|---|---|---|
 //! | 1 | lanes, as many as a panel has: `panel_lanes` | `by_panels` | the rows of the output: what is copied once stays in the cache |
 //! | 2 | depth, as many as a panel on the stack holds, or 256 where it is read in place | `by_panels` | inside of a loop over the lanes of the output, as many at a time as there is room for accumulators |
-//! | 3 | the lanes of one tile | `raw/mod.rs`, `PanelProduct` | the same |
-//! | 4 | the rows of one tile | `raw/mod.rs`, `stack` | the same |
-//! | 5 | depth, one step of every chain of the tile | `raw/mod.rs`, `accumulate` | the same |
+//! | 3 | the lanes of one tile | `raw/tile.rs`, `PanelProduct` | the same |
+//! | 4 | the rows of one tile | `raw/tile.rs`, `stack` | the same |
+//! | 5 | depth, one step of every chain of the tile | `raw/tile.rs`, `accumulate` | the same |
 //!
 //! For a few rows, `by_rows` has loop 2 outside of loop 1: a right operand in rows is then read in the order of memory.
 //!
@@ -41,6 +41,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `product.rs` | the door: what the passes call. It chooses between size, where one function computes every product, and speed |
+//! | `equation.rs` | one product of an equation, on views or on the matrices of a table |
+//! | `places.rs` | places for the matrices of a table, and the products over them, as data |
 //! | `operand.rs` | one operand: a matrix or its transpose, as two strides |
 //! | `blocked.rs` | the blocked product: picks the order of the loops |
 //! | `swapped.rs` | the same with rows and lanes swapped, so that of a large `right` nothing is copied |
@@ -59,9 +61,11 @@
 
 pub(crate) mod blocked;
 pub(crate) mod elementary;
+pub(crate) mod equation;
 pub(crate) mod operand;
 pub(crate) mod pack;
 pub(crate) mod philox;
+pub(crate) mod places;
 pub(crate) mod product;
 pub(crate) mod raw;
 pub(crate) mod swapped;

@@ -138,10 +138,10 @@ impl<'a> Operand<'a> {
         self.col_stride == 1
     }
 
-    /// A column as an operand of one column, whose numbers lie side by side as far as there are any.
+    /// An operand of one column as one whose rows lie side by side: there is but one number in each.
     #[inline(always)]
     pub(crate) const fn column(self) -> Self {
-        Self { cols: 1, col_stride: 1, ..self }
+        Self { col_stride: 1, ..self }
     }
 
     /// The part with rows `first..first + rows` and columns `col..col + cols`, cut at the edges.

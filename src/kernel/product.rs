@@ -3,15 +3,18 @@
 
 use super::blocked::{Product, pieces_product};
 use super::operand::{Factor, More, Operand, Piece, plain, transposed};
+use super::places::{Chains, Product as TableProduct};
 use super::raw::elements::Elements;
 use super::raw::row::RowProduct;
-use super::raw::{Start, compact};
+pub(crate) use super::raw::scaled::ScaledProduct;
+use super::raw::table::Call;
+use super::raw::{Compact, Start, compact};
 use super::swapped::Swapped;
 use super::thin::ThinProduct;
-use super::vector::{Scale, SumRows, replace_rows, scale_compact};
-use crate::simd::Simd;
-use crate::simd::target::COMPACT;
-use crate::view::{MatMut, MatRef, part};
+use super::vector::{Scale, SumRows, copy_rows, replace_vectors, scale_compact};
+use crate::simd::target::BLOCK;
+use crate::simd::{Backend, Kernel, Simd};
+use crate::view::{MatMut, MatRef};
 
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`.
 ///
@@ -21,8 +24,7 @@ pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out
     product_and_more(simd, left, right, (None, 0), out, start);
 }
 
-/// As [`product`], then continued by the same over `more`, whose right factor counts from `lane` on. Returns whether it was: where
-/// size counts, a product of its own for several outputs together takes less.
+/// As [`product`], then continued by the same over `more`, whose right factor counts from `lane` on.
 #[inline(always)]
 pub(crate) fn product_and_more<S: Simd>(
     simd: S,
@@ -31,15 +33,51 @@ pub(crate) fn product_and_more<S: Simd>(
     (more, lane): (More<Factor<'_>>, usize),
     out: &mut MatMut<'_>,
     start: Start<'_>,
-) -> bool {
+) {
     if S::COMPACT {
         compact(simd, left, right, out, &start);
-        return false;
+        if let Some((left, right)) = more {
+            debug_assert!(lane == 0, "where size counts, panels are multiplied one by one");
+            compact(simd, left, right, out, &Start::Existing);
+        }
+        return;
     }
     let (left, right, out) = fit(left, right, out);
     let more = more.map(|(left, right)| (Operand::of(left), Operand::of(right).block(0, usize::MAX, lane, out.cols())));
     simd.call(Product { left, right, more, out, start });
-    true
+}
+
+/// The product of a backend where size counts; `None` where speed does. Code behind a pointer takes it instead of the backend, so that it
+/// does not link the products of all backends.
+#[inline(always)]
+pub(crate) fn compact_product(backend: Backend) -> Option<Compact> {
+    struct Choose;
+    impl Kernel for Choose {
+        type Output = Option<Compact>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            S::COMPACT.then(|| Compact::of(simd))
+        }
+    }
+    // Vectors pay no dispatch for the answer.
+    if backend.is_compact() { backend.run(Choose) } else { None }
+}
+
+/// Products of matrices of a table, each of which continues the one before, up to the first without its matrices; where size counts.
+/// Returns whether that is the case.
+#[inline(always)]
+pub(crate) fn in_table<'p, S: Simd>(
+    simd: S,
+    call: &mut Call<'_, '_, '_>,
+    mut products: impl FnMut() -> Option<(&'p TableProduct, Chains)>,
+) -> bool {
+    if S::COMPACT {
+        while let Some((product, chains)) = products()
+            && call.product(simd, product, chains)
+        {}
+    }
+    S::COMPACT
 }
 
 /// As [`product`], for few lanes.
@@ -58,6 +96,36 @@ pub(crate) fn thin_product<S: Simd>(
     simd.call(ThinProduct { left, right, out, start });
 }
 
+impl Kernel for &mut ScaledProduct<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if S::COMPACT {
+            return self.compact(simd);
+        }
+        let ScaledProduct { factor, left, right, depth, ref mut out, start } = *self;
+        if let Some(start) = start {
+            copy_rows(start, (0, 0), out);
+        }
+        let mut row = 0;
+        while row < out.rows() {
+            let mut d = 0;
+            while d < depth {
+                let mut scaled = [[0.0; BLOCK.1]; BLOCK.0];
+                for (more, to) in scaled.iter_mut().enumerate() {
+                    let from = left.row(row + more).get(d..).unwrap_or(&[]);
+                    to.iter_mut().zip(from).for_each(|(to, &number)| *to = factor * number);
+                }
+                let (left, right) = (MatRef::from_rows(&scaled), right.from(d, 0));
+                product(simd, plain(&left), plain(&right), &mut out.from(row, 0), Start::Existing);
+                d += BLOCK.1;
+            }
+            row += BLOCK.0;
+        }
+    }
+}
+
 /// `out = start` continued by the product of `left` and the transpose of a matrix in pieces, then by the product of `more`. The
 /// matrix has `depth` columns, and `piece` gives some of them, from a column on.
 #[inline(always)]
@@ -67,26 +135,9 @@ pub(crate) fn product_of_transposed<'a, S: Simd>(
     (depth, piece): (usize, impl Fn(usize) -> Piece<'a> + Clone),
     more: More<Factor<'a>>,
     out: &mut MatMut<'_>,
-    mut start: Start<'_>,
+    start: Start<'_>,
 ) {
-    if S::COMPACT {
-        let mut first = 0;
-        // Once without depth, so that the start is written.
-        loop {
-            let piece = piece(first);
-            let right = piece.factor().t();
-            compact(simd, plain(&left.from(0, first)), right, out, &start);
-            start = Start::Existing;
-            first += right.rows();
-            if first >= depth {
-                break;
-            }
-        }
-        if let Some((left, right)) = more {
-            compact(simd, left, right, out, &Start::Existing);
-        }
-        return;
-    }
+    debug_assert!(!S::COMPACT, "where size counts, panels are multiplied one by one");
     let whole = piece(0);
     let right = whole.factor().t();
     if !right.transposed && right.rows() >= depth {
@@ -120,25 +171,6 @@ pub(crate) fn row_product<S: Simd>(
     if S::COMPACT { 0 } else { simd.call(RowProduct { left, panels, width, out, start }) }
 }
 
-/// Copies as many rows and columns as both have; where size counts, only the first row. Returns the rows that it has copied, and the
-/// columns that `from` has.
-#[inline(always)]
-pub(crate) fn copy_rows(from: Factor<'_>, to: &mut MatMut<'_>) -> (usize, usize) {
-    let Factor { matrix, transposed } = from;
-    let rows = if COMPACT { 1 } else { to.rows().min(from.rows()) };
-    for i in 0..rows {
-        let to = to.row_mut(i).iter_mut();
-        if !COMPACT && !transposed {
-            to.zip(matrix.row(i)).for_each(|(to, &number)| *to = number);
-        } else {
-            let (start, step) = if transposed { (i, matrix.stride()) } else { (i * matrix.stride(), 1) };
-            let numbers = part(matrix.data(), start..).iter().step_by(step.max(1)).take(from.cols());
-            to.zip(numbers).for_each(|(to, &number)| *to = number);
-        }
-    }
-    (rows, from.cols())
-}
-
 /// `data = factor · data` in the first rows, as many as are in use.
 #[inline(always)]
 pub(crate) fn scale_rows<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
@@ -165,13 +197,13 @@ pub(crate) fn sum_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut MatMut<'_>
 #[inline(always)]
 pub(crate) fn replace<S: Simd, const MOMENTS: usize>(
     simd: S,
-    elements: Elements<'_, '_, '_>,
+    elements: Elements<'_>,
     each: impl Fn(S::V, S::V, [S::V; 2]) -> (S::V, [S::V; 2]),
 ) {
     if S::COMPACT {
         elements.replace::<S, MOMENTS>(simd, each)
     } else {
-        replace_rows::<S, MOMENTS>(simd, elements, each)
+        replace_vectors::<S, MOMENTS>(simd, elements, each)
     }
 }
 

@@ -35,6 +35,15 @@ pub(crate) fn scale_compact(data: &mut MatMut<'_>, rows: usize, factor: f32) {
     }
 }
 
+/// Copies the numbers from row `i` and column `j` on, as many rows and columns as `to` has.
+#[inline(never)]
+pub(crate) fn copy_rows(from: &MatRef<'_>, (i, j): (usize, usize), to: &mut MatMut<'_>) {
+    for row in 0..to.rows() {
+        let numbers = part(from.row(i + row), j..);
+        to.row_mut(row).iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+    }
+}
+
 /// `out[j] = start` continued by adding `rows[0, j]`, `rows[1, j]`, …
 pub(crate) struct SumRows<'a> {
     pub rows: &'a MatRef<'a>,
@@ -60,33 +69,25 @@ impl Kernel for SumRows<'_> {
     }
 }
 
-/// [`Elements::replace`], a vector at a time: what is dense as one long row.
+/// [`Elements::replace`], a vector at a time, of slices that are equally long.
 #[inline(always)]
-pub(crate) fn replace_rows<S: Simd, const MOMENTS: usize>(
+pub(crate) fn replace_vectors<S: Simd, const MOMENTS: usize>(
     simd: S,
-    elements: Elements<'_, '_, '_>,
+    elements: Elements<'_>,
     each: impl Fn(S::V, S::V, [S::V; 2]) -> (S::V, [S::V; 2]),
 ) {
     let Elements { param, grad, first, second } = elements;
-    let (mut param, mut grad, mut first, mut second) = (param.reborrow(), *grad, first.reborrow(), second.reborrow());
-    if [param.as_ref(), grad, first.as_ref(), second.as_ref()].iter().all(MatRef::is_dense) {
-        (param, grad, first, second) = (param.flatten(), grad.flatten(), first.flatten(), second.flatten());
-    }
-    for i in 0..param.rows() {
-        let (p, g) = (param.row_mut(i), grad.row(i));
+    // Four iterators over chunks instead took a sixth more instructions with AVX2, and a third more with NEON.
+    for (block, p) in param.chunks_mut(S::LANES).enumerate() {
+        let at = block * S::LANES..block * S::LANES + p.len();
+        let g = part(grad, at.clone());
         // Moments that are not there are empty: read as zero, not written.
-        let m = if MOMENTS >= 1 { first.row_mut(i) } else { &mut [] };
-        let v = if MOMENTS >= 2 { second.row_mut(i) } else { &mut [] };
-        for (block, p) in p.chunks_mut(S::LANES).enumerate() {
-            let at = block * S::LANES..block * S::LANES + p.len();
-            let g = part(g, at.clone());
-            let m = if MOMENTS >= 1 { part_mut(m, at.clone()) } else { &mut [] };
-            let v = if MOMENTS >= 2 { part_mut(v, at) } else { &mut [] };
-            let (new, moments) = each(simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
-            simd.write(p, new);
-            simd.write(m, moments[0]);
-            simd.write(v, moments[1]);
-        }
+        let m = if MOMENTS >= 1 { part_mut(first, at.clone()) } else { &mut [] };
+        let v = if MOMENTS >= 2 { part_mut(second, at) } else { &mut [] };
+        let (new, moments) = each(simd.read(p), simd.read(g), [simd.read(m), simd.read(v)]);
+        simd.write(p, new);
+        simd.write(m, moments[0]);
+        simd.write(v, moments[1]);
     }
 }
 
@@ -147,37 +148,56 @@ impl Kernel for AddSquares<'_> {
 
 /// Row-major index of the first element that is infinite or NaN.
 pub(crate) fn first_non_finite(matrix: &MatRef<'_>) -> Option<usize> {
-    first_from(matrix, f32::INFINITY)
+    first_of(matrix, f32::INFINITY)
+}
+
+/// Index of the first number that is infinite or NaN.
+pub(crate) fn first_non_finite_of(numbers: &[f32]) -> Option<usize> {
+    first_from(numbers, f32::INFINITY)
 }
 
 /// Whether all elements are ±0.
 pub(crate) fn is_zero(matrix: &MatRef<'_>) -> bool {
-    first_from(matrix, f32::from_bits(1)).is_none()
+    first_of(matrix, f32::from_bits(1)).is_none()
+}
+
+/// Whether all numbers are ±0.
+pub(crate) fn are_zero(numbers: &[f32]) -> bool {
+    first_from(numbers, f32::from_bits(1)).is_none()
+}
+
+/// [`search`] of the elements of a matrix, in row-major order.
+// Not inlined, as the next one: at opt-level 3 it would be unrolled at each call.
+#[inline(never)]
+fn first_of(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
+    let matrix = matrix.flatten();
+    (0..matrix.rows()).find_map(|i| Some(i * matrix.cols() + search(matrix.row(i), least)?))
+}
+
+/// [`search`] of a slice, without the rows.
+#[inline(never)]
+fn first_from(numbers: &[f32], least: f32) -> Option<usize> {
+    search(numbers, least)
 }
 
 /// Numbers that are searched at a time.
 const CHUNK: usize = 64;
 
-/// Row-major index of the first element whose magnitude is at least `least`, which is not NaN, or that is NaN.
-// Not inlined: at opt-level 3 it would be unrolled at each call.
-#[inline(never)]
-fn first_from(matrix: &MatRef<'_>, least: f32) -> Option<usize> {
-    let matrix = matrix.flatten();
+/// Index of the first number whose magnitude is at least `least`, which is not NaN, or that is NaN.
+#[inline(always)]
+fn search(numbers: &[f32], least: f32) -> Option<usize> {
     // Added to the bits of such a magnitude, it carries into the sign.
     let carry = 0x8000_0000 - least.to_bits();
     let bits = |value: &f32| (value.to_bits() & 0x7fff_ffff) + carry;
-    (0..matrix.rows()).find_map(|i| {
-        let row = matrix.row(i);
-        // Without a branch for each number, so that it becomes vectors.
-        let is_below = |chunk: &[f32]| chunk.iter().fold(0, |signs, value| signs | bits(value)) >> 31 == 0;
-        let chunk = if COMPACT {
-            (SMALL || !is_below(row)).then_some(0)?
-        } else {
-            row.chunks(CHUNK).position(|chunk| !is_below(chunk))? * CHUNK
-        };
-        let more = row.get(chunk..)?.iter().position(|value| (bits(value) as i32) < 0)?;
-        Some(i * matrix.cols() + chunk + more)
-    })
+    // Without a branch for each number, so that it becomes vectors.
+    let is_below = |chunk: &[f32]| chunk.iter().fold(0, |signs, value| signs | bits(value)) >> 31 == 0;
+    let chunk = if COMPACT {
+        (SMALL || !is_below(numbers)).then_some(0)?
+    } else {
+        numbers.chunks(CHUNK).position(|chunk| !is_below(chunk))? * CHUNK
+    };
+    let more = numbers.get(chunk..)?.iter().position(|value| (bits(value) as i32) < 0)?;
+    Some(chunk + more)
 }
 
 #[cfg(test)]

@@ -1,24 +1,18 @@
 //! `g = dY·B`, `gs = s·g`, `dB = dYᵀ·hs`, `dA = gsᵀ·X̃`, `db = Σ dY`, `dX = dY·W + (gs·A)⊙D`.
 
-use super::{Accum, Adapter, Batch, Cut, Grads, GradsPart, Progress, Saved, Shape};
+use super::adapter::Adapter;
+use super::equations::{DA, DB, DBIAS, DX, G};
+use super::flow::Backprop;
+use super::grads::{Accum, Grads};
+use super::saved::{Batch, Progress, Saved};
+use super::shape::Shape;
+use super::split::{Cut, GradsPart};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::{plain, transposed};
-use crate::kernel::product::{product, scale_rows, sum_rows, thin_product};
+use crate::kernel::equation::Row;
 use crate::kernel::raw::Start;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
-use crate::weight::{Base, times};
-
-/// What flows through a layer in the backward pass.
-#[derive(Debug)]
-pub struct Backprop<'a> {
-    /// `X [n, in]` of the forward pass. Not needed where `A` is frozen.
-    pub x: Option<MatRef<'a>>,
-    /// `dY [n, out]`, the gradient of the loss with respect to the layer's output.
-    pub dy: MatRef<'a>,
-    /// Receives `dX [n, in]`. `None` where nothing below is trained: then `W` is not read.
-    pub dx: Option<MatMut<'a>>,
-}
+use crate::weight::{Base, Times};
 
 /// Backward pass of the last [`forward`](super::forward) with this `saved`: [`input_grads`], then [`parameter_grads`].
 ///
@@ -41,11 +35,8 @@ pub fn backward(
         checked = check_grads(&flow, grads, adapter.shape());
     }
     if checked.is_ok() {
-        backend.run(BothPasses { base, adapter, flow: &mut flow, saved, grads });
-        if let Some(code) = saved.dropout_code() {
-            (code.input_grad)(backend, adapter, saved, &mut flow.dx);
-            (code.parameter_grads)(backend, &flow.x, saved, grads, Cut::START);
-        }
+        input_pass(backend, base, adapter, &mut flow, saved);
+        parameter_pass(backend, &flow.x, &flow.dy, saved, (grads, Cut::START));
     }
     checked
 }
@@ -101,10 +92,7 @@ pub fn input_grads(
     let mut flow = Backprop { x: None, dy, dx };
     let checked = prepare(base, adapter, &flow, saved);
     if checked.is_ok() {
-        backend.run(InputPass { base, adapter, flow: &mut flow, saved });
-        if let Some(code) = saved.dropout_code() {
-            (code.input_grad)(backend, adapter, saved, &mut flow.dx);
-        }
+        input_pass(backend, base, adapter, &mut flow, saved);
     }
     checked
 }
@@ -137,10 +125,7 @@ pub fn parameter_grads(
     part.check(shape)?;
     let (grads, first) = part.parts();
     check_x(&x, grads, shape, tokens)?;
-    backend.run(ParameterPass { x: &x, dy: &dy, saved, grads, first });
-    if let Some(code) = saved.dropout_code() {
-        (code.parameter_grads)(backend, &x, saved, grads, first);
-    }
+    parameter_pass(backend, &x, &dy, saved, (grads, first));
     Ok(())
 }
 
@@ -152,7 +137,7 @@ fn check_x(x: &Option<MatRef<'_>>, grads: &Grads<'_>, shape: Shape, tokens: usiz
     }
 }
 
-/// The checks that every backward pass shares.
+/// The checks that every backward pass on views shares.
 pub(crate) fn prepare(
     base: &Base<'_>,
     adapter: &Adapter<'_>,
@@ -160,14 +145,24 @@ pub(crate) fn prepare(
     saved: &Saved<'_>,
 ) -> Result<(), Error> {
     adapter.check(base)?;
-    let (shape, tokens) = (adapter.shape(), flow.dy.rows());
+    let shape = adapter.shape();
     expect_cols(Argument::DY, flow.dy.cols(), shape.outputs)?;
-    saved.check(shape, tokens)?;
-    let Batch { tokens: expected, progress } = saved.batch.ok_or(Error::NoForward)?;
-    if expected != tokens {
-        return Err(Error::Rows { argument: Argument::DY, expected, got: tokens });
-    }
-    if saved.gs.rows() < tokens {
+    saved.check(shape, flow.dy.rows())?;
+    check_flow(flow, shape, (saved.batch, saved.gs.rows()), adapter)
+}
+
+/// Checks what flows through a layer of this shape against the batch of the last forward pass, for which `gs` has room for so many
+/// tokens.
+pub(crate) fn check_flow(
+    flow: &Backprop<'_>,
+    shape: Shape,
+    (batch, room): (Option<Batch>, usize),
+    adapter: &Adapter<'_>,
+) -> Result<(), Error> {
+    let tokens = flow.dy.rows();
+    let Batch { tokens: expected, progress } = batch.ok_or(Error::NoForward)?;
+    expect_shape(Argument::DY, (tokens, flow.dy.cols()), (expected, shape.outputs))?;
+    if room < tokens {
         return Err(Error::ForInference);
     }
     if progress == Progress::Absent && !adapter.is_absent() {
@@ -182,48 +177,56 @@ pub(crate) fn prepare(
     adapter.check_alive()
 }
 
-struct BothPasses<'a, 'f, 's, 'g> {
-    base: &'a Base<'a>,
-    adapter: &'a Adapter<'a>,
-    flow: &'a mut Backprop<'f>,
-    saved: &'a mut Saved<'s>,
-    grads: &'a mut Grads<'g>,
-}
-
-impl Kernel for BothPasses<'_, '_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { base, adapter, flow, saved, grads } = self;
-        InputPass { base, adapter, flow: &mut *flow, saved: &mut *saved }.run(simd);
-        ParameterPass { x: &flow.x, dy: &flow.dy, saved, grads, first: Cut::START }.run(simd);
+fn input_pass(
+    backend: Backend,
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    flow: &mut Backprop<'_>,
+    saved: &mut Saved<'_>,
+) {
+    let (tokens, absent) = (flow.dy.rows(), adapter.is_absent());
+    let progress = if absent { Progress::Absent } else { Progress::Backward };
+    saved.batch = Some(Batch { tokens, progress });
+    if !absent {
+        let (sides, out, scale) = ((&flow.dy, &adapter.b), &mut saved.gs, adapter.scale);
+        backend.run(Row { equation: &G, sides, out, rows: tokens, start: Start::Zero, scale });
+    }
+    if let Some(dx) = &mut flow.dx {
+        input_grad(backend, base, adapter, (&flow.dy, saved), dx);
     }
 }
 
-struct InputPass<'a, 'f, 's> {
-    base: &'a Base<'a>,
-    adapter: &'a Adapter<'a>,
-    flow: &'a mut Backprop<'f>,
-    saved: &'a mut Saved<'s>,
+/// `dX = dY·W + (gs·A)⊙D`
+pub(crate) fn input_grad(
+    backend: Backend,
+    base: &Base<'_>,
+    adapter: &Adapter<'_>,
+    (dy, saved): (&MatRef<'_>, &Saved<'_>),
+    dx: &mut MatMut<'_>,
+) {
+    let (gs, is_present) = (saved.gs.as_ref(), !adapter.is_absent());
+    let more = DX.more_factors((is_present && saved.dropping.is_none()).then_some([&gs, &adapter.a]));
+    base.weights.product(backend, &mut Times { is_forward: false, left: dy, more, out: dx, start: Start::Zero });
+    if let (Some(dropping), true) = (&saved.dropping, is_present) {
+        dropping.input_grad(backend, [&gs, &adapter.a], dx);
+    }
 }
 
-impl Kernel for InputPass<'_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { base, adapter, flow: Backprop { dy, dx, .. }, saved } = self;
-        let (tokens, absent) = (dy.rows(), adapter.is_absent());
-        let progress = if absent { Progress::Absent } else { Progress::Backward };
-        saved.batch = Some(Batch { tokens, progress });
-        if !absent {
-            inner_grad(simd, adapter, dy, &mut saved.gs);
-        }
-        if let Some(dx) = dx {
-            let whole = !absent && saved.dropout_code().is_none();
-            input_grad(simd, base, adapter, (dy, &saved.gs.as_ref()), whole, dx);
-        }
+fn parameter_pass(
+    backend: Backend,
+    x: &Option<MatRef<'_>>,
+    dy: &MatRef<'_>,
+    saved: &Saved<'_>,
+    (grads, first): (&mut Grads<'_>, Cut),
+) {
+    backend.run(ParameterPass { x, dy, saved, grads, first });
+    // Masks are not worth making for no row.
+    if let (Some(dropping), false) = (&saved.dropping, saved.is_absent())
+        && let (Some(da), Some(x)) = (&mut grads.a, x)
+        && da.rows() > 0
+    {
+        let gs = saved.gs.as_ref().from(0, first.rank);
+        dropping.gradient_a(backend, [&gs, x], (da, 0), grads.accum.start());
     }
 }
 
@@ -245,7 +248,7 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
         let start = accum.start();
         let dy = if first.output > 0 { dy.from(0, first.output) } else { *dy };
         if let Some(bias) = bias {
-            sum_rows(simd, &dy, bias, start);
+            DBIAS.product(simd, (&dy, &dy), bias, start);
         }
         if saved.is_absent() {
             if *accum == Accum::Replace {
@@ -254,44 +257,11 @@ impl Kernel for ParameterPass<'_, '_, '_, '_> {
             }
             return;
         }
-        gradient_b(simd, &dy, &saved.hs.as_ref(), b, start);
-        if let (Some(da), Some(x), None) = (a, x, saved.dropout_code()) {
+        DB.product(simd, (&dy, &saved.hs.as_ref()), b, start);
+        if let (Some(da), Some(x), false) = (a, x, saved.dropping.is_some()) {
             let gs = saved.gs.as_ref();
             let gs = if first.rank > 0 { gs.from(0, first.rank) } else { gs };
-            gradient_a(simd, &gs, x, da, start);
+            DA.product(simd, (&gs, x), da, start);
         }
     }
-}
-
-/// `gs = s·(dY·B)`
-#[inline(always)]
-pub(crate) fn inner_grad<S: Simd>(simd: S, adapter: &Adapter<'_>, dy: &MatRef<'_>, gs: &mut MatMut<'_>) {
-    thin_product(simd, plain(dy), plain(&adapter.b), gs, Start::Zero);
-    scale_rows(simd, gs, dy.rows(), adapter.scale);
-}
-
-/// `dB = start ⊕ dYᵀ·hs`
-#[inline(always)]
-pub(crate) fn gradient_b<S: Simd>(simd: S, dy: &MatRef<'_>, hs: &MatRef<'_>, db: &mut MatMut<'_>, start: Start<'_>) {
-    thin_product(simd, transposed(dy), plain(hs), db, start);
-}
-
-/// `dA = start ⊕ gsᵀ·X`
-#[inline(always)]
-pub(crate) fn gradient_a<S: Simd>(simd: S, gs: &MatRef<'_>, x: &MatRef<'_>, da: &mut MatMut<'_>, start: Start<'_>) {
-    product(simd, transposed(gs), plain(x), da, start);
-}
-
-/// `dX = dY·W`, and if the adapter counts here, continued by `gs·A`.
-#[inline(always)]
-pub(crate) fn input_grad<S: Simd>(
-    simd: S,
-    base: &Base<'_>,
-    adapter: &Adapter<'_>,
-    (dy, gs): (&MatRef<'_>, &MatRef<'_>),
-    adapted: bool,
-    dx: &mut MatMut<'_>,
-) {
-    let more = adapted.then(|| (plain(gs), plain(&adapter.a)));
-    times(simd, dy, &base.weights, more, dx);
 }

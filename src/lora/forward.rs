@@ -1,13 +1,14 @@
 //! `h = X̃·Aᵀ`, `hs = s·h`, `Y = X·Wᵀ + b + hs·Bᵀ`.
 
-use super::{Adapter, Batch, Progress, Saved};
+use super::adapter::Adapter;
+use super::equations::{H, Y};
+use super::saved::{Batch, Progress, Saved};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::{plain, transposed};
-use crate::kernel::product::{scale_rows, thin_product};
+use crate::kernel::equation::Row;
 use crate::kernel::raw::Start;
-use crate::simd::{Backend, Kernel, Simd};
+use crate::simd::Backend;
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
-use crate::weight::{Base, times_transposed};
+use crate::weight::{Base, Times};
 
 /// Forward pass: `Y[t,o] = chain_i W[o,i]·X[t,i]` from the bias, continued by `chain_k B[o,k]·hs[t,k]`, where
 /// `hs = rn(s·h)` and `h[t,k] = chain_i A[k,i]·X̃[t,i]`.
@@ -53,10 +54,20 @@ pub fn forward(
         // Without an adapter `hs` is not written: a backward pass that has one must not read it.
         let progress = if present { Progress::Forward } else { Progress::Absent };
         saved.batch = Some(Batch { tokens: x.rows(), progress });
-        if let (Some(code), true) = (saved.dropout_code(), present) {
-            (code.inner_activations)(backend, adapter, &x, saved);
+        let (hs, scale) = (&mut saved.hs, adapter.scale);
+        match &saved.dropping {
+            _ if !present => {}
+            Some(dropping) => dropping.inner_activations(backend, [&x, &adapter.a], scale, hs),
+            None => {
+                let (sides, rows) = ((&x, &adapter.a), x.rows());
+                backend.run(Row { equation: &H, sides, out: hs, rows, start: Start::Zero, scale });
+            }
         }
-        backend.run(Forward { base, adapter, x: &x, y: &mut y, saved, present });
+        let bias = adapter.bias.as_ref().or(base.bias.as_ref());
+        let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));
+        let hs = saved.hs.as_ref();
+        let more = Y.more_factors(present.then_some([&hs, &adapter.b]));
+        base.weights.product(backend, &mut Times { is_forward: true, left: &x, more, out: &mut y, start });
     }
     checked
 }
@@ -75,32 +86,21 @@ fn check(
     saved.check(shape, tokens)
 }
 
-struct Forward<'a, 'y, 's> {
-    base: &'a Base<'a>,
-    adapter: &'a Adapter<'a>,
-    x: &'a MatRef<'a>,
-    y: &'a mut MatMut<'y>,
-    saved: &'a mut Saved<'s>,
-    /// Whether there is an adapter.
-    present: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lora::Shape;
 
-impl Kernel for Forward<'_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { base, adapter, x, y, saved, present } = self;
-        let bias = adapter.bias.as_ref().or(base.bias.as_ref());
-        let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));
-        if present {
-            if saved.dropout_code().is_none() {
-                thin_product(simd, plain(x), transposed(&adapter.a), &mut saved.hs, Start::Zero);
-            }
-            scale_rows(simd, &mut saved.hs, x.rows(), adapter.scale);
-        }
-        let hs = saved.hs.as_ref();
-        let more = present.then(|| (plain(&hs), transposed(&adapter.b)));
-        times_transposed(simd, x, &base.weights, more, y, start);
+    /// What is there may belong to a pass that is not over.
+    #[test]
+    fn without_an_adapter_its_activations_are_not_written() {
+        let (mut y, mut memory) = ([[0.0; 1]], [7.0]);
+        let base = Base::rows(&[[1.0, 2.0]], None);
+        let (a, b) = (MatRef::from_rows(&[[3.0, 4.0]]), MatRef::from_rows(&[[5.0]]));
+        let adapter = Adapter { a, b, bias: None, scale: 0.0 };
+        let mut saved = Saved::inference(&mut memory, Shape::new(2, 1, 1), 1).unwrap();
+        let x = MatRef::from_rows(&[[1.0, 1.0]]);
+        forward(Backend::BASELINE, &base, &adapter, x, MatMut::from_rows(&mut y), &mut saved).unwrap();
+        assert_eq!((y, memory), ([[3.0]], [7.0]));
     }
 }

@@ -1,15 +1,13 @@
 //! `W' = W + s·B·A`, into another buffer: the base stays what it was.
 
-use super::{Adapter, finite};
+use super::adapter::{Adapter, finite};
 use crate::error::{Argument, Error};
-use crate::kernel::operand::plain;
-use crate::kernel::product::product;
-use crate::kernel::raw::Start;
+use crate::kernel::product::ScaledProduct;
 use crate::kernel::vector::first_non_finite;
+use crate::simd::Backend;
 use crate::simd::target::BLOCK;
-use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, expect_shape};
-use crate::weight::{Base, Weights, copy};
+use crate::weight::Base;
 
 /// Elements of a row that are computed and searched before anything is written.
 const WIDTH: usize = BLOCK.0 * BLOCK.1;
@@ -24,9 +22,30 @@ const WIDTH: usize = BLOCK.0 * BLOCK.1;
 pub fn merge(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, mut merged: MatMut<'_>) -> Result<(), Error> {
     let checked = check(base, adapter, &merged);
     if checked.is_ok() {
-        backend.run(Merge { weights: &base.weights, adapter, at: (0, 0), merged: &mut merged });
+        merge_checked(backend, base, adapter, &mut merged);
     }
     checked
+}
+
+fn merge_checked(backend: Backend, base: &Base<'_>, adapter: &Adapter<'_>, merged: &mut MatMut<'_>) {
+    if let Some(coded) = base.weights.coded() {
+        coded.copy((0, 0), merged);
+    }
+    merge_rows(backend, base.weights.rows(), (&adapter.b, &adapter.a, adapter.scale), merged);
+}
+
+/// `merged = start` continued by `chain_k rn(s·B[o,k])·A[k,i]`, of `B`, `A` and `s`; from `merged` as it is without a start. `B` may be
+/// some rows of that of the adapter, and `A` some columns.
+#[inline(always)]
+pub(crate) fn merge_rows(
+    backend: Backend,
+    start: Option<&MatRef<'_>>,
+    (b, a, scale): (&MatRef<'_>, &MatRef<'_>, f32),
+    merged: &mut MatMut<'_>,
+) {
+    // An absent adapter is not read. For no inputs `s·B` would be computed, which may overflow, and thrown away.
+    let depth = if scale == 0.0 || merged.cols() == 0 { 0 } else { a.rows() };
+    backend.run(&mut ScaledProduct { factor: scale, left: b, right: a, depth, out: merged, start });
 }
 
 /// As [`merge`], unless an element of the result would be infinite or NaN: every element is computed once more
@@ -53,13 +72,14 @@ pub fn merge_finite(
             let width = WIDTH.min(inputs - i);
             let mut memory = [0.0; WIDTH];
             let mut block = MatMut::with_stride(&mut memory, 1, width, WIDTH)?;
-            backend.run(Merge { weights: &base.weights, adapter, at: (o, i), merged: &mut block });
+            base.weights.copy((o, i), &mut block);
+            merge_rows(backend, None, (&adapter.b.from(o, 0), &adapter.a.from(0, i), adapter.scale), &mut block);
             if let Some(index) = first_non_finite(&block.as_ref()) {
                 return Err(Error::NonFinite { argument, index: o * inputs + i + index });
             }
         }
     }
-    backend.run(Merge { weights: &base.weights, adapter, at: (0, 0), merged: &mut merged });
+    merge_checked(backend, base, adapter, &mut merged);
     Ok(())
 }
 
@@ -67,41 +87,4 @@ fn check(base: &Base<'_>, adapter: &Adapter<'_>, merged: &MatMut<'_>) -> Result<
     adapter.check(base)?;
     let shape = adapter.shape();
     expect_shape(Argument::Merged, (merged.rows(), merged.cols()), (shape.outputs, shape.inputs))
-}
-
-/// The block of `W'` whose first element is `at`, as large as `merged`.
-struct Merge<'a, 'm> {
-    weights: &'a Weights<'a>,
-    adapter: &'a Adapter<'a>,
-    at: (usize, usize),
-    merged: &'a mut MatMut<'m>,
-}
-
-impl Kernel for Merge<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { weights, adapter: Adapter { a, b, scale, .. }, at: (first, i), merged } = self;
-        copy(weights, (first, i), &mut [], merged);
-        // For no inputs `s·B` would be computed, which may overflow, and thrown away.
-        if self.adapter.is_absent() || merged.cols() == 0 {
-            return;
-        }
-        let mut o = 0;
-        while o < merged.rows() {
-            let mut k = 0;
-            while k < a.rows() {
-                let mut scaled = [[0.0; BLOCK.1]; BLOCK.0];
-                for (row, to) in scaled.iter_mut().enumerate() {
-                    let from = b.row(first + o + row).get(k..).unwrap_or(&[]);
-                    to.iter_mut().zip(from).for_each(|(to, &value)| *to = scale * value);
-                }
-                let (left, right) = (MatRef::from_rows(&scaled), a.from(k, i));
-                product(simd, plain(&left), plain(&right), &mut merged.from(o, 0), Start::Existing);
-                k += BLOCK.1;
-            }
-            o += BLOCK.0;
-        }
-    }
 }

@@ -2,8 +2,11 @@
 
 use core::ops::Range;
 
-use super::dropped::Dropping;
-use super::{Adapter, AdapterMut, Batch, Grads, Progress, Saved, Shape};
+use super::adapter::{Adapter, AdapterMut};
+use super::dropout::Dropping;
+use super::grads::Grads;
+use super::saved::{Batch, Progress, Saved};
+use super::shape::Shape;
 use crate::error::{Argument, Error};
 use crate::view::{MatMut, expect_bias, expect_range, expect_shape};
 
@@ -220,9 +223,10 @@ impl<'m> Saved<'m> {
         let ((hs, more_hs), (gs, more_gs)) = (hs.split_rows(at), gs.split_rows(at));
         let part = |tokens: fn(usize, usize) -> usize| batch.map(|b| Batch { tokens: tokens(b.tokens, at), ..b });
         let (batch, more) = (part(usize::min), part(usize::saturating_sub));
+        let later = dropping.map(|dropping| dropping.starting_at(at));
         (
             Saved { hs, gs, shape, first, batch, dropping },
-            Saved { hs: more_hs, gs: more_gs, shape, first: first + at, batch: more, dropping },
+            Saved { hs: more_hs, gs: more_gs, shape, first: first + at, batch: more, dropping: later },
         )
     }
 
@@ -248,10 +252,10 @@ impl<'m> Saved<'m> {
                 let one_is_absent = [progress, batch.progress].contains(&Progress::Absent);
                 return Err(if one_is_absent { Error::AbsentAdapter } else { Error::NoInputGrads });
             }
-            if dropping.map(|it| it.dropout) != self.dropping.map(|it| it.dropout) {
+            let expected = first.wrapping_sub(self.first);
+            if dropping.map(|it| it.dropout) != self.dropping.map(|it| it.starting_at(expected).dropout) {
                 return Err(Error::OtherDropout);
             }
-            let expected = first.wrapping_sub(self.first);
             if batch.tokens > 0 && tokens != expected {
                 return Err(Error::Rows { argument: Argument::Tokens, expected, got: tokens });
             }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Kernel, Rounding, Simd};
+use super::lanes::{Kernel, Rounding, Simd};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Copy, Clone)]
@@ -71,7 +71,7 @@ impl<R: Rounding> Simd for Avx2<R> {
 
     #[inline(always)]
     fn unrelated(self, pointer: *const f32) -> *const f32 {
-        super::unrelated(pointer)
+        super::lanes::unrelated(pointer)
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
 use super::avx2::Avx2;
-use super::{Kernel, Rounding, Simd};
+use super::lanes::{Kernel, Rounding, Simd};
 
 /// Proof that the CPU has AVX-512F.
 #[derive(Copy, Clone)]
@@ -84,7 +84,7 @@ impl<R: Rounding> Simd for Avx512<R> {
 
     #[inline(always)]
     fn unrelated(self, pointer: *const f32) -> *const f32 {
-        super::unrelated(pointer)
+        super::lanes::unrelated(pointer)
     }
 
     #[inline(always)]

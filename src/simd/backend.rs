@@ -3,9 +3,10 @@
 use core::fmt;
 
 #[cfg(not(lowrank_separate_only))]
-use super::Fused;
+use super::lanes::Fused;
+use super::lanes::{Kernel, Separate, Simd};
 use super::scalar::{Scalar, step};
-use super::{Kernel, Separate, Simd};
+use super::target::SMALL_VECTORS;
 
 /// How one link of a chain is rounded. Chosen by the caller, never by the CPU or the shape: the two give different bits.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +110,11 @@ impl Backend {
     /// Width, in outputs, of the panels that this backend reads fastest. See [`crate::weight`].
     pub const fn panel_width(self) -> usize {
         self.isa.panel_width()
+    }
+
+    /// Whether one small function computes every product: see [`Simd::COMPACT`](super::Simd::COMPACT).
+    pub(crate) const fn is_compact(self) -> bool {
+        SMALL_VECTORS || matches!(self.isa, Isa::Scalar)
     }
 
     /// The best that this CPU has, in the arithmetic that is fast there. Asks the CPU once per process (the standard

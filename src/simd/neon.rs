@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 use core::marker::PhantomData;
 
-use super::{Kernel, Rounding, Simd};
+use super::lanes::{Kernel, Rounding, Simd};
 
 /// Proof that the CPU has NEON.
 #[derive(Copy, Clone)]

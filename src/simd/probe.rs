@@ -3,7 +3,8 @@
 
 use core::hint::black_box;
 
-use super::{Arithmetic, Backend, Kernel, Simd};
+use super::backend::{Arithmetic, Backend};
+use super::lanes::{Kernel, Simd};
 
 /// The first probe of [`selftest`] that did not give the known answer.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

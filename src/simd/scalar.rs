@@ -3,7 +3,7 @@
 
 use core::marker::PhantomData;
 
-use super::{Kernel, Rounding, Simd};
+use super::lanes::{Kernel, Rounding, Simd};
 
 #[derive(Copy, Clone)]
 pub(crate) struct Scalar<R>(PhantomData<R>);

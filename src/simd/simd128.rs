@@ -4,8 +4,8 @@
 use core::arch::wasm32::*;
 use core::marker::PhantomData;
 
+use super::lanes::{Kernel, Rounding, Simd};
 use super::scalar::fused;
-use super::{Kernel, Rounding, Simd};
 
 /// A module that holds this code is refused by an engine without simd128.
 #[derive(Copy, Clone)]

@@ -5,12 +5,14 @@ use std::vec::Vec;
 
 use super::*;
 
+/// Magnitudes beside which arithmetic changes.
+const ENDS: [u32; 8] = [0, 1, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3f80_0001, 0x7f7f_ffff, 0x7f80_0000];
+
 /// Numbers of all magnitudes, signs and kinds but NaN, whose bits no rule settles.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let ends = [0, 1, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3f80_0001, 0x7f7f_ffff, 0x7f80_0000];
     (0..count as u32)
         .map(|i| match (i + seed) % 5 {
-            0 => f32::from_bits(ends[(i as usize * 3 + seed as usize) % 8] | (i + seed) << 31),
+            0 => f32::from_bits(ENDS[(i as usize * 3 + seed as usize) % 8] | (i + seed) << 31),
             _ => f32::from_bits((i + 1).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503_119))),
         })
         .map(|value| if value.is_nan() { 0.75 } else { value })
@@ -23,7 +25,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// What none of the tests writes.
-const MARK: f32 = -77.0;
+static MARK: f32 = -77.0;
 
 #[derive(Copy, Clone)]
 struct Operations(Backend);
@@ -33,12 +35,15 @@ impl Kernel for Operations {
 
     fn run<S: Simd>(self, simd: S) {
         assert!(S::Narrow::LANES <= S::LANES);
-        for seed in 0..200 {
+        for seed in 0..if cfg!(miri) { 2 } else { 200 } {
             self.arithmetic(simd, seed);
         }
         self.memory(simd);
         self.columns(simd);
-        self.transposition(simd);
+        if !cfg!(miri) {
+            self.ends(simd);
+            self.transposition(simd);
+        }
     }
 }
 
@@ -66,9 +71,27 @@ impl Operations {
         same(simd.step(vc, va, vb), &|i| self.0.arithmetic().step(c[i], a[i], b[i]));
     }
 
+    /// Each end beside each other, zero beside infinity as well.
+    fn ends<S: Simd>(self, simd: S) {
+        let ends = ENDS.iter().flat_map(|&end| [f32::from_bits(end), -f32::from_bits(end)]);
+        let same = |v, expected| assert_eq!(bits(&lanes(simd, v)), bits(&vec![expected; S::LANES]), "{:?}", self.0);
+        for (a, b) in ends.clone().flat_map(|a| ends.clone().map(move |b| (a, b))) {
+            let [va, vb] = [a, b].map(|x| simd.splat(x));
+            same(simd.add(va, vb), a + b);
+            same(simd.sub(va, vb), a - b);
+            same(simd.mul(va, vb), a * b);
+            same(simd.div(va, vb), a / b);
+            for c in ends.clone() {
+                same(simd.step(simd.splat(c), va, vb), self.0.arithmetic().step(c, a, b));
+            }
+        }
+    }
+
     /// The first lanes, as many as are asked for, in memory and in slices.
     fn memory<S: Simd>(self, simd: S) {
-        for (start, count) in (0..3).flat_map(|start| (0..S::LANES + 3).map(move |count| (start, count))) {
+        assert_eq!(simd.unrelated(&MARK), &raw const MARK, "{:?}", self.0);
+        let starts = if cfg!(miri) { 1..2 } else { 0..3 };
+        for (start, count) in starts.flat_map(|start| (0..S::LANES + 3).map(move |count| (start, count))) {
             let all = numbers(S::LANES + 3, 9);
             let (from, first) = (numbers(start + count, 3).split_off(start), count.min(S::LANES));
             let mut expected = vec![0.0; S::LANES];
@@ -134,8 +157,21 @@ impl Operations {
 
 #[test]
 fn operations_are_their_definitions() {
-    for backend in Backend::available() {
+    // Miri takes a thousand times as long, and is asked for what the CPU may not have: the widest.
+    let narrower = if cfg!(miri) { Backend::available().count() - Arithmetic::ALL.len() } else { 0 };
+    for backend in Backend::available().skip(narrower) {
         backend.run(Operations(backend));
+    }
+}
+
+/// However small an addend is beside a product that lies between two numbers, it says which of them is next.
+#[cfg(not(lowrank_separate_only))]
+#[test]
+fn the_fused_step_loses_no_addend() {
+    let (x, below) = (1.0 + 1.0 / 4096.0, 1.0 + 1.0 / 2048.0);
+    let tiny = 1.0 / (1u64 << 60) as f32;
+    for (acc, expected) in [(tiny, below + f32::EPSILON), (-tiny, below)] {
+        assert_eq!(Arithmetic::Fused.step(acc, x, x), expected);
     }
 }
 
@@ -143,10 +179,10 @@ fn operations_are_their_definitions() {
 struct Widths;
 
 impl Kernel for Widths {
-    type Output = (usize, usize);
+    type Output = (usize, usize, bool);
 
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
-        (S::LANES, S::LANES * S::TILE_VECTORS)
+    fn run<S: Simd>(self, _: S) -> (usize, usize, bool) {
+        (S::LANES, S::LANES * S::TILE_VECTORS, S::COMPACT)
     }
 }
 
@@ -166,7 +202,7 @@ fn backends_are_what_they_say() {
             let said = std::format!("{name}/{}", arithmetic.name());
             assert_eq!((std::format!("{backend}"), std::format!("{backend:?}")), (said.clone(), said));
             // Panels are as wide as a tile, where there is one; the sizes are those of the page of `weight`.
-            let (lanes, tile) = backend.run(Widths);
+            let (lanes, tile, _) = backend.run(Widths);
             let width = backend.panel_width();
             assert_eq!(width, if lanes == 1 { 8 } else { tile }, "{backend}");
             assert_eq!(backend.has_fused(), ["avx2", "avx512", "neon"].contains(&name), "{backend}");
@@ -182,6 +218,77 @@ fn backends_are_what_they_say() {
     }
     assert_eq!(Arithmetic::Separate.name(), "separate");
     assert!(Arithmetic::ALL.iter().all(|arithmetic| ["separate", "fused"].contains(&arithmetic.name())));
+}
+
+/// One lane is always compact; vectors are where it was asked for, but not those that are chosen at run time.
+#[test]
+fn speed_counts_where_there_are_vectors_and_size_elsewhere() {
+    let vectors = Backend::compiled().count() > 1;
+    assert_eq!((target::HAS_VECTORS, target::COMPACT), (vectors, cfg!(lowrank_small) || !vectors));
+    for backend in Backend::available() {
+        let (lanes, _, compact) = backend.run(Widths);
+        let small = cfg!(all(lowrank_small, not(target_arch = "x86_64")));
+        assert_eq!(compact, small || lanes == 1, "{backend}");
+    }
+}
+
+/// Runs a selftest on a thread whose floating-point environment was changed: bits of MXCSR on x86, of FPCR on AArch64.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+fn selftest_with(control: usize, backend: Backend) -> Result<(), Deviation> {
+    use core::arch::asm;
+    use core::hint::black_box;
+
+    let mut usual = 0usize;
+    #[cfg(not(target_arch = "aarch64"))]
+    // SAFETY: stores MXCSR, which has 32 bits, to a local variable.
+    unsafe {
+        asm!("stmxcsr [{}]", in(reg) &raw mut usual, options(nostack, preserves_flags))
+    };
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: only reads the register.
+    unsafe {
+        asm!("mrs {}, fpcr", out(reg) usual, options(nostack, preserves_flags))
+    };
+    let set = |register: usize| {
+        #[cfg(not(target_arch = "aarch64"))]
+        // SAFETY: the bits are there. What runs until they are as they were is what the selftest is for.
+        unsafe {
+            asm!("ldmxcsr [{}]", in(reg) &raw const register, options(nostack, preserves_flags))
+        };
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        unsafe {
+            asm!("msr fpcr, {}", in(reg) register, options(nostack, preserves_flags))
+        };
+    };
+    set(usual | control);
+    let found = black_box(selftest as fn(_) -> _)(backend);
+    set(usual);
+    found
+}
+
+/// What flushes, rounds upwards, downwards or towards zero is found out by the first probe that it concerns.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+#[test]
+fn selftest_finds_another_environment() {
+    const FLUSHES: &[usize] = if cfg!(target_arch = "aarch64") { &[1 << 24] } else { &[1 << 15, 1 << 6] };
+    const ROUNDING: [usize; 3] =
+        if cfg!(target_arch = "aarch64") { [1 << 22, 2 << 22, 3 << 22] } else { [2 << 13, 1 << 13, 3 << 13] };
+    let [tie, above] = [(0x4b80_0000, 0x4b80_0001), (0x4b80_0001, 0x4b80_0000)];
+    for backend in Backend::available() {
+        let expect = |control, probe, (expected, got)| {
+            assert_eq!(
+                selftest_with(control, backend),
+                Err(Deviation { probe, expected, got }),
+                "{backend}: {control:x}"
+            );
+        };
+        FLUSHES.iter().for_each(|&control| expect(control, 0, (2, 0)));
+        expect(ROUNDING[0], 1, tie);
+        expect(ROUNDING[1], 2, above);
+        expect(ROUNDING[2], 2, above);
+        assert_eq!(selftest(backend), Ok(()), "{backend}: as it was");
+    }
 }
 
 #[test]

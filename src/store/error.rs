@@ -1,68 +1,70 @@
-//! Why something was not stored, or not found.
+//! The reasons why a file was not stored, or not found.
 
 use core::fmt;
 
-use crate::error::Error;
+use crate::format::{EmitError, FileError};
 
-/// What went wrong with the store. The newest file is where it was.
+/// An error of the store. The newest file is where it was.
 #[derive(Copy, Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StoreError<E> {
     /// The flash failed.
     Flash {
-        /// The address that it was given.
+        /// The driver got this address.
         at: u32,
-        /// What it said.
+        /// The driver failed with this error.
         error: E,
     },
     /// The flash does not read as it was erased or programmed.
     Verify {
-        /// The address of the first byte that is wrong.
+        /// The first wrong byte has this address.
         at: u32,
     },
-    /// The contents are not those of a file, or the bytes that were read no file.
-    File(Error),
-    /// A file that is longer than what is to hold it: a slot, or the caller's buffer.
+    /// The contents that were to be saved are not those of a file.
+    Contents(EmitError),
+    /// The bytes that were read are no file.
+    File(FileError),
+    /// A file is longer than the slot or the buffer that has to hold it.
     TooLong {
-        /// Bytes of the file.
+        /// The file has so many bytes.
         needed: usize,
-        /// Bytes that there are.
+        /// The slot or the buffer has so many bytes.
         available: usize,
     },
     /// The newest file is in doubt and has no blank seal, after at least four cuts in a row in the midst of sealing. It can be
     /// read, but not be replaced in safety: erase both slots to start anew.
     NoSealLeft {
-        /// Its slot.
+        /// The file is in this slot.
         slot: usize,
     },
     /// A slot is not made of whole blocks.
     Unaligned {
-        /// The slot.
+        /// This slot is meant.
         slot: usize,
-        /// What its start and its end have to be multiples of.
+        /// Its start and its end have to be multiples of this length.
         multiple_of: u32,
     },
     /// A slot ends before it starts, or behind the end of the flash.
     Outside {
-        /// The slot.
+        /// This slot is meant.
         slot: usize,
-        /// Bytes of the flash.
+        /// The flash has so many bytes.
         capacity: usize,
     },
     /// A slot has no room for a header and the seals.
     TooSmall {
-        /// The slot.
+        /// This slot is meant.
         slot: usize,
-        /// Bytes that it has to have at least.
+        /// The slot has to have at least so many bytes.
         needed: usize,
     },
     /// The slots have bytes in common.
     Overlap,
     /// The page does not suit the flash.
     Page {
-        /// What its length has to be a multiple of; at least twice that.
+        /// Its length has to be a multiple of this one, and at least twice as long.
         multiple_of: usize,
-        /// Its length.
+        /// The page has this length.
         got: usize,
     },
 }
@@ -72,6 +74,7 @@ impl<E: fmt::Debug> fmt::Display for StoreError<E> {
         match self {
             StoreError::Flash { at, error } => write!(f, "the flash failed at {at:#x}: {error:?}"),
             StoreError::Verify { at } => write!(f, "the flash does not hold at {at:#x} what was written there"),
+            StoreError::Contents(error) => error.fmt(f),
             StoreError::File(error) => error.fmt(f),
             StoreError::TooLong { needed, available } => {
                 write!(f, "the file has {needed} bytes, but there are {available}")

@@ -1,40 +1,40 @@
-//! The flash: the few operations that saving needs, and access to it that says where an error was.
+//! The flash: the few operations that a save needs, and access that gives every error its address.
 
-use super::StoreError;
+use super::error::StoreError;
 
-/// NOR flash. What is assumed of the hardware behind it is on the page of [`store`](super#what-is-assumed-of-the-flash).
+/// NOR flash. The page of [`store`](super#what-is-assumed-of-the-flash) has the assumptions about the hardware.
 ///
-/// Addresses are bytes from its start. Callers keep to the multiples below, and within [`capacity`](Self::capacity).
+/// Addresses count bytes from the start of the flash. Callers keep to the multiples below, and within [`capacity`](Self::capacity).
 pub trait Flash {
-    /// What the driver says when it fails.
+    /// The driver fails with errors of this type.
     type Error;
 
-    /// Bytes of a write unit: what is programmed at once, and only once between two erases. A power of two.
+    /// A write unit has so many bytes, a power of two. It is programmed at once, and only once between two erases.
     const WRITE: usize;
 
-    /// Bytes of a block, which is erased at once. A power of two, and a multiple of [`WRITE`](Self::WRITE).
+    /// A block has so many bytes, a power of two and a multiple of [`WRITE`](Self::WRITE). It is erased at once.
     const ERASE: usize;
 
-    /// Bytes of the flash.
+    /// Returns the bytes of the flash.
     fn capacity(&self) -> usize;
 
     /// Reads bytes. Address and length are multiples of 16.
     ///
     /// # Errors
-    /// When nothing is known about the bytes. Bits that hardware cannot correct, as an operation that was cut leaves them in
-    /// flash with error correction, are no error: they read as anything.
+    /// The driver fails when nothing is known about the bytes. An operation that was cut may leave bits that the hardware cannot correct.
+    /// They are no error: they may read as anything.
     fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), Self::Error>;
 
     /// Erases whole blocks, from the first address up to and without the second.
     ///
     /// # Errors
-    /// When they may not be erased.
+    /// The driver fails when the blocks may not be erased.
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error>;
 
     /// Programs whole write units that are erased.
     ///
     /// # Errors
-    /// When they may not hold the bytes.
+    /// The driver fails when the units may not hold the bytes.
     fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), Self::Error>;
 }
 
@@ -63,10 +63,10 @@ impl<F: Flash> Flash for &mut F {
 /// Address and length of every read are multiples of this.
 pub(super) const GRAIN: usize = 16;
 
-/// Bytes that are compared at once.
+/// So many bytes are compared at once.
 const COMPARED: usize = 64;
 
-/// Something that is done with bytes at their address.
+/// An operation on bytes at their address.
 pub(super) type Access<F> = fn(&mut Device<F>, u32, &[u8]) -> Result<(), StoreError<<F as Flash>::Error>>;
 
 /// A flash whose errors have an address.
@@ -86,7 +86,7 @@ impl<F: Flash> Device<F> {
         self.0.program(at, bytes).map_err(|error| StoreError::Flash { at, error })
     }
 
-    /// Checks that these bytes are there.
+    /// Checks that the flash holds these bytes.
     pub(super) fn expect(&mut self, mut at: u32, bytes: &[u8]) -> Result<(), StoreError<F::Error>> {
         for expected in bytes.chunks(COMPARED) {
             let mut room = [0; COMPARED];

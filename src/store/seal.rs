@@ -2,10 +2,10 @@
 
 use super::flash::GRAIN;
 
-/// Seals of a slot. The first belongs to the file, the others are for when a cut has left one in doubt.
+/// A slot has so many seals. The first seal belongs to the file, and the others are used when a cut has left a seal in doubt.
 pub(super) const SEALS: usize = 4;
 
-/// Marks of a seal, programmed one after the other.
+/// A seal has so many marks, which are programmed one after the other.
 pub(super) const MARKS: usize = 3;
 
 /// From the number of a seal to that of the next one of the same file. The first one has the number of the file, and the next
@@ -26,19 +26,19 @@ pub(super) const fn mark(number: u32) -> [u8; GRAIN] {
     [m0, m1, m2, m3, m4, m5, m6, m7, n0, n1, n2, n3, !n0, !n1, !n2, !n3]
 }
 
-/// The number of a mark; `None` when these bytes are none.
+/// Returns the number of a mark, and `None` when these bytes are no mark.
 fn number(bytes: &[u8; GRAIN]) -> Option<u32> {
     let [.., n0, n1, n2, n3, _, _, _, _] = *bytes;
     let number = u32::from_le_bytes([n0, n1, n2, n3]);
     (mark(number) == *bytes).then_some(number)
 }
 
-/// Whether `a` is the later one of two numbers that wrap (RFC 1982).
+/// Says whether `a` is the later of two numbers that wrap (RFC 1982).
 pub(super) const fn is_later(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
-/// The later one of two numbers, either of which may be missing.
+/// Returns the later of two numbers, either of which may be missing.
 pub(super) fn latest(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if is_later(b, a) { b } else { a }),
@@ -46,17 +46,16 @@ pub(super) fn latest(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     }
 }
 
-/// What the seals of a slot say when they are read once. A seal has as many marks as the place of the last of them that
-/// reads right.
+/// The seals of a slot, as they are read once. A seal has as many marks as the place of the last mark that reads right.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seals {
-    /// The latest number with one mark or more.
+    /// This is the latest number with one mark or more.
     pub begun: Option<u32>,
-    /// The latest number with two marks or more.
+    /// This is the latest number with two marks or more.
     pub counts: Option<u32>,
-    /// The latest number with three marks.
+    /// This is the latest number with three marks.
     pub firm: Option<u32>,
-    /// Which of the seals are blank.
+    /// These seals are blank.
     pub blank: [bool; SEALS],
 }
 
@@ -72,7 +71,7 @@ impl Seals {
         self.firm = latest(self.firm, third);
     }
 
-    /// Whether the file stands whatever becomes of the other slot, whose seals are `other`.
+    /// Says whether the file stands, whatever becomes of the other slot, whose seals are `other`.
     pub(super) fn stand_above(&self, other: &Seals) -> bool {
         match (self.firm, other.begun) {
             (Some(firm), Some(begun)) => is_later(firm, begun),
@@ -97,7 +96,7 @@ impl Seals {
     }
 }
 
-/// The slots that count, the latest number first.
+/// Returns the slots that count, the latest number first.
 pub(super) fn candidates([first, second]: &[Seals; 2]) -> impl Iterator<Item = usize> + use<> {
     let (a, b) = (first.counts, second.counts);
     let order = if latest(a, b) == a { [(0, a), (1, b)] } else { [(1, b), (0, a)] };

@@ -1,13 +1,13 @@
-//! How a slot is divided: the file from its start, the seals at its end.
+//! The parts of a slot: the file lies at its start, and the seals lie at its end.
 
 use core::ops::Range;
 
-use super::StoreError;
+use super::error::StoreError;
 use super::flash::{Flash, GRAIN};
 use super::seal::{MARKS, SEALS};
 use crate::format::header::HEADER;
 
-/// What is asked of the constants of a flash. A build with others fails.
+/// The conditions on the constants of a flash. A build with other constants fails.
 const fn check_flash<F: Flash>() {
     assert!(F::WRITE.is_power_of_two() && F::ERASE.is_power_of_two(), "WRITE and ERASE have to be powers of two");
     assert!(F::WRITE <= F::ERASE, "ERASE has to be a multiple of WRITE");
@@ -19,7 +19,7 @@ pub(super) const fn head_len<F: Flash>() -> usize {
     if F::WRITE > HEADER { F::WRITE } else { HEADER }
 }
 
-/// From one mark of a seal to the next: whole write units.
+/// Marks of a seal are so many bytes apart, whole write units.
 pub(super) const fn mark_len<F: Flash>() -> usize {
     if F::WRITE > GRAIN { F::WRITE } else { GRAIN }
 }
@@ -28,19 +28,19 @@ const fn seals_len<F: Flash>() -> usize {
     SEALS * MARKS * mark_len::<F>()
 }
 
-/// What start and end of a slot are multiples of.
+/// Start and end of a slot are multiples of this length.
 const fn block_len<F: Flash>() -> usize {
     if F::ERASE > GRAIN { F::ERASE } else { GRAIN }
 }
 
-/// Bytes of working memory that a [`Store`](super::Store) needs; 128 on flash whose write unit has no more than 64.
+/// Returns the bytes of working memory that a [`Store`](super::Store) needs. They are 128 on flash whose write unit has no more than 64.
 pub const fn page_len<F: Flash>() -> usize {
     const { check_flash::<F>() };
     2 * head_len::<F>()
 }
 
-/// Bytes of a slot for files of up to so many bytes, a constant where [`encoded_len`](crate::format::encoded_len) is: the file
-/// and the seals in whole blocks. `None` when addresses do not reach that far.
+/// Returns the bytes of a slot for files of up to `file` bytes: the file and the seals, in whole blocks. It is a constant where
+/// [`encoded_len`](crate::format::encoded_len) is a constant, and `None` when addresses do not reach that far.
 pub const fn slot_len<F: Flash>(file: usize) -> Option<usize> {
     const { check_flash::<F>() };
     let file = if file < head_len::<F>() { head_len::<F>() } else { file };
@@ -52,7 +52,7 @@ pub const fn slot_len<F: Flash>(file: usize) -> Option<usize> {
     }
 }
 
-/// Addresses of a slot that has been checked.
+/// The addresses of a slot that was checked.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Slot {
     pub start: u32,
@@ -60,12 +60,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Bytes for the file.
+    /// Returns the bytes for the file.
     pub(super) const fn capacity<F: Flash>(self) -> usize {
         ((self.end - self.start) as usize).saturating_sub(seals_len::<F>())
     }
 
-    /// The address of a mark of a seal.
+    /// Returns the address of a mark of a seal.
     pub(super) const fn mark_at<F: Flash>(self, seal: usize, mark: usize) -> u32 {
         self.end - (seals_len::<F>() - (seal * MARKS + mark) * mark_len::<F>()) as u32
     }

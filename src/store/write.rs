@@ -1,9 +1,10 @@
-//! Writing into a slot: blank, then the file without its header, then the header, then the seal.
+//! The steps of a save: a slot is erased, then gets the file without its header, then the header, then the seal.
 
+use super::error::StoreError;
 use super::flash::{Access, Device, Flash, GRAIN};
 use super::seal::{MARKS, SEALS, mark};
 use super::slot::{head_len, mark_len};
-use super::{Store, StoreError};
+use super::slots::Store;
 use crate::format::header::HEADER;
 use crate::format::{Contents, StreamError};
 
@@ -20,8 +21,7 @@ impl<F: Flash> Store<'_, F> {
         Ok(())
     }
 
-    /// Does something with every piece of the file, at its place in a slot, and with the write units that hold its header at the
-    /// end.
+    /// Runs an operation on every piece of the file at its place in a slot, and at the end on the write units that hold its header.
     // Inlined, the frames of both passes lie on the stack at once: 700 bytes more on thumbv7em.
     #[inline(never)]
     pub(super) fn file_pieces(
@@ -35,14 +35,14 @@ impl<F: Flash> Store<'_, F> {
         let at = start + head.len() as u32;
         let mut out = Out { device: &mut self.device, each, head, in_head: HEADER, body, in_body: 0, at };
         let header = contents.stream(|piece| out.put(piece)).map_err(|error| match error {
-            StreamError::Contents(error) => StoreError::File(error),
+            StreamError::Contents(error) => StoreError::Contents(error),
             StreamError::Sink(error) => error,
         })?;
         out.flush()?;
         out.finish(start, &header)
     }
 
-    /// Programs a seal that is blank: one mark after the other, each verified before the next one is begun.
+    /// Programs a seal that is blank, one mark after the other. Each mark is verified before the next one is begun.
     pub(super) fn seal(&mut self, slot: usize, seal: usize, number: u32) -> Result<(), StoreError<F::Error>> {
         let slot = self.slot(slot);
         let mark = mark(number);
@@ -62,7 +62,7 @@ impl<F: Flash> Store<'_, F> {
 struct Out<'o, F: Flash> {
     device: &'o mut Device<F>,
     each: Access<F>,
-    /// The write units with the header, which come last.
+    /// Returns the write units with the header, which come last.
     head: &'o mut [u8],
     in_head: usize,
     body: &'o mut [u8],
@@ -89,7 +89,7 @@ impl<F: Flash> Out<'_, F> {
         Ok(())
     }
 
-    /// What has been collected, and ones up to the end of the write unit.
+    /// Returns the collected bytes, and ones up to the end of the write unit.
     fn flush(&mut self) -> Result<(), StoreError<F::Error>> {
         let len = self.in_body.next_multiple_of(F::WRITE);
         let Some(bytes) = self.body.get_mut(..len).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };

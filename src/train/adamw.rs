@@ -1,8 +1,8 @@
 //! AdamW: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", 2019, in the order of `torch.optim.AdamW`.
 
-use super::in_range;
+use super::range::in_range;
 use super::state::{Clock, State};
-use super::update::{Rule, step};
+use super::update::{Optimize, Rule, Steps, step, update};
 use crate::error::{Argument, BELOW_ONE, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::optimizer::Optimizer;
@@ -10,7 +10,7 @@ use crate::simd::{Backend, Simd, sqrt};
 
 /// AdamW with decoupled weight decay.
 ///
-/// In step `t`, with `c1 = 1 - β1ᵗ` and `c2 = 1 - β2ᵗ` of the [`Clock`], every operation rounded on its own in both
+/// Step `t` computes, with `c1 = 1 - β1ᵗ` and `c2 = 1 - β2ᵗ` of the [`Clock`]. Every operation is rounded on its own in both
 /// arithmetics:
 ///
 /// ```text
@@ -21,18 +21,57 @@ use crate::simd::{Backend, Simd, sqrt};
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct AdamW {
-    /// Learning rate, at least 0.
-    pub lr: f32,
-    /// Factor on the learning rate for `B`, at least 0. LoRA+ takes about 16.
+    /// The learning rate is `lr`, which is at least 0.
+    pub learning_rate: f32,
+    /// `B` learns faster by this factor, which is at least 0. LoRA+ takes about 16.
     pub b_rate: f32,
-    /// `β1`, `0 <= β1 < 1`. In binary64, since it is `1 - β` that counts: it is rounded to binary32 once.
-    pub beta1: f64,
-    /// `β2`, `0 <= β2 < 1`.
-    pub beta2: f64,
-    /// Added to the denominator, above 0.
-    pub eps: f32,
-    /// Weight decay, at least 0.
+    /// `β1` is the moment factor of the mean of the gradients.
+    pub beta1: Beta,
+    /// `β2` is the moment factor of the mean of their squares.
+    pub beta2: Beta,
+    /// Epsilon is `eps`, which is added to the denominator, and is above 0.
+    pub epsilon: f32,
+    /// The weight decay is `wd`, which is at least 0.
     pub weight_decay: f32,
+}
+
+/// A moment factor `β`, with `0 <= β < 1`. It is given in binary64, because the result depends on `1 - β`. Both `β` and `1 - β` are
+/// rounded to binary32 once. Where `β` is a constant the compiler rounds them, and no arithmetic of binary64 is linked.
+///
+/// ```
+/// use lowrank::train::{AdamW, Beta};
+/// const ADAMW: AdamW = AdamW { beta2: Beta::new(0.98), ..AdamW::DEFAULT };
+/// ```
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Beta {
+    value: f32,
+    /// This is `1 - β`, and NaN where `β` is out of its range.
+    rest: f32,
+}
+
+impl Beta {
+    /// Makes a factor. A step refuses a factor that is out of its range.
+    pub const fn new(beta: f64) -> Self {
+        let is_factor = beta >= 0.0 && beta < 1.0;
+        Self { value: beta as f32, rest: if is_factor { (1.0 - beta) as f32 } else { f32::NAN } }
+    }
+
+    /// Returns `β` in binary32.
+    pub const fn value(self) -> f32 {
+        self.value
+    }
+
+    /// Returns `1 - β` in binary32, and NaN where `β` is out of its range.
+    pub const fn rest(self) -> f32 {
+        self.rest
+    }
+
+    fn check(self, argument: Argument) -> Result<(), Error> {
+        if !self.rest.is_nan() {
+            return Ok(());
+        }
+        Err(Error::Range { argument, at_least: 0.0, at_most: BELOW_ONE, got: self.value })
+    }
 }
 
 impl Default for AdamW {
@@ -42,13 +81,23 @@ impl Default for AdamW {
 }
 
 impl AdamW {
-    /// The defaults of `torch.optim.AdamW`.
-    pub const DEFAULT: AdamW = AdamW { lr: 1e-3, b_rate: 1.0, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2 };
+    /// These are `β1` and `β2` of [`AdamW::DEFAULT`].
+    pub const BETAS: [f64; 2] = [0.9, 0.999];
 
-    /// One step for one layer. The gradients are read, the adapter and the state are changed.
+    /// These are the defaults of `torch.optim.AdamW`.
+    pub const DEFAULT: AdamW = AdamW {
+        learning_rate: 1e-3,
+        b_rate: 1.0,
+        beta1: Beta::new(Self::BETAS[0]),
+        beta2: Beta::new(Self::BETAS[1]),
+        epsilon: 1e-8,
+        weight_decay: 1e-2,
+    };
+
+    /// Makes a step of one layer: it reads the gradients, and changes the adapter and the state.
     ///
-    /// `A` (or the bias) is left alone where `grads` has no gradient for it. The parameters may be a piece of a layer's: see
-    /// [`AdapterMut::split`].
+    /// The step leaves `A` or the bias alone where `grads` has no gradient for it. The parameters may be a piece of those of a layer:
+    /// see [`AdapterMut::split`].
     ///
     /// # Errors
     /// [`Error::Range`] for a hyper-parameter; [`Error::OtherOptimizer`] when the memory was planned for one that needs less;
@@ -61,32 +110,47 @@ impl AdamW {
         grads: &Grads<'_>,
         state: &mut State<'_>,
     ) -> Result<(), Error> {
-        self.check()?;
-        let clock = self.advance(state.clock);
-        let rates = (self.lr, self.lr * self.b_rate);
-        let stepped = step(backend, |lr| self.rule(lr, &clock), rates, clock.steps == 1, adapter, grads, state);
-        if stepped.is_ok() {
-            state.clock = clock;
+        step(self, backend, adapter, grads, state)
+    }
+
+    fn rule(&self, lr: f32, clock: &Clock) -> AdamWRule {
+        AdamWRule {
+            decay: 1.0 - lr * self.weight_decay,
+            beta: [self.beta1.value, self.beta2.value],
+            rest: [self.beta1.rest, self.beta2.rest],
+            rate: lr / clock.weight1,
+            correction: sqrt(clock.weight2),
+            epsilon: self.epsilon,
         }
-        stepped
+    }
+}
+
+impl Optimize for AdamW {}
+
+impl Steps for AdamW {
+    fn optimizer(&self) -> Optimizer {
+        Optimizer::AdamW
+    }
+
+    fn rates(&self) -> (f32, f32) {
+        (self.learning_rate, self.learning_rate * self.b_rate)
     }
 
     fn check(&self) -> Result<(), Error> {
-        in_range(Argument::LearningRate, self.lr, f32::MAX)?;
-        in_range(Argument::LearningRate, self.lr * self.b_rate, f32::MAX)?;
+        in_range(Argument::LearningRate, self.learning_rate, f32::MAX)?;
+        in_range(Argument::LearningRate, self.learning_rate * self.b_rate, f32::MAX)?;
         in_range(Argument::WeightDecay, self.weight_decay, f32::MAX)?;
-        in_range(Argument::Epsilon, self.eps, f32::MAX)?;
-        if self.eps == 0.0 {
+        in_range(Argument::Epsilon, self.epsilon, f32::MAX)?;
+        if self.epsilon == 0.0 {
             let (at_least, at_most) = (f32::from_bits(1), f32::MAX);
             return Err(Error::Range { argument: Argument::Epsilon, at_least, at_most, got: 0.0 });
         }
-        below_one(self.beta1)?;
-        below_one(self.beta2)
+        self.beta1.check(Argument::Beta1)?;
+        self.beta2.check(Argument::Beta2)
     }
 
-    /// The clock after one more step.
-    pub(crate) fn advance(&self, clock: Clock) -> Clock {
-        let complement = |beta: f64, old: f32| beta as f32 * old + (1.0 - beta) as f32;
+    fn advance(&self, clock: Clock) -> Clock {
+        let complement = |beta: Beta, old: f32| beta.value * old + beta.rest;
         let (old1, old2) = if clock.steps == 0 { (0.0, 0.0) } else { (clock.weight1, clock.weight2) };
         Clock {
             steps: clock.steps.saturating_add(1),
@@ -95,25 +159,11 @@ impl AdamW {
         }
     }
 
-    fn rule(&self, lr: f32, clock: &Clock) -> AdamWRule {
-        AdamWRule {
-            decay: 1.0 - lr * self.weight_decay,
-            beta: [self.beta1 as f32, self.beta2 as f32],
-            rest: [(1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32],
-            rate: lr / clock.weight1,
-            correction: sqrt(clock.weight2),
-            eps: self.eps,
-        }
+    // Not inlined: a loop over three matrices may be unrolled.
+    #[inline(never)]
+    fn update(&self, backend: Backend, (lr, clock): (f32, &Clock), grad: &[f32], changed: [&mut [f32]; 3]) {
+        update(backend, &self.rule(lr, clock), grad, changed);
     }
-}
-
-// Inlined where `β` is a constant, so that no arithmetic of binary64 is linked.
-#[inline]
-fn below_one(beta: f64) -> Result<(), Error> {
-    if (0.0..1.0).contains(&beta) {
-        return Ok(());
-    }
-    Err(Error::Range { argument: Argument::Momentum, at_least: 0.0, at_most: BELOW_ONE, got: beta as f32 })
 }
 
 #[derive(Copy, Clone)]
@@ -123,11 +173,11 @@ struct AdamWRule {
     rest: [f32; 2],
     rate: f32,
     correction: f32,
-    eps: f32,
+    epsilon: f32,
 }
 
 impl Rule for AdamWRule {
-    const OPTIMIZER: Optimizer = Optimizer::AdamW;
+    const MOMENTS: usize = 2;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, [m, v]: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -136,7 +186,7 @@ impl Rule for AdamWRule {
         let m = simd.add(by(self.beta[0], m), by(self.rest[0], g));
         let v = simd.add(by(self.beta[1], v), simd.mul(by(self.rest[1], g), g));
         let root = simd.div(simd.sqrt(v), simd.splat(self.correction));
-        let update = simd.div(by(self.rate, m), simd.add(root, simd.splat(self.eps)));
+        let update = simd.div(by(self.rate, m), simd.add(root, simd.splat(self.epsilon)));
         (simd.sub(p, update), [m, v])
     }
 }

@@ -1,16 +1,17 @@
 //! Clipping by the global norm, as `torch.nn.utils.clip_grad_norm_`: `total = √Σ‖g‖²`, `g = g·min(1, max/(total + 1e-6))`.
 //!
-//! For several layers: add the [`square_sum`] of each, ask for the [`factor`] once, [`scale`] each.
+//! [`global_norm`] clips several layers together. A caller that has them one after the other adds their [`square_sum`]s, asks for the
+//! [`factor`] once, and then [`scale`]s each.
 
-use super::in_range;
+use super::range::in_range;
 use crate::error::{Argument, Error};
 use crate::kernel::vector::{AddSquares, Scale, SquareSum};
 use crate::lora::Grads;
 use crate::simd::{Backend, sqrt};
 use crate::view::{MatMut, MatRef};
 
-/// `‖dA‖² + ‖dB‖² + ‖db‖²` of one layer, in the order of [`reference::square_sum`](crate::reference::square_sum), one
-/// matrix after the other.
+/// Returns `‖dA‖² + ‖dB‖² + ‖db‖²` of one layer. The matrices follow each other, each in the order of
+/// [`reference::square_sum`](crate::reference::square_sum).
 pub fn square_sum(backend: Backend, grads: &Grads<'_>) -> f32 {
     let of = |matrix: &Option<MatMut<'_>>| matrix.as_ref().map_or(0.0, |m| matrix_square_sum(backend, m.as_ref()));
     of(&grads.a) + matrix_square_sum(backend, grads.b.as_ref()) + of(&grads.bias)
@@ -25,11 +26,11 @@ fn matrix_square_sum(backend: Backend, matrix: MatRef<'_>) -> f32 {
     sum.total()
 }
 
-/// `min(1, max_norm/(√square_sum + 1e-6))`.
+/// Returns `min(1, max_norm/(√square_sum + 1e-6))`.
 ///
 /// # Errors
 /// [`Error::Range`] when `max_norm` is not a finite number of at least 0; [`Error::NonFinite`] when the sum is infinite or
-/// NaN: a gradient has blown up, and scaling would only hide it.
+/// NaN. Then a gradient is too large, and scaling would hide it.
 ///
 /// ```
 /// use lowrank::train::clip;
@@ -55,7 +56,7 @@ pub fn scale(backend: Backend, grads: &mut Grads<'_>, factor: f32) {
     }
 }
 
-/// Clips the gradients of all layers together, and returns the norm they had.
+/// Clips the gradients of all layers together, and returns the norm that they had.
 ///
 /// # Errors
 /// As [`factor`]. Nothing is written then.

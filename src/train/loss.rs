@@ -1,4 +1,5 @@
-//! Losses and their gradients. One number at a time, so that the bits are the same everywhere; they are no bottleneck.
+//! Losses and their gradients. They compute one number at a time, so that the bits are the same everywhere. Their time is small beside
+//! that of the products.
 
 use crate::error::{Argument, Error};
 use crate::kernel::elementary::{exp, ln};
@@ -19,24 +20,62 @@ use crate::view::{MatMut, MatRef, expect_len, expect_shape};
 /// # Ok::<(), lowrank::Error>(())
 /// ```
 ///
-/// Plain data, for callers that keep it between two micro-batches in a form of their own.
+/// The fields are public for callers that keep the mean between two micro-batches in a form of their own.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct MeanLoss {
-    /// Of the losses of the tokens seen.
+    /// The losses of the tokens that were seen have this sum.
     pub sum: f32,
-    /// Tokens of the batch.
+    /// The batch has so many tokens.
     pub tokens: usize,
-    /// Tokens seen.
+    /// So many tokens were seen.
     pub seen: usize,
 }
 
+/// Returns the mean of [`MeanLoss::softmax_cross_entropy`] over a whole batch, and writes its gradient: `logits [n, classes]`,
+/// `labels [n]`, `grad [n, classes]`.
+///
+/// # Errors
+/// As [`MeanLoss::softmax_cross_entropy`].
+///
+/// ```
+/// let mut dy = [[0.0; 2]];
+/// let loss = lowrank::train::softmax_cross_entropy(&[[0.0, 0.0]], &[1], &mut dy)?;
+/// assert_eq!((loss, dy), (core::f32::consts::LN_2, [[0.5, -0.5]]));
+/// # Ok::<(), lowrank::Error>(())
+/// ```
+pub fn softmax_cross_entropy<'y, 'd>(
+    logits: impl Into<MatRef<'y>>,
+    labels: &[u32],
+    grad: impl Into<MatMut<'d>>,
+) -> Result<f32, Error> {
+    let logits = logits.into();
+    let mut loss = MeanLoss::over(logits.rows());
+    loss.softmax_cross_entropy(logits, labels, grad.into())?;
+    Ok(loss.value())
+}
+
+/// Returns the mean of [`MeanLoss::mean_squared_error`] over a whole batch, and writes its gradient. All matrices are `[n, outputs]`.
+///
+/// # Errors
+/// As [`MeanLoss::mean_squared_error`].
+pub fn mean_squared_error<'y, 't, 'd>(
+    prediction: impl Into<MatRef<'y>>,
+    target: impl Into<MatRef<'t>>,
+    grad: impl Into<MatMut<'d>>,
+) -> Result<f32, Error> {
+    let prediction = prediction.into();
+    let mut loss = MeanLoss::over(prediction.rows());
+    loss.mean_squared_error(prediction, target.into(), grad.into())?;
+    Ok(loss.value())
+}
+
 impl MeanLoss {
-    /// The mean over `tokens` tokens, none of them seen yet.
+    /// Starts a mean over `tokens` tokens, none of which was seen yet.
     pub const fn over(tokens: usize) -> Self {
         Self { sum: 0.0, tokens, seen: 0 }
     }
 
-    /// The mean so far: the sum of the losses seen, over all tokens of the batch. 0 for a batch without tokens.
+    /// Returns the mean so far: the sum of the losses that were seen, over all tokens of the batch. It is 0 for a batch without tokens.
     pub fn value(&self) -> f32 {
         // One division in any case: around one, compilers compute 0/0 and throw it away, which raises the invalid flag.
         let sum = if self.tokens == 0 { 0.0 } else { self.sum };
@@ -50,11 +89,11 @@ impl MeanLoss {
         if n <= at_most { Ok(()) } else { Err(Error::TooMany { argument: Argument::Tokens, at_most, got: n }) }
     }
 
-    /// Softmax cross-entropy with one label per token.
+    /// Adds the softmax cross-entropy of tokens with one label each, and writes its gradient.
     ///
-    /// `logits [n, classes]`, `labels [n]`, `grad [n, classes]`. With `m` the largest logit and `e = exp(z - m)`:
-    /// `loss[t] = ln(Σ e) - (z[label] - m)`, `grad[t,c] = (e[c]/Σ e - [c = label])·(1/tokens)`, sums ascending, every
-    /// operation rounded on its own. As `torch.nn.functional.cross_entropy`.
+    /// `logits [n, classes]`, `labels [n]` and `grad [n, classes]` are as in `torch.nn.functional.cross_entropy`. With `m` the largest logit
+    /// and `e = exp(z - m)`, `loss[t] = ln(Σ e) - (z[label] - m)` and `grad[t,c] = (e[c]/Σ e - [c = label])·(1/tokens)`. Sums ascend, and
+    /// every operation is rounded on its own.
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Cols`], [`Error::Length`]; [`Error::Label`]; [`Error::NonFinite`] when a logit is infinite
@@ -97,11 +136,11 @@ impl MeanLoss {
         Ok(())
     }
 
-    /// Mean squared error over all elements.
+    /// Adds the mean squared error over all elements, and writes its gradient.
     ///
-    /// `prediction`, `target` and `grad` are `[n, outputs]`. With `d = prediction - target`:
-    /// `loss[t] = (Σ d²)/outputs`, `grad[t,o] = d·(2/(tokens·outputs))`, sums ascending, every operation rounded on its own.
-    /// As `torch.nn.functional.mse_loss`, except that the loss of a token without outputs is 0, not NaN.
+    /// `prediction`, `target` and `grad` are `[n, outputs]`. With `d = prediction - target`, `loss[t] = (Σ d²)/outputs` and
+    /// `grad[t,o] = d·(2/(tokens·outputs))`. Sums ascend, and every operation is rounded on its own. This is
+    /// `torch.nn.functional.mse_loss`, except that the loss of a token without outputs is 0, not NaN.
     ///
     /// # Errors
     /// [`Error::Rows`], [`Error::Cols`]; [`Error::NonFinite`]; [`Error::TooMany`]. Nothing is written then.
@@ -133,5 +172,26 @@ impl MeanLoss {
             self.sum += sum / outputs;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_whole_batch_they_are_the_mean() {
+        let (outputs, targets) = ([[1.0, -2.0], [0.5, 4.0], [3.0, 3.5]], [[1.5, 0.0], [0.5, -1.0], [2.0, 0.25]]);
+        let [mut grad, mut expected] = [[[7.0; 2]; 3]; 2];
+
+        let mut mean = MeanLoss::over(3);
+        mean.softmax_cross_entropy((&outputs).into(), &[1, 0, 1], (&mut expected).into()).unwrap();
+        assert_eq!(softmax_cross_entropy(&outputs, &[1, 0, 1], &mut grad), Ok(mean.value()));
+        assert_eq!(grad, expected);
+
+        let mut mean = MeanLoss::over(3);
+        mean.mean_squared_error((&outputs).into(), (&targets).into(), (&mut expected).into()).unwrap();
+        assert_eq!(mean_squared_error(&outputs, &targets, &mut grad), Ok(mean.value()));
+        assert_eq!(grad, expected);
     }
 }

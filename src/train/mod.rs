@@ -1,32 +1,31 @@
-//! Training: optimizers, clipping, schedules, losses, initialisation, and the plan that says how much memory it takes.
+//! Training: the layer, its optimizers, clipping, schedules, losses, initialisation, and the plan that says how much memory it takes.
+//!
+//! A [`Plan`] gives the length of one buffer, and opens a [`Layer`] on it. The layer is trained by [`AdamW`] or [`Sgd`], or by
+//! [`InPlace`] without memory for gradients. [`Work`], [`Grads`](crate::Grads) and [`State`] are for programs that run pieces of a
+//! layer on threads, or keep the parts of its memory apart.
 //!
 //! ```
-//! use lowrank::train::{AdamW, MeanLoss, Optimizer, Plan, init};
-//! use lowrank::{Backend, Backprop, Base, MatMut, MatRef, Shape, backward, forward};
+//! use lowrank::train::{AdamW, Decay, Optimizer, Schedule, clip, softmax_cross_entropy};
+//! use lowrank::{Backend, Base, Plan, Scale, Shape};
 //!
-//! const SHAPE: Shape = Shape::new(2, 3, 1); // inputs, outputs, rank
-//! const PLAN: Plan = Plan::training(SHAPE, 4, Optimizer::AdamW); // up to 4 tokens at a time
-//! let mut arena = [0.0; PLAN.len()]; // here for short; where the stack is small: a static, see `Plan`
+//! const PLAN: Plan = Plan::training(Shape::new(2, 3, 1), 4, Optimizer::AdamW); // inputs, outputs, rank; tokens
+//! static W: [[f32; 2]; 3] = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
 //!
-//! let backend = Backend::BASELINE;
-//! let base = Base { weights: MatRef::new(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 3, 2)?.into(), bias: None };
-//! let x = MatRef::new(&[1.0, 2.0, 2.0, 1.0, 0.0, 1.0, 1.0, 0.0], 4, 2)?;
-//! let mut work = PLAN.split(&mut arena)?;
-//! work.adapter.scale = 2.0;
-//! init::kaiming_uniform(&mut work.adapter, 42, 0)?;
-//! let adamw = AdamW { lr: 0.05, ..AdamW::DEFAULT };
-//! let (mut y, mut dy) = ([[0.0; 3]; 4], [[0.0; 3]; 4]);
-//! let mut values = [0.0; 20];
-//! for value in &mut values {
-//!     forward(backend, &base, &work.adapter.as_ref(), x, MatMut::from_rows(&mut y), &mut work.saved)?;
-//!     let mut loss = MeanLoss::over(4);
-//!     loss.softmax_cross_entropy(MatRef::from_rows(&y), &[0, 1, 2, 0], MatMut::from_rows(&mut dy))?;
-//!     *value = loss.value();
-//!     let flow = Backprop { x: Some(x), dy: MatRef::from_rows(&dy), dx: None };
-//!     backward(backend, &base, &work.adapter.as_ref(), flow, &mut work.saved, &mut work.grads)?;
-//!     adamw.step(backend, &mut work.adapter, &work.grads, &mut work.state)?;
+//! let (backend, mut arena) = (Backend::BASELINE, [0.0; PLAN.len()]); // where the stack is small: a static, see `Plan`
+//! let mut layer = PLAN.layer(Base::rows(&W, None), &mut arena)?;
+//! layer.init(Scale::Alpha(2.0), 42, 0)?; // seed, layer number
+//! let (x, mut y, mut dy) = ([[1.0, 2.0], [2.0, 1.0], [0.0, 1.0], [1.0, 0.0]], [[0.0; 3]; 4], [[0.0; 3]; 4]);
+//! let schedule = Schedule { warmup: 2, total: 20, decay: Decay::Cosine };
+//! let mut losses = [0.0; 20];
+//! for (step, loss) in losses.iter_mut().enumerate() {
+//!     layer.forward(backend, &x, &mut y)?;
+//!     *loss = softmax_cross_entropy(&y, &[0, 1, 2, 0], &mut dy)?;
+//!     layer.backward(backend, &x, &dy, None)?;
+//!     let (_, mut grads) = layer.parts().unwrap();
+//!     clip::global_norm(backend, &mut [&mut grads], 1.0)?;
+//!     layer.step(backend, &AdamW { learning_rate: 0.1 * schedule.factor(step as u32), ..AdamW::DEFAULT })?;
 //! }
-//! assert!(values[19] < values[0]);
+//! assert!(losses[19] < losses[0]);
 //! # Ok::<(), lowrank::Error>(())
 //! ```
 
@@ -34,33 +33,28 @@ mod adamw;
 pub mod clip;
 mod in_place;
 pub mod init;
+mod layer;
 mod loss;
+mod open;
 mod plan;
+mod range;
 mod rng;
 mod schedule;
 mod sgd;
+mod standing;
 mod state;
 mod update;
 
-pub use adamw::AdamW;
+pub use adamw::{AdamW, Beta};
 pub use in_place::InPlace;
-pub use loss::MeanLoss;
+pub use layer::Layer;
+pub use loss::{MeanLoss, mean_squared_error, softmax_cross_entropy};
 pub use plan::{Plan, Work};
 pub use rng::Rng;
 pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;
+pub use standing::Standing;
 pub use state::{Clock, Moments, State, Trained};
+pub use update::Optimize;
 
 pub use crate::optimizer::Optimizer;
-
-use crate::error::{Argument, Error};
-
-/// Checks that a hyper-parameter is at least 0 and below, or at most, its bound.
-const fn in_range(argument: Argument, got: f32, at_most: f32) -> Result<(), Error> {
-    // Written so that NaN fails.
-    if got >= 0.0 && got <= at_most && got.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::Range { argument, at_least: 0.0, at_most, got })
-    }
-}

@@ -6,8 +6,8 @@ use crate::simd::sqrt;
 
 /// A sequence of random numbers that can be read at any position, in any order, on any target, with the same bits.
 ///
-/// Philox4x32-10 (J. Salmon et al., SC 2011): words `4i..4i + 4` are `philox([i low, i high, step, stream], seed)`. There is
-/// no state to save: whoever knows seed, stream, step and position knows the number.
+/// The generator is Philox4x32-10 (J. Salmon et al., SC 2011): the words `4i..4i + 4` are
+/// `philox([i low, i high, step, stream], seed)`. It has no state to save, because seed, stream, step and position give the number.
 ///
 /// ```
 /// use lowrank::train::Rng;
@@ -17,22 +17,22 @@ use crate::simd::sqrt;
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rng {
-    /// Seed of the run.
+    /// The seed belongs to the run.
     pub seed: u64,
-    /// Independent sequences of one seed. Layer `l < 2³⁰` takes stream `l` for dropout and `2³¹ + l` for initialisation;
-    /// the streams from `2³¹ + 2³⁰` on are free. Any number is a stream; which of them are a layer's is for whoever calls this.
+    /// Streams are independent sequences of one seed. Layer `l < 2³⁰` takes stream `l` for dropout and `2³¹ + l` for initialisation, and
+    /// the streams from `2³¹ + 2³⁰` on are free. Every number is a stream.
     pub stream: u32,
-    /// Independent sequences of one stream, for example one per epoch.
+    /// Steps are independent sequences of one stream, for example one for each epoch.
     pub step: u32,
 }
 
 impl Rng {
-    /// Stream 0, step 0.
+    /// Makes the sequence of stream 0 and step 0.
     pub const fn new(seed: u64) -> Self {
         Self { seed, stream: 0, step: 0 }
     }
 
-    /// 32 random bits.
+    /// Returns 32 random bits.
     pub fn word(&self, position: u64) -> u32 {
         let mut word = 0;
         self.words(position, 1, |_, w| word = w);
@@ -44,17 +44,17 @@ impl Rng {
         Stream { seed: self.seed, step: self.step, stream: self.stream }.words(first, count, each);
     }
 
-    /// Uniform in [0, 1), a multiple of 2⁻²⁴.
+    /// Returns a uniform number in [0, 1), a multiple of 2⁻²⁴.
     pub fn uniform(&self, position: u64) -> f32 {
         uniform(self.word(position))
     }
 
-    /// Standard normal, from one word. Its tails end at 5.4.
+    /// Returns a standard normal number, made of one word. Its tails end at 5.4.
     pub fn normal(&self, position: u64) -> f32 {
         normal(self.word(position))
     }
 
-    /// Uniform in `0..bound`; 0 when `bound` is 0. The bias is at most `bound/2³²`.
+    /// Returns a uniform number in `0..bound`, and 0 when `bound` is 0. The bias is at most `bound/2³²`.
     pub fn below(&self, position: u64, bound: u32) -> u32 {
         ((u64::from(self.word(position)) * u64::from(bound)) >> 32) as u32
     }

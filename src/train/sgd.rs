@@ -1,14 +1,14 @@
 //! Stochastic gradient descent with momentum, in the order of `torch.optim.SGD`.
 
-use super::in_range;
-use super::state::State;
-use super::update::{Rule, step};
+use super::range::in_range;
+use super::state::{Clock, State};
+use super::update::{Optimize, Rule, Steps, step, update};
 use crate::error::{Argument, Error};
 use crate::lora::{AdapterMut, Grads};
 use crate::optimizer::Optimizer;
 use crate::simd::{Backend, Simd};
 
-/// SGD, with momentum, dampening, Nesterov's variant and weight decay if wanted.
+/// SGD with momentum, dampening, Nesterov's variant and weight decay, each of which may be left out.
 ///
 /// Every operation is rounded on its own in both arithmetics:
 ///
@@ -20,17 +20,17 @@ use crate::simd::{Backend, Simd};
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub struct Sgd {
-    /// Learning rate, at least 0.
-    pub lr: f32,
-    /// Factor on the learning rate for `B`, at least 0. LoRA+ takes about 16.
+    /// The learning rate is `lr`, which is at least 0.
+    pub learning_rate: f32,
+    /// `B` learns faster by this factor, which is at least 0. LoRA+ takes about 16.
     pub b_rate: f32,
-    /// `μ`, `0 <= μ <= 1`. With 0 there is no state.
+    /// The momentum is `μ`, with `0 <= μ <= 1`. With 0 there is no state.
     pub momentum: f32,
-    /// `0 <= dampening <= 1`.
+    /// The dampening is at least 0 and at most 1.
     pub dampening: f32,
-    /// Nesterov's variant. As in torch, it wants momentum without dampening.
+    /// This chooses Nesterov's variant, which wants momentum without dampening, as in PyTorch.
     pub nesterov: bool,
-    /// Weight decay, at least 0.
+    /// The weight decay is `wd`, which is at least 0.
     pub weight_decay: f32,
 }
 
@@ -41,11 +41,11 @@ impl Default for Sgd {
 }
 
 impl Sgd {
-    /// No momentum, no weight decay, `lr = 1e-3`, as `torch.optim.SGD`.
+    /// The defaults are `learning_rate: 1e-3` without momentum and weight decay, as in `torch.optim.SGD`.
     pub const DEFAULT: Sgd =
-        Sgd { lr: 1e-3, b_rate: 1.0, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
+        Sgd { learning_rate: 1e-3, b_rate: 1.0, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
 
-    /// One step for one layer. The gradients are read, the adapter and the state are changed.
+    /// Makes a step of one layer: it reads the gradients, and changes the adapter and the state.
     ///
     /// # Errors
     /// As [`AdamW::step`](super::AdamW::step).
@@ -56,39 +56,54 @@ impl Sgd {
         grads: &Grads<'_>,
         state: &mut State<'_>,
     ) -> Result<(), Error> {
-        self.check()?;
-        let first_step = state.clock.steps == 0;
-        let rates = (self.lr, self.lr * self.b_rate);
-        let hyper = *self;
-        // The first step clears moments that it does not need, too: a later one with momentum finds none yet.
-        if self.momentum == 0.0 {
-            step(backend, |lr| PlainRule { hyper, lr }, rates, first_step, adapter, grads, state)?;
-        } else {
-            let rule = |lr| MomentumRule { plain: PlainRule { hyper, lr }, first_step };
-            step(backend, rule, rates, first_step, adapter, grads, state)?;
-        }
-        state.clock.steps = state.clock.steps.saturating_add(1);
-        Ok(())
+        step(self, backend, adapter, grads, state)
+    }
+}
+
+impl Optimize for Sgd {}
+
+impl Steps for Sgd {
+    fn optimizer(&self) -> Optimizer {
+        if self.momentum == 0.0 { Optimizer::Sgd } else { Optimizer::Momentum }
+    }
+
+    fn rates(&self) -> (f32, f32) {
+        (self.learning_rate, self.learning_rate * self.b_rate)
     }
 
     fn check(&self) -> Result<(), Error> {
-        in_range(Argument::LearningRate, self.lr, f32::MAX)?;
-        in_range(Argument::LearningRate, self.lr * self.b_rate, f32::MAX)?;
+        in_range(Argument::LearningRate, self.learning_rate, f32::MAX)?;
+        in_range(Argument::LearningRate, self.learning_rate * self.b_rate, f32::MAX)?;
         in_range(Argument::WeightDecay, self.weight_decay, f32::MAX)?;
         in_range(Argument::Momentum, self.momentum, 1.0)?;
-        in_range(Argument::Momentum, self.dampening, if self.nesterov { 0.0 } else { 1.0 })?;
+        in_range(Argument::Dampening, self.dampening, if self.nesterov { 0.0 } else { 1.0 })?;
         if self.nesterov && self.momentum == 0.0 {
             let (at_least, at_most) = (f32::from_bits(1), 1.0);
             return Err(Error::Range { argument: Argument::Momentum, at_least, at_most, got: 0.0 });
         }
         Ok(())
     }
+
+    fn advance(&self, clock: Clock) -> Clock {
+        Clock { steps: clock.steps.saturating_add(1), ..clock }
+    }
+
+    // Not inlined: a loop over three matrices may be unrolled.
+    #[inline(never)]
+    fn update(&self, backend: Backend, (lr, clock): (f32, &Clock), grad: &[f32], changed: [&mut [f32]; 3]) {
+        let plain = PlainRule { hyper: *self, learning_rate: lr };
+        if self.momentum == 0.0 {
+            update(backend, &plain, grad, changed);
+        } else {
+            update(backend, &MomentumRule { plain, first_step: clock.steps == 1 }, grad, changed);
+        }
+    }
 }
 
 #[derive(Copy, Clone)]
 struct PlainRule {
     hyper: Sgd,
-    lr: f32,
+    learning_rate: f32,
 }
 
 impl PlainRule {
@@ -102,12 +117,12 @@ impl PlainRule {
 
     #[inline(always)]
     fn descend<S: Simd>(&self, simd: S, p: S::V, direction: S::V) -> S::V {
-        simd.sub(p, simd.mul(simd.splat(self.lr), direction))
+        simd.sub(p, simd.mul(simd.splat(self.learning_rate), direction))
     }
 }
 
 impl Rule for PlainRule {
-    const OPTIMIZER: Optimizer = Optimizer::Sgd;
+    const MOMENTS: usize = 0;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, moments: [S::V; 2]) -> (S::V, [S::V; 2]) {
@@ -122,7 +137,7 @@ struct MomentumRule {
 }
 
 impl Rule for MomentumRule {
-    const OPTIMIZER: Optimizer = Optimizer::Momentum;
+    const MOMENTS: usize = 1;
 
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, p: S::V, g: S::V, [buffer, rest]: [S::V; 2]) -> (S::V, [S::V; 2]) {

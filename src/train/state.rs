@@ -1,17 +1,17 @@
-//! What an optimizer remembers about a layer between two steps, in the caller's memory.
+//! The memory of an optimizer between two steps of a layer, in a buffer of the caller.
 
+use crate::arena::{Cutter, Piece, total};
 use crate::error::{Argument, Error};
 use crate::lora::{Cut, Shape};
 use crate::optimizer::Optimizer;
-use crate::scratch::{Piece, Scratch, total};
 use crate::view::{MatMut, expect_shape};
 
-/// Which parameters of a layer are trained beside `B`.
+/// The parameters of a layer that are trained beside `B`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Trained {
-    /// `A`; frozen in LoRA-FA (L. Zhang et al., "LoRA-FA: Memory-efficient Low-rank Adaptation", 2023).
+    /// `A` is trained. It is frozen in LoRA-FA (L. Zhang et al., "LoRA-FA: Memory-efficient Low-rank Adaptation", 2023).
     pub a: bool,
-    /// The bias of the layer, as with `bias="lora_only"` in PEFT.
+    /// The bias of the layer is trained, as with `bias="lora_only"` in PEFT.
     pub bias: bool,
 }
 
@@ -22,7 +22,7 @@ impl Default for Trained {
 }
 
 impl Trained {
-    /// `A` and `B`, not the bias.
+    /// `A` and `B` are trained, and the bias is frozen.
     pub const DEFAULT: Trained = Trained { a: true, bias: false };
 
     /// Shapes of `A`, `B` and the bias, empty where they are not trained.
@@ -35,39 +35,38 @@ impl Trained {
     }
 }
 
-/// How far the optimizer of a layer has come. Plain data: save it beside the moments, and training resumes to the same
-/// bits.
+/// The progress of the optimizer of a layer. A program that saves it beside the moments resumes to the same bits.
 #[derive(Copy, Clone, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct Clock {
-    /// Steps taken. Before the first one the moments are not read.
+    /// The optimizer has taken so many steps. The first step does not read the moments.
     pub steps: u64,
-    /// `1 - β1ᵗ`, kept as the complement: `c = rn(rn(β·c) + rn(1 - β))`. Subtracting the running product from 1 instead is
+    /// This is `1 - β1ᵗ`, kept as the complement: `c = rn(rn(β·c) + rn(1 - β))`. Subtracting the running product from 1 instead is
     /// up to five times as far from an f64 run as PyTorch's f32 run is, by cancellation.
     pub weight1: f32,
-    /// `1 - β2ᵗ`, likewise.
+    /// This is `1 - β2ᵗ`, kept in the same way.
     pub weight2: f32,
 }
 
-/// The moments of one matrix of parameters; empty where the optimizer has none.
+/// The moments of one matrix of parameters. They are empty where the optimizer has none.
 #[derive(Debug)]
 pub struct Moments<'m> {
-    /// AdamW: `exp_avg`; SGD: the momentum buffer.
+    /// The first moment is `exp_avg` of AdamW, and the momentum buffer of SGD.
     pub first: MatMut<'m>,
-    /// AdamW: `exp_avg_sq`.
+    /// The second moment is `exp_avg_sq` of AdamW.
     pub second: MatMut<'m>,
 }
 
-/// State of the optimizer of one layer.
+/// The state of the optimizer of one layer.
 #[derive(Debug)]
 pub struct State<'m> {
-    /// Moments of `A [r, in]`.
+    /// These are the moments of `A [r, in]`.
     pub a: Moments<'m>,
-    /// Moments of `B [out, r]`.
+    /// These are the moments of `B [out, r]`.
     pub b: Moments<'m>,
-    /// Moments of the bias `[1, out]`.
+    /// These are the moments of the bias `[1, out]`.
     pub bias: Moments<'m>,
-    /// Steps and bias corrections.
+    /// The clock has the steps and the bias corrections.
     pub clock: Clock,
 }
 
@@ -79,23 +78,23 @@ impl<'m> State<'m> {
         [keep(a, one), keep(a, two), keep(b, one), keep(b, two), keep(bias, one), keep(bias, two)]
     }
 
-    /// Elements that [`State::new`] needs. `None` when that does not fit into memory.
+    /// Returns the elements that [`State::new`] needs, and `None` when they do not fit into memory.
     pub const fn len(shape: Shape, optimizer: Optimizer, trained: Trained) -> Option<usize> {
         total(&Self::pieces(shape, optimizer, trained))
     }
 
-    /// State before the first step, in the caller's memory. What is there is not read in the first step.
+    /// Makes the state before the first step, in the caller's memory. The first step does not read the content of the memory.
     ///
     /// # Errors
     /// [`Error::Length`] when `memory` does not hold exactly [`State::len`] elements, [`Error::Overflow`].
     pub fn new(memory: &'m mut [f32], shape: Shape, optimizer: Optimizer, trained: Trained) -> Result<Self, Error> {
         let pieces = Self::pieces(shape, optimizer, trained);
-        Ok(Self::take(&mut Scratch::new(Argument::State, memory, &pieces)?, pieces))
+        Ok(Self::take(&mut Cutter::exactly(Argument::State, memory, &pieces)?, pieces))
     }
 
-    pub(crate) fn take(scratch: &mut Scratch<'m>, pieces: [Piece; 6]) -> Self {
+    pub(crate) fn take(cutter: &mut Cutter<'m>, pieces: [Piece; 6]) -> Self {
         let [a1, a2, b1, b2, bias1, bias2] = pieces;
-        let mut moments = |first, second| Moments { first: scratch.take(first), second: scratch.take(second) };
+        let mut moments = |first, second| Moments { first: cutter.take(first), second: cutter.take(second) };
         Self { a: moments(a1, a2), b: moments(b1, b2), bias: moments(bias1, bias2), clock: Clock::default() }
     }
 
@@ -111,13 +110,13 @@ impl<'m> State<'m> {
         }
     }
 
-    /// All of it as one piece, to be [split](Self::split).
+    /// Gives all of it as one piece, to be [split](Self::split).
     pub fn whole(&mut self) -> State<'_> {
         State { a: self.a.whole(), b: self.b.whole(), bias: self.bias.whole(), clock: self.clock }
     }
 
-    /// The state in two pieces, for a step on each: see [`AdapterMut::split`](crate::AdapterMut::split). Each piece has a
-    /// clock. When all have made their step, set that of the whole to it.
+    /// Cuts the state into two pieces, for a step on each: see [`AdapterMut::split`](crate::AdapterMut::split). Each piece has a
+    /// clock. When all pieces have made their step, set the clock of the whole to theirs.
     #[must_use]
     pub fn split(self, at: Cut) -> (State<'m>, State<'m>) {
         let Self { a, b, bias, clock } = self;
@@ -140,6 +139,14 @@ impl<'m> Moments<'m> {
     fn split(self, cut: impl Fn(MatMut<'m>) -> (MatMut<'m>, MatMut<'m>)) -> (Moments<'m>, Moments<'m>) {
         let ((first, more_first), (second, more_second)) = (cut(self.first), cut(self.second));
         (Moments { first, second }, Moments { first: more_first, second: more_second })
+    }
+
+    /// Zero in the first step, whatever they hold. A step that does not need them clears them, too: a later one may.
+    pub(super) fn begin(&mut self, clock: &Clock) {
+        if clock.steps == 1 {
+            self.first.fill_zero();
+            self.second.fill_zero();
+        }
     }
 
     /// Checks that there are `count` moments for a matrix of this shape.

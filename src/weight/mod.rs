@@ -10,102 +10,137 @@
 //! One packed buffer serves the forward pass (a panel is read as it lies) and the backward pass (a panel is a piece of
 //! `Wᵀ`).
 
+mod coded;
 mod packed;
 mod panels;
 mod products;
 
+pub(crate) use coded::Coded;
 pub use packed::{Packed, pack, packed_len};
-pub(crate) use panels::{copy, for_each_of};
-pub(crate) use products::{times, times_transposed};
+use products::RowsProduct;
+pub(crate) use products::Times;
 
 use core::ops::Range;
 
-use panels::{Panels, SideBySide};
-
 use crate::error::{Argument, Error};
-use crate::kernel::operand::Piece;
-use crate::view::{MatRef, expect_bias, expect_range};
+use crate::kernel::vector::copy_rows;
+use crate::simd::Backend;
+use crate::view::{MatMut, MatRef, expect_bias, expect_range};
 
-/// Frozen weights `W [out, in]`, borrowed.
+/// Frozen weights `W [out, in]`, borrowed: a matrix in rows, or [`Packed`] panels.
+///
+/// ```
+/// use lowrank::{Backend, MatRef, Weights, pack};
+/// let w = MatRef::from_rows(&[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+/// let mut buffer = [0.0; 6];
+/// let (rows, packed) = (Weights::from(w), Weights::from(pack(Backend::BASELINE, w, &mut buffer)?));
+/// assert_eq!((rows.get(2, 1), packed.get(2, 1)), (Some(6.0), Some(6.0)));
+/// # Ok::<(), lowrank::Error>(())
+/// ```
 #[derive(Copy, Clone, Debug)]
-pub enum Weights<'a> {
-    /// Row-major, `[out, in]`.
+pub struct Weights<'a>(Form<'a>);
+
+/// Rows are read where they lie. Every other format brings its code, which is linked only where the format is named.
+#[derive(Copy, Clone, Debug)]
+enum Form<'a> {
     Rows(MatRef<'a>),
-    /// Panels of outputs, made by [`pack`].
-    Packed(Packed<'a>),
+    Coded(Coded<'a>),
 }
 
 impl<'a> Weights<'a> {
-    /// Number of outputs, the rows of `W`.
+    /// Returns the number of outputs, the rows of `W`.
     pub const fn outputs(&self) -> usize {
-        match self {
-            Weights::Rows(w) => w.rows(),
-            Weights::Packed(w) => w.outputs(),
+        match self.0 {
+            Form::Rows(w) => w.rows(),
+            Form::Coded(w) => w.outputs(),
         }
     }
 
-    /// Number of inputs, the columns of `W`.
+    /// Returns the number of inputs, the columns of `W`.
     pub const fn inputs(&self) -> usize {
-        match self {
-            Weights::Rows(w) => w.cols(),
-            Weights::Packed(w) => w.inputs(),
+        match self.0 {
+            Form::Rows(w) => w.cols(),
+            Form::Coded(w) => w.inputs(),
+        }
+    }
+
+    /// One of the two products.
+    pub(crate) fn product(&self, backend: Backend, times: &mut Times<'_, '_>) {
+        match &self.0 {
+            Form::Rows(w) => backend.run(RowsProduct { w, times }),
+            Form::Coded(w) => w.product(backend, times),
+        }
+    }
+
+    /// The matrix, where it rests in rows.
+    pub(crate) const fn rows(&self) -> Option<&MatRef<'a>> {
+        match &self.0 {
+            Form::Rows(w) => Some(w),
+            Form::Coded(_) => None,
+        }
+    }
+
+    /// The weights and their code, where they do not rest in rows.
+    pub(crate) const fn coded(&self) -> Option<&Coded<'a>> {
+        match &self.0 {
+            Form::Rows(_) => None,
+            Form::Coded(w) => Some(w),
         }
     }
 
     /// Outputs `range`, which lies within them.
     const fn range(self, range: &Range<usize>) -> Self {
-        match self {
-            Weights::Rows(w) => Weights::Rows(w.split_rows(range.end).0.split_rows(range.start).1),
-            Weights::Packed(w) => Weights::Packed(w.range(range)),
-        }
+        Self(match self.0 {
+            Form::Rows(w) => Form::Rows(w.split_rows(range.end).0.split_rows(range.start).1),
+            Form::Coded(w) => Form::Coded(w.range(range)),
+        })
     }
 
-    /// `W[o, i]`, or `None` where there is no such weight.
+    /// Returns `W[o, i]`, or `None` where there is no such weight.
     pub fn get(&self, o: usize, i: usize) -> Option<f32> {
+        let mut number = [0.0];
         let there = o < self.outputs() && i < self.inputs();
-        if there { self.panel(o, i, &mut []).matrix.data().first().copied() } else { None }
-    }
-}
-
-/// Rows are one panel.
-impl Panels for Weights<'_> {
-    const IN_PLACE: bool = true;
-
-    fn outputs(&self) -> usize {
-        Weights::outputs(self)
+        there.then(|| {
+            self.copy((o, i), &mut MatMut::from_row(&mut number));
+            number[0]
+        })
     }
 
-    fn inputs(&self) -> usize {
-        Weights::inputs(self)
-    }
-
-    // Not inlined: what calls it is meant to be small.
-    #[inline(never)]
-    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Piece<'r> {
-        match self {
-            Weights::Rows(w) => Piece { matrix: w.block(output, usize::MAX, input, usize::MAX), transposed: true },
-            Weights::Packed(w) => w.panel(output, input, room),
+    /// Copies the weights from output `o` and input `i` on, as many rows and columns as `out` has.
+    pub(crate) fn copy(&self, (o, i): (usize, usize), out: &mut MatMut<'_>) {
+        match self.0 {
+            Form::Rows(w) => copy_rows(&w, (o, i), out),
+            Form::Coded(w) => w.copy((o, i), out),
         }
     }
 
-    #[inline(always)]
-    fn side_by_side(&self) -> Option<SideBySide<'_>> {
-        match self {
-            Weights::Rows(_) => None,
-            Weights::Packed(w) => w.side_by_side(),
+    /// Gives the weights of output `o`, some at a time, in their order.
+    pub(crate) fn for_each_of(&self, o: usize, mut each: impl FnMut(&[f32])) {
+        if let Form::Rows(w) = &self.0 {
+            return each(w.row(o));
+        }
+        let inputs = self.inputs();
+        let mut i = 0;
+        while i < inputs {
+            let mut room = [0.0; 16];
+            let mut some = MatMut::from_row(&mut room);
+            let mut some = some.block(0, 1, 0, inputs - i);
+            self.copy((o, i), &mut some);
+            each(some.row(0));
+            i += some.cols();
         }
     }
 }
 
 impl<'a> From<MatRef<'a>> for Weights<'a> {
     fn from(rows: MatRef<'a>) -> Self {
-        Weights::Rows(rows)
+        Self(Form::Rows(rows))
     }
 }
 
 impl<'a> From<Packed<'a>> for Weights<'a> {
     fn from(packed: Packed<'a>) -> Self {
-        Weights::Packed(packed)
+        Self(Form::Coded(Coded::from(packed)))
     }
 }
 
@@ -126,6 +161,25 @@ pub struct Base<'a> {
 }
 
 impl<'a> Base<'a> {
+    /// Weights `[out, in]` in rows, as PyTorch stores them, and a bias `[out]`. An array of rows has its shape in its type.
+    ///
+    /// ```
+    /// use lowrank::{Base, MatRef};
+    /// static W: [[f32; 2]; 3] = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+    /// let base = Base::rows(&W, Some(&[0.1, 0.2, 0.3]));
+    /// let same = Base::rows(MatRef::new(W.as_flattened(), 3, 2)?, Some(&[0.1, 0.2, 0.3]));
+    /// assert_eq!((base.weights.outputs(), same.weights.inputs()), (3, 2));
+    /// # Ok::<(), lowrank::Error>(())
+    /// ```
+    pub fn rows(weights: impl Into<MatRef<'a>>, bias: Option<&'a [f32]>) -> Self {
+        Self { weights: weights.into().into(), bias: bias.map(MatRef::from_row) }
+    }
+
+    /// Weights that [`pack`] has written, and a bias `[out]`.
+    pub fn packed(weights: Packed<'a>, bias: Option<&'a [f32]>) -> Self {
+        Self { weights: weights.into(), bias: bias.map(MatRef::from_row) }
+    }
+
     /// Outputs `range` as a layer of their own: these rows of `W`, these elements of the bias. Packed weights can be cut
     /// at any output; at a multiple of [`Packed::width`] they are read fastest.
     ///
@@ -152,5 +206,21 @@ impl<'a> Base<'a> {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         expect_bias(self.bias.as_ref(), self.weights.outputs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bias_that_is_not_one_number_for_each_output_is_refused() {
+        let weights = MatRef::from_rows(&[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).into();
+        let with = |rows, cols| Base { weights, bias: Some(MatRef::dense(&[0.5; 12][..rows * cols], rows, cols)) };
+        assert!(with(1, 3).outputs(0..3).is_ok());
+        assert!(matches!(with(2, 3).outputs(0..3), Err(Error::Rows { expected: 1, got: 2, .. })));
+        for cols in [2, 4] {
+            assert!(matches!(with(1, cols).outputs(0..3), Err(Error::Cols { expected: 3, got, .. }) if got == cols));
+        }
     }
 }

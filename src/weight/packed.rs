@@ -104,7 +104,8 @@ impl Panels for Packed<'_> {
     }
 
     /// What lies in one panel, which is cut where the range of outputs starts or ends within it.
-    #[inline(always)]
+    // Not inlined: it is called from several loops, once for a panel.
+    #[inline(never)]
     fn panel<'r>(&'r self, output: usize, input: usize, _room: &'r mut [f32]) -> Piece<'r> {
         let output_of_all = self.first + output;
         let lane = output_of_all % self.width;

@@ -3,8 +3,9 @@
 use core::ops::Range;
 
 use crate::kernel::operand::Piece;
-use crate::kernel::product::copy_rows;
-use crate::view::MatMut;
+use crate::kernel::raw::room::Room;
+use crate::simd::target::DECODED;
+use crate::view::{MatMut, part, part_mut};
 
 /// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
 /// [`products`](super::products), which is written once for every format.
@@ -37,30 +38,24 @@ pub(crate) struct SideBySide<'a> {
 }
 
 /// Copies the weights from output `o` and input `i` on, as many rows and columns as `out` has.
-// Not inlined: what calls it is meant to be small.
-#[inline(never)]
-pub(crate) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), room: &mut [f32], out: &mut MatMut<'_>) {
+pub(super) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), out: &mut MatMut<'_>) {
+    let mut room = Room::<DECODED>::new();
     let mut row = 0;
     while row < out.rows() {
         let (mut rows, mut col) = (1, 0);
         while col < out.cols() {
-            let panel = weights.panel(o + row, i + col, room);
-            let cols;
-            (rows, cols) = copy_rows(panel.factor().t(), &mut out.from(row, col));
-            col += cols.max(1);
+            let room = if P::IN_PLACE { &mut [] } else { room.all() };
+            let Piece { matrix, transposed } = weights.panel(o + row, i + col, room);
+            let (inputs, outputs) = (matrix.rows(), matrix.cols());
+            let (inputs, outputs, step, next) =
+                if transposed { (outputs, inputs, 1, matrix.stride()) } else { (inputs, outputs, matrix.stride(), 1) };
+            rows = outputs.min(out.rows() - row).max(1);
+            for k in 0..rows {
+                let numbers = part(matrix.data(), k * next..).iter().step_by(step.max(1)).take(inputs);
+                part_mut(out.row_mut(row + k), col..).iter_mut().zip(numbers).for_each(|(to, &number)| *to = number);
+            }
+            col += inputs.max(1);
         }
-        row += rows.max(1);
-    }
-}
-
-/// The weights of output `o`, one after the other.
-#[inline(always)]
-pub(crate) fn for_each_of<P: Panels>(weights: &P, o: usize, room: &mut [f32], mut each: impl FnMut(f32)) {
-    let mut i = 0;
-    while i < weights.inputs() {
-        let Piece { matrix, transposed } = weights.panel(o, i, room);
-        let (len, step) = if transposed { (matrix.cols(), 1) } else { (matrix.rows(), matrix.stride()) };
-        matrix.data().iter().step_by(step.max(1)).take(len).for_each(|&number| each(number));
-        i += len.max(1);
+        row += rows;
     }
 }

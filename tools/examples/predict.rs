@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use lowrank::format::{AdapterFile, Layer};
+use lowrank::format::{AdapterFile, Entry};
 use lowrank::{AdapterMut, Backend, Base, MatMut, MatRef, Saved, forward};
 use lowrank_demo::{Digit, INPUTS, Network, Turns, test_images};
 
@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One token through one layer.
-fn layer(base: &Base<'_>, layer: &Layer<'_>, x: &[f32]) -> Result<Vec<f32>, lowrank::Error> {
-    let shape = layer.shape();
+fn layer(base: &Base<'_>, entry: &Entry<'_>, x: &[f32]) -> Result<Vec<f32>, lowrank::Error> {
+    let shape = entry.shape();
     let (mut a, mut b) = (vec![0.0; shape.rank * shape.inputs], vec![0.0; shape.outputs * shape.rank]);
     let mut adapter = AdapterMut {
         a: MatMut::new(&mut a, shape.rank, shape.inputs)?,
@@ -40,7 +40,7 @@ fn layer(base: &Base<'_>, layer: &Layer<'_>, x: &[f32]) -> Result<Vec<f32>, lowr
         bias: None,
         scale: 1.0,
     };
-    layer.load(&mut adapter)?;
+    entry.load(&mut adapter)?;
     let (mut memory, mut y) = (vec![0.0; shape.rank], vec![0.0; shape.outputs]);
     let mut saved = Saved::inference(&mut memory, shape, 1)?;
     let x = MatRef::new(x, 1, shape.inputs)?;

@@ -10,7 +10,7 @@
 
 use std::error::Error;
 
-use lowrank::format::{AdapterFile, Contents, Layer, Training};
+use lowrank::format::{AdapterFile, Contents, Entry, Training};
 use lowrank::train::{AdamW, MeanLoss, Optimizer, Plan, Work};
 use lowrank::{Backend, Backprop, Base, MatMut, MatRef, Shape, backward, forward};
 use safetensors::SafeTensors;
@@ -22,30 +22,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let bytes = std::fs::read(file)?;
     let file = AdapterFile::parse(&bytes)?;
-    let layer = file.layers().next().ok_or("the file has no layer")?;
-    let training = layer.training.ok_or("the layer has no state of an optimizer")?;
+    let entry = file.entries().next().ok_or("the file has no layer")?;
+    let training = entry.training.ok_or("the layer has no state of an optimizer")?;
 
-    let plan = Plan::training(layer.shape(), Data::TOKENS_AT_MOST, Optimizer::AdamW).with(training.trained);
+    let plan = Plan::training(entry.shape(), Data::TOKENS_AT_MOST, Optimizer::AdamW).with(training.trained);
     let mut arena = vec![0.0; plan.len()];
     let mut work = plan.split(&mut arena)?;
-    layer.load(&mut work.adapter)?;
+    entry.load(&mut work.adapter)?;
     training.restore(&mut work.state)?;
 
-    let data = Data::read(&std::fs::read(data)?, layer.shape())?;
-    let adamw = AdamW { lr: rate.parse()?, ..AdamW::DEFAULT };
+    let data = Data::read(&std::fs::read(data)?, entry.shape())?;
+    let adamw = AdamW { learning_rate: rate.parse()?, ..AdamW::DEFAULT };
     for _ in 0..steps.parse::<u32>()? {
         data.step(&mut work, &adamw)?;
     }
 
-    let layer = Layer {
-        scale: layer.scale,
-        fan_in_fan_out: layer.fan_in_fan_out,
+    let entry = Entry {
+        scale: entry.scale,
+        fan_in_fan_out: entry.fan_in_fan_out,
         training: Some(Training::of(&work.state, Optimizer::AdamW, training.trained)),
-        random: layer.random,
-        ..Layer::of(layer.name, &work.adapter.as_ref())
+        random: entry.random,
+        ..Entry::of(entry.name, &work.adapter.as_ref())
     };
     let contents = Contents {
-        layers: &[layer],
+        entries: &[entry],
         metadata: file.metadata(),
         fingerprint: file.fingerprint(),
         generation: file.generation().wrapping_add(1),

@@ -7,22 +7,16 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::advise::Advise;
+use crate::commands::{Advise, Convert, Inspect, Merge, PlanArgs, Verify};
 use crate::error::Failure;
-use crate::inspect::Inspect;
-use crate::merge::Merge;
-use crate::pack::Pack;
-use crate::plan::PlanArgs;
 use crate::report::Outcome;
 use crate::terminal;
-use crate::unpack::Unpack;
-use crate::verify::Verify;
 
 const HELP: &str = "\
 Every command has examples in its own help.
 
 Example:
-  lowrank pack my-adapter adapter.lowrank
+  lowrank convert my-adapter adapter.lowrank
 
 Exit status: 0 done, 1 the work failed or something was found, 2 the command
 line is wrong.";
@@ -37,8 +31,9 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Pack(Pack),
-    Unpack(Unpack),
+    // The names of before, which scripts have; see `Convert::called`.
+    #[command(aliases = ["pack", "unpack"])]
+    Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
     Merge(Merge),
@@ -50,7 +45,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let outcome = match Arguments::try_parse_from(&words) {
-        Ok(arguments) => expect_json(&words).and_then(|()| dispatch(&arguments.command)),
+        Ok(arguments) => expect_json(&words).and_then(|()| dispatch(arguments.command, &words)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let printed = error.print().and_then(|()| std::io::stdout().flush());
             printed.map(|()| Outcome::Good).map_err(Failure::Output)
@@ -85,10 +80,13 @@ fn expect_json(words: &[OsString]) -> Result<(), Failure> {
     }
 }
 
-fn dispatch(command: &Command) -> Result<Outcome, Failure> {
+/// Does the work. The second word is the name that the command was called by, since nothing stands before it.
+fn dispatch(command: Command, words: &[OsString]) -> Result<Outcome, Failure> {
     match command {
-        Command::Pack(command) => command.run()?,
-        Command::Unpack(command) => command.run()?,
+        Command::Convert(mut command) => {
+            command.called(&words.get(1).map_or("".into(), |name| name.to_string_lossy()));
+            command.run()?;
+        }
         Command::Inspect(command) => return command.run().map_err(Failure::not_swapped),
         Command::Verify(command) => return command.run().map_err(Failure::not_swapped),
         Command::Merge(command) => command.run()?,

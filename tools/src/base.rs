@@ -197,7 +197,7 @@ fn check_kind(path: &Path) -> Result<(), Failure> {
         Kind::Torch => {
             ("this is a file of torch.save", "; load the model with transformers and save it with save_pretrained")
         }
-        Kind::Safetensors | Kind::Other => return Ok(()),
+        Kind::Safetensors | Kind::Code | Kind::Other => return Ok(()),
     };
     let expected = "a base in safetensors";
     Err(Mistake::Kind { path: path.to_owned(), what, expected, hint }.into())

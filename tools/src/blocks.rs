@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lowrank::format::Layer;
+use lowrank::format::Entry;
 use lowrank::{Adapter, Backend, Base, MatMut, MatRef, Shape};
 
 use crate::error::Failure;
@@ -34,13 +34,13 @@ pub(crate) struct Block<'b> {
 }
 
 impl Update {
-    pub(crate) fn of(layer: &Layer<'_>, layout: Layout) -> Result<Self, lowrank::Error> {
-        let shape = layer.shape();
+    pub(crate) fn of(entry: &Entry<'_>, layout: Layout) -> Result<Self, lowrank::Error> {
+        let shape = entry.shape();
         Ok(Self {
             shape,
-            a: elements(&layer.a)?,
-            b: elements(&layer.b)?,
-            scale: layer.scale.factor(shape.rank),
+            a: elements(&entry.a)?,
+            b: elements(&entry.b)?,
+            scale: entry.scale.factor(shape.rank),
             transposed: layout == Layout::InOut,
         })
     }

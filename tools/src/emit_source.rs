@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// How the sources begin, after the sign of a comment.
+pub(crate) const BEGINNING: &str = "An adapter file, made by `lowrank ";
+
 /// Bytes in a line.
 const LINE: usize = 16;
 
@@ -9,7 +12,7 @@ const LINE: usize = 16;
 pub(crate) fn c(symbol: &str, bytes: &[u8]) -> String {
     let len = bytes.len();
     format!(
-        "/* An adapter file, made by `lowrank pack`. Declare it where it is used:\n   \
+        "/* {BEGINNING}convert`. Declare it where it is used:\n   \
          extern const unsigned char {symbol}[{len}]; */\n\
          #if defined(__cplusplus)\n\
          #define LOWRANK_LINKAGE extern \"C\"\n\
@@ -31,7 +34,7 @@ pub(crate) fn c(symbol: &str, bytes: &[u8]) -> String {
 pub(crate) fn rust(symbol: &str, bytes: &[u8]) -> String {
     let (len, symbol) = (bytes.len(), symbol.to_uppercase());
     format!(
-        "// An adapter file, made by `lowrank pack`.\n\
+        "// {BEGINNING}convert`.\n\
          \n\
          /// For `lowrank::format::AdapterFile::parse`. It starts at a multiple of 16.\n\
          pub static {symbol}: &[u8; {len}] = {{\n    \

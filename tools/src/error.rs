@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::format::ConversionError;
 use crate::mistake::{Mistake, SWAPPED};
 use crate::peft::{CONFIG_FILE, PeftError, TENSOR_FILE};
 use crate::tensor_file::TensorFileError;
@@ -16,6 +17,8 @@ pub(crate) enum Failure {
     PeftIn { directory: PathBuf, source: PeftError },
     #[error(transparent)]
     Mistake(#[from] Mistake),
+    #[error(transparent)]
+    Conversion(#[from] ConversionError),
     #[error("{}: cannot be read: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot be written: {source}", path.display())]
@@ -92,12 +95,16 @@ pub(crate) enum Failure {
     #[error("layer `{layer}`: the update s·B·A is too large for 32 bits; its scale or its numbers are wrong")]
     Overflow { layer: String },
     #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: lowrank::Error },
+    File { path: PathBuf, source: lowrank::FileError },
+    #[error("{}: {source}", path.display())]
+    Emit { path: PathBuf, source: lowrank::format::EmitError },
     #[error("{0}")]
     Core(lowrank::Error),
     #[error("{}: tensor `{tensor}`: {flaw}", path.display())]
     State { path: PathBuf, tensor: String, flaw: String },
-    #[error("the file has no fingerprint of its base; expected one, by --base; pack it with --fingerprint")]
+    #[error(
+        "the file has no fingerprint of its base; expected one, by --base; `lowrank convert` adds it with --fingerprint"
+    )]
     NoFingerprint,
     #[error(
         "the fingerprint of the base is {base:016x}, but the adapter was made for one with {adapter:016x}; give the base \
@@ -112,7 +119,7 @@ pub(crate) enum Failure {
     #[error("{0} of a layer of these sizes is more than any memory holds; take smaller sizes")]
     Plan(&'static str),
     #[error(
-        "the optimizer `inplace` has no gradients and cannot train a bias; leave out --train-bias, or take another \
+        "the optimizer `in-place` has no gradients and cannot train a bias; leave out --train-bias, or take another \
          optimizer"
     )]
     InPlaceBias,

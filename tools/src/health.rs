@@ -1,6 +1,6 @@
 //! Whether the numbers of an adapter are good: finite, and able to learn.
 
-use lowrank::format::{Layer, Tensor};
+use lowrank::format::{Entry, Tensor};
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -29,14 +29,14 @@ pub(crate) struct Bad {
 impl State {
     /// # Errors
     /// [`lowrank::Error`] when a tensor cannot be decoded.
-    pub(crate) fn of(layer: &Layer<'_>) -> Result<Self, lowrank::Error> {
+    pub(crate) fn of(entry: &Entry<'_>) -> Result<Self, lowrank::Error> {
         let zero = |tensor: &Tensor<'_>| Ok(elements(tensor)?.iter().all(|&value| value == 0.0));
-        let [a, b] = [zero(&layer.a)?, zero(&layer.b)?];
-        Ok(if bad(layer)?.is_some() {
+        let [a, b] = [zero(&entry.a)?, zero(&entry.b)?];
+        Ok(if bad(entry)?.is_some() {
             State::Nonfinite
         } else if a && b {
             State::Dead
-        } else if layer.scale.factor(layer.shape().rank) == 0.0 {
+        } else if entry.scale.factor(entry.shape().rank) == 0.0 {
             State::Off
         } else if b {
             State::Untrained
@@ -60,7 +60,7 @@ impl State {
 ///
 /// # Errors
 /// [`lowrank::Error`] when a tensor cannot be decoded.
-pub(crate) fn bad(layer: &Layer<'_>) -> Result<Option<Bad>, lowrank::Error> {
+pub(crate) fn bad(entry: &Entry<'_>) -> Result<Option<Bad>, lowrank::Error> {
     const MOMENTS: [&str; 6] = [
         "the first moment of A",
         "the second moment of A",
@@ -70,8 +70,8 @@ pub(crate) fn bad(layer: &Layer<'_>) -> Result<Option<Bad>, lowrank::Error> {
         "the second moment of the bias",
     ];
     let numbers =
-        [("A", Some(layer.a)), ("B", Some(layer.b)), ("the bias", layer.bias), ("the bias of B", layer.b_bias)];
-    let moments = layer.training.iter().flat_map(|training| training.moments);
+        [("A", Some(entry.a)), ("B", Some(entry.b)), ("the bias", entry.bias), ("the bias of B", entry.b_bias)];
+    let moments = entry.training.iter().flat_map(|training| training.moments);
     let moments = MOMENTS.into_iter().zip(moments.map(Some));
     for (part, tensor) in numbers.into_iter().chain(moments) {
         let Some(tensor) = tensor.filter(|tensor| tensor.rows() * tensor.cols() != 0) else { continue };
@@ -88,13 +88,13 @@ pub(crate) fn bad(layer: &Layer<'_>) -> Result<Option<Bad>, lowrank::Error> {
 ///
 /// # Errors
 /// [`Mistake::BadNumber`] and [`Mistake::Dead`].
-pub(crate) fn check(layers: &[Layer<'_>], allow_dead: bool) -> Result<(), Failure> {
-    for layer in layers {
-        let name = || layer.name.to_owned();
-        if let Some(Bad { part, index, value }) = bad(layer).map_err(Failure::Core)? {
+pub(crate) fn check(entries: &[Entry<'_>], allow_dead: bool) -> Result<(), Failure> {
+    for entry in entries {
+        let name = || entry.name.to_owned();
+        if let Some(Bad { part, index, value }) = bad(entry).map_err(Failure::Core)? {
             return Err(Mistake::BadNumber { layer: name(), part, index, value }.into());
         }
-        if !allow_dead && State::of(layer).map_err(Failure::Core)? == State::Dead {
+        if !allow_dead && State::of(entry).map_err(Failure::Core)? == State::Dead {
             return Err(Mistake::Dead { layer: name() }.into());
         }
     }

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use lowrank::format::Layer;
+use lowrank::format::Entry;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -25,13 +25,13 @@ pub(crate) enum Layout {
 
 impl Layout {
     /// By the adapter.
-    pub(crate) const fn of(layer: &Layer<'_>) -> Self {
-        if layer.fan_in_fan_out { Layout::InOut } else { Layout::OutIn }
+    pub(crate) const fn of(entry: &Entry<'_>) -> Self {
+        if entry.fan_in_fan_out { Layout::InOut } else { Layout::OutIn }
     }
 
     /// The only one in which a weight of this layer has this shape; `None` when both or neither do.
-    fn by_shape(layer: &Layer<'_>, stored: &[usize]) -> Option<Self> {
-        let mut fitting = [Layout::OutIn, Layout::InOut].into_iter().filter(|layout| layout.shape(layer) == stored);
+    fn by_shape(entry: &Entry<'_>, stored: &[usize]) -> Option<Self> {
+        let mut fitting = [Layout::OutIn, Layout::InOut].into_iter().filter(|layout| layout.shape(entry) == stored);
         fitting.next().filter(|_| fitting.next().is_none())
     }
 
@@ -57,8 +57,8 @@ impl Layout {
         }
     }
 
-    pub(crate) const fn shape(self, layer: &Layer<'_>) -> [usize; 2] {
-        let shape = layer.shape();
+    pub(crate) const fn shape(self, entry: &Entry<'_>) -> [usize; 2] {
+        let shape = entry.shape();
         match self {
             Layout::OutIn => [shape.outputs, shape.inputs],
             Layout::InOut => [shape.inputs, shape.outputs],
@@ -115,9 +115,9 @@ pub(crate) struct Knowledge<'k> {
 
 impl<'k> Knowledge<'k> {
     /// About these layers of a base. `by_flags`: the flags count where nothing else is known.
-    pub(crate) fn new(told: &'k [Told], layers: &[Layer<'_>], base: &Path, by_flags: bool) -> Self {
-        let differ = layers.windows(2).any(|pair| pair[0].fan_in_fan_out != pair[1].fan_in_fan_out);
-        Self { told, model: Model::beside(base), flags: by_flags || differ || layers.len() == 1 }
+    pub(crate) fn new(told: &'k [Told], entries: &[Entry<'_>], base: &Path, by_flags: bool) -> Self {
+        let differ = entries.windows(2).any(|pair| pair[0].fan_in_fan_out != pair[1].fan_in_fan_out);
+        Self { told, model: Model::beside(base), flags: by_flags || differ || entries.len() == 1 }
     }
 
     /// What is not understood about the model.
@@ -126,35 +126,35 @@ impl<'k> Knowledge<'k> {
     }
 
     /// What is said about no layer at all.
-    pub(crate) fn unused(&self, layers: &[Layer<'_>]) -> Option<&'k str> {
-        let unused = |told: &&Told| told.layer.is_some() && !layers.iter().any(|layer| told.names(layer.name));
+    pub(crate) fn unused(&self, entries: &[Entry<'_>]) -> Option<&'k str> {
+        let unused = |told: &&Told| told.layer.is_some() && !entries.iter().any(|entry| told.names(entry.name));
         self.told.iter().find(unused).and_then(|told| told.layer.as_deref())
     }
 
-    fn by_model(&self, layer: &Layer<'_>) -> Option<Layout> {
-        self.model.is_conv1d(layer.name).map(|conv1d| if conv1d { Layout::InOut } else { Layout::OutIn })
+    fn by_model(&self, entry: &Entry<'_>) -> Option<Layout> {
+        self.model.is_conv1d(entry.name).map(|conv1d| if conv1d { Layout::InOut } else { Layout::OutIn })
     }
 
     /// A configuration that does not describe these layers is that of another model.
-    pub(crate) fn distrust_model(&mut self, layers: &[(&Layer<'_>, &[usize])]) {
-        let wrong = |&(layer, stored): &(&Layer<'_>, &[usize])| {
-            let (seen, said) = (Layout::by_shape(layer, stored), self.by_model(layer));
+    pub(crate) fn distrust_model(&mut self, entries: &[(&Entry<'_>, &[usize])]) {
+        let wrong = |&(entry, stored): &(&Entry<'_>, &[usize])| {
+            let (seen, said) = (Layout::by_shape(entry, stored), self.by_model(entry));
             seen.is_some() && said.is_some() && seen != said
         };
-        if layers.iter().any(wrong) {
+        if entries.iter().any(wrong) {
             self.model.forget_classes();
         }
     }
 
     /// Where `--layout` for all decides about a square layer, although every layer whose shape tells has the other layout.
-    pub(crate) fn doubt(&self, layers: &[(&Layer<'_>, &[usize])]) -> Option<String> {
+    pub(crate) fn doubt(&self, entries: &[(&Entry<'_>, &[usize])]) -> Option<String> {
         let told = self.told.iter().rev().find(|told| told.layer.is_none())?.layout;
-        let decided = |layer: &Layer<'_>| {
-            let shape = layer.shape();
-            shape.inputs == shape.outputs && shape.inputs > 1 && !self.told.iter().any(|told| told.names(layer.name))
+        let decided = |entry: &Entry<'_>| {
+            let shape = entry.shape();
+            shape.inputs == shape.outputs && shape.inputs > 1 && !self.told.iter().any(|told| told.names(entry.name))
         };
-        let (square, _) = layers.iter().find(|(layer, _)| decided(layer))?;
-        let seen = |layout| layers.iter().find(|(layer, stored)| Layout::by_shape(layer, stored) == Some(layout));
+        let (square, _) = entries.iter().find(|(entry, _)| decided(entry))?;
+        let seen = |layout| entries.iter().find(|(entry, stored)| Layout::by_shape(entry, stored) == Some(layout));
         if seen(told).is_some() {
             return None;
         }
@@ -169,26 +169,26 @@ impl<'k> Knowledge<'k> {
     }
 
     /// The layout of a layer whose weight has this shape; `None` when nobody knows.
-    pub(crate) fn layout(&self, layer: &Layer<'_>, stored: &[usize]) -> Option<Layout> {
+    pub(crate) fn layout(&self, entry: &Entry<'_>, stored: &[usize]) -> Option<Layout> {
         let (mut named, mut other) = (None, None);
         for told in self.told {
             match &told.layer {
                 // The longest name counts: it is the most exact one.
-                Some(name) if told.names(layer.name) && named.is_none_or(|(len, _)| len <= name.len()) => {
+                Some(name) if told.names(entry.name) && named.is_none_or(|(len, _)| len <= name.len()) => {
                     named = Some((name.len(), told.layout));
                 }
                 Some(_) => {}
                 None => other = Some(told.layout),
             }
         }
-        let shape = layer.shape();
+        let shape = entry.shape();
         named
             .map(|(_, layout)| layout)
-            .or_else(|| Layout::by_shape(layer, stored))
+            .or_else(|| Layout::by_shape(entry, stored))
             // Neither fits, or both do with one element: what follows makes no difference.
-            .or_else(|| (shape.inputs != shape.outputs || shape.inputs == 1).then(|| Layout::of(layer)))
+            .or_else(|| (shape.inputs != shape.outputs || shape.inputs == 1).then(|| Layout::of(entry)))
             .or(other)
-            .or_else(|| self.by_model(layer))
-            .or_else(|| self.flags.then(|| Layout::of(layer)))
+            .or_else(|| self.by_model(entry))
+            .or_else(|| self.flags.then(|| Layout::of(entry)))
     }
 }

@@ -6,24 +6,21 @@
 #![forbid(unsafe_code)]
 
 mod advice;
-mod advise;
 mod args;
 mod base;
 mod blocks;
 mod cleanup;
+mod commands;
 mod emit_source;
 mod error;
+mod format;
 mod health;
-mod inspect;
 mod layers;
 mod layout;
-mod merge;
 mod mistake;
 mod model;
 mod number;
-mod pack;
 pub mod peft;
-mod plan;
 mod report;
 mod source;
 mod stack;
@@ -32,8 +29,6 @@ mod symbol;
 mod tensor_file;
 mod terminal;
 mod tied;
-mod unpack;
-mod verify;
 mod write;
 
 pub use args::run;

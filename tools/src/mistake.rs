@@ -13,7 +13,7 @@ pub(crate) enum Mistake {
     BadNumber { layer: String, part: &'static str, index: usize, value: f32 },
     #[error(
         "layer {layer:?} is dead: A and B are zero, so it changes nothing and can never learn; take it out of \
-         target_modules, or train it anew (`lowrank pack` takes it with --allow-dead)"
+         target_modules, or train it anew (`lowrank convert` takes it with --allow-dead)"
     )]
     Dead { layer: String },
     #[error("{}: {what}, expected {expected}{hint}", path.display())]

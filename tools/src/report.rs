@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use lowrank::train::Optimizer;
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -33,6 +34,16 @@ impl Output {
     pub(crate) fn deliver(&self, outputs: Outputs, report: &impl Serialize, text: &str) -> Result<(), Failure> {
         self.print(report, text)?;
         outputs.commit()
+    }
+}
+
+/// What a report calls an optimizer.
+pub(crate) const fn optimizer(optimizer: Optimizer) -> &'static str {
+    match optimizer {
+        Optimizer::AdamW => "adamw",
+        Optimizer::Momentum => "momentum",
+        Optimizer::Sgd => "sgd",
+        Optimizer::InPlace => "in_place",
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use lowrank::format::{AdapterFile, Layer};
+use lowrank::format::{AdapterFile, Entry};
 
+use crate::emit_source::BEGINNING;
 use crate::error::{Failure, in_directory};
+use crate::format::Format;
 use crate::mistake::{Mistake, SWAPPED};
 use crate::peft::{Adapter, CONFIG_FILE, Files, TENSOR_FILE};
 use crate::terminal;
@@ -43,10 +45,17 @@ impl Source {
 }
 
 impl Opened<'_> {
-    pub(crate) fn layers(&self) -> Vec<Layer<'_>> {
+    pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
         match self {
-            Opened::Peft(adapter) => adapter.layers(),
-            Opened::File(file) => file.layers().collect(),
+            Opened::Peft(adapter) => adapter.entries(),
+            Opened::File(file) => file.entries().collect(),
+        }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Opened::Peft(_) => Format::Peft,
+            Opened::File(_) => Format::File,
         }
     }
 
@@ -60,29 +69,20 @@ impl Opened<'_> {
 }
 
 /// The files of a PEFT directory.
-pub(crate) fn load_peft(path: &Path) -> Result<Files, Failure> {
-    let kind = |what, hint| Mistake::Kind { path: path.to_owned(), what, expected: "a PEFT directory", hint };
-    if path.is_file() {
-        let hint = match path.file_name().and_then(|name| name.to_str()) {
-            Some(BIN_FILE) => return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into()),
-            Some(CONFIG_FILE | TENSOR_FILE) => "; give the directory that it lies in",
-            _ if Kind::of_file(path) == Kind::Adapter => "; `lowrank unpack` makes one of an adapter file",
-            _ => SWAPPED,
-        };
-        return Err(kind("this is a file", hint).into());
-    }
+fn load_peft(path: &Path) -> Result<Files, Failure> {
     let has = |name: &str| path.join(name).exists();
     if has(BIN_FILE) && !has(TENSOR_FILE) {
         return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into());
     }
-    if path.is_dir() && !has(CONFIG_FILE) && (has("model.safetensors") || has("model.safetensors.index.json")) {
-        return Err(kind("this is the directory of a base", SWAPPED).into());
+    if !has(CONFIG_FILE) && (has("model.safetensors") || has("model.safetensors.index.json")) {
+        let (what, expected, hint) = ("this is the directory of a base", "a PEFT directory", SWAPPED);
+        return Err(Mistake::Kind { path: path.to_owned(), what, expected, hint }.into());
     }
     Ok(Files::load(path)?)
 }
 
 /// The adapter in these files of a directory; warns of what has no effect.
-pub(crate) fn read_peft<'a>(directory: &Path, files: &'a Files) -> Result<Adapter<'a>, Failure> {
+fn read_peft<'a>(directory: &Path, files: &'a Files) -> Result<Adapter<'a>, Failure> {
     let adapter = files.read().map_err(|source| Failure::PeftIn { directory: directory.to_owned(), source })?;
     for warning in &adapter.warnings {
         terminal::complain(&format!("warning: {}", in_directory(directory, warning)));
@@ -94,26 +94,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|source| Failure::Read { path: path.to_owned(), source })
 }
 
-/// The bytes of an adapter file.
-pub(crate) fn read_adapter(path: &Path) -> Result<Vec<u8>, Failure> {
-    if path.is_dir() {
-        let (what, expected) = ("this is a directory", "an adapter file");
-        let hint = "; `lowrank pack` makes one of a PEFT directory";
-        return Err(Mistake::Kind { path: path.to_owned(), what, expected, hint }.into());
-    }
-    read(path)
-}
-
-pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<AdapterFile<'a>, Failure> {
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<AdapterFile<'a>, Failure> {
+    const PART: &str = "; give the directory that it lies in";
     let (what, hint) = match Kind::of(bytes) {
-        Kind::Safetensors if path.ends_with(TENSOR_FILE) => {
-            ("this is a safetensors file", "; give the directory that it lies in")
-        }
+        Kind::Safetensors if path.ends_with(TENSOR_FILE) => ("this is a safetensors file", PART),
         Kind::Safetensors => ("this is a safetensors file", SWAPPED),
         Kind::Torch if path.ends_with(BIN_FILE) => {
             return Err(Mistake::BinAdapter { path: path.to_owned(), file: BIN_FILE }.into());
         }
         Kind::Torch => ("this is a file of torch.save", "; save the adapter with PeftModel.save_pretrained"),
+        Kind::Code => ("this is the source code of an adapter", "; give the adapter that it was made of"),
+        Kind::Other if path.ends_with(CONFIG_FILE) => ("this is a part of a PEFT directory", PART),
         Kind::Adapter | Kind::Other => {
             return AdapterFile::parse(bytes).map_err(|source| Failure::File { path: path.to_owned(), source });
         }
@@ -128,6 +119,8 @@ pub(crate) enum Kind {
     Safetensors,
     /// What `torch.save` writes: a zip archive, or a pickle.
     Torch,
+    /// What `lowrank convert` writes for firmware.
+    Code,
     Other,
 }
 
@@ -138,6 +131,7 @@ impl Kind {
             [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Kind::Torch,
             // A length below 2³², and the header in JSON.
             [_, _, _, _, 0, 0, 0, 0, b'{', ..] => Kind::Safetensors,
+            [b'/', b'*' | b'/', b' ', text @ ..] if text.starts_with(BEGINNING.as_bytes()) => Kind::Code,
             _ => Kind::Other,
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use lowrank::format::{Layer, Tensor, Training};
+use lowrank::format::{Entry, Tensor, Training};
 use lowrank::train::{Clock, Optimizer, Trained};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
@@ -49,10 +49,10 @@ impl<'a> StateFile<'a> {
     }
 
     /// Gives each layer its state; every tensor of the file has to belong to one.
-    pub(crate) fn attach(&self, layers: &mut [Layer<'a>]) -> Result<(), Failure> {
+    pub(crate) fn attach(&self, entries: &mut [Entry<'a>]) -> Result<(), Failure> {
         let mut used = HashSet::new();
-        for layer in layers {
-            layer.training = Some(self.training(layer, &mut used)?);
+        for entry in entries {
+            entry.training = Some(self.training(entry, &mut used)?);
         }
         match self.metadata.offset_keys().iter().find(|name| !used.contains(*name)) {
             None => Ok(()),
@@ -61,11 +61,11 @@ impl<'a> StateFile<'a> {
     }
 
     /// The state of a layer; adds the names of its tensors to `used`.
-    fn training(&self, layer: &Layer<'_>, used: &mut HashSet<String>) -> Result<Training<'a>, Failure> {
-        let ParameterNames { a, b, bias } = parameter_names(layer.name);
-        let shape = layer.shape();
+    fn training(&self, entry: &Entry<'_>, used: &mut HashSet<String>) -> Result<Training<'a>, Failure> {
+        let ParameterNames { a, b, bias } = parameter_names(entry.name);
+        let shape = entry.shape();
         let has = |name: &str| self.metadata.info(&format!("{name}.exp_avg")).is_some();
-        let trained = Trained { a: has(&a), bias: layer.bias.is_some() && has(&bias) };
+        let trained = Trained { a: has(&a), bias: entry.bias.is_some() && has(&bias) };
         let mut moments = [Tensor::EMPTY; 6];
         let mut steps = None;
         let parameters = [
@@ -147,7 +147,7 @@ fn clock(steps: u64, betas: [f64; 2]) -> Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lowrank::train::{AdamW, Plan};
+    use lowrank::train::{AdamW, Beta, Plan};
     use lowrank::{Backend, Shape};
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let plan = Plan::training(Shape::new(1, 1, 1), 1, Optimizer::AdamW);
         let mut arena = vec![0.0; plan.len()];
         let mut work = plan.split(&mut arena).unwrap();
-        let adamw = AdamW { beta1: 0.8, beta2: 0.99, ..AdamW::DEFAULT };
+        let adamw = AdamW { beta1: Beta::new(0.8), beta2: Beta::new(0.99), ..AdamW::DEFAULT };
         for steps in 1..=100 {
             adamw.step(Backend::BASELINE, &mut work.adapter, &work.grads, &mut work.state).unwrap();
             assert_eq!(clock(steps, [0.8, 0.99]), work.state.clock, "after {steps} steps");

@@ -63,7 +63,7 @@ pub(crate) fn find(places: &[Place<'_>], base: &Base) -> Result<Vec<Tied>, Failu
                 }),
             },
         };
-        all.extend(other.map(|other| Tied { layer: place.layer.name.to_owned(), tensor: name.to_owned(), other }));
+        all.extend(other.map(|other| Tied { layer: place.entry.name.to_owned(), tensor: name.to_owned(), other }));
     }
     Ok(all)
 }

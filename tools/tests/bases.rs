@@ -62,7 +62,7 @@ fn assert_merged(room: &Room, adapter: &Peft, out: &str) {
 const MERGING: [&[&str]; 3] = [
     &["merge", "adapter", "base", "out"],
     &["advise", "adapter", "--base", "base"],
-    &["pack", "adapter", "out", "--fingerprint", "base"],
+    &["convert", "adapter", "out", "--to", "file", "--fingerprint", "base"],
 ];
 
 #[test]
@@ -85,7 +85,7 @@ fn where_nothing_tells_the_layout_the_command_asks() {
         for flag in [false, true] {
             let room = Room::new();
             let adapter = mixture(&room, names, flag);
-            room.good(&["pack", "adapter", "packed", "--strip"]);
+            room.good(&["convert", "adapter", "packed", "--strip"]);
             // Only shapes are compared, which fit either way round.
             let text = room.good(&["verify", "adapter", "--base", "base"]);
             assert!(
@@ -96,9 +96,6 @@ fn where_nothing_tells_the_layout_the_command_asks() {
             for command in MERGING {
                 let from_file = command.iter().map(|&word| if word == "adapter" { "packed" } else { word }).collect();
                 for arguments in [command.to_vec(), from_file] {
-                    if arguments[..2] == ["pack", "packed"] {
-                        continue;
-                    }
                     let error = room.bad(&arguments);
                     let saved = format!("fan_in_fan_out={flag}");
                     let expected = ["layer `h.0.attn.c_proj`", "square", &saved, "--layout in-out", "--layout out-in"];
@@ -187,12 +184,12 @@ fn flags_that_were_set_layer_by_layer_count() {
     // A file has a flag for each layer; where they differ, somebody has set them so.
     let room = Room::new();
     let adapter = mixture(&room, &["h.0.attn.c_proj", "h.0.mlp.gate"], false);
-    room.good(&["pack", "adapter", "packed"]);
+    room.good(&["convert", "adapter", "packed"]);
     let bytes = std::fs::read(room.path("packed")).unwrap();
     let file = lowrank::format::AdapterFile::parse(&bytes).unwrap();
-    let mut layers: Vec<_> = file.layers().collect();
-    layers[0].fan_in_fan_out = true;
-    let contents = lowrank::format::Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+    let mut entries: Vec<_> = file.entries().collect();
+    entries[0].fan_in_fan_out = true;
+    let contents = lowrank::format::Contents { entries: &entries, metadata: "", fingerprint: 0, generation: 0 };
     let mut bytes = vec![0; contents.encoded_len().unwrap()];
     contents.emit(&mut bytes).unwrap();
     std::fs::write(room.path("device"), bytes).unwrap();
@@ -305,7 +302,7 @@ fn another_base_than_that_of_the_fingerprint_is_refused() {
     };
     std::fs::write(room.path("base"), support::safetensors(&base(0.25))).unwrap();
     std::fs::write(room.path("other"), support::safetensors(&base(0.5))).unwrap();
-    room.good(&["pack", "adapter", "packed", "--fingerprint", "base"]);
+    room.good(&["convert", "adapter", "packed", "--fingerprint", "base"]);
     let before = room.names();
     for arguments in [&["merge", "packed", "other", "out"][..], &["advise", "packed", "--base", "other"]] {
         let error = room.bad(arguments);
@@ -327,7 +324,7 @@ fn a_fingerprint_confirms_the_layout() {
     let room = Room::new();
     let names = ["h.0.attn.c_proj", "h.0.attn.c_attn"];
     let adapter = mixture(&room, &names, true);
-    room.good(&["pack", "adapter", "packed", "--fingerprint", "base", "--layout", "in-out"]);
+    room.good(&["convert", "adapter", "packed", "--fingerprint", "base", "--layout", "in-out"]);
     room.good(&["verify", "packed", "--base", "base"]);
     room.good(&["merge", "packed", "base", "out"]);
     assert_merged(&room, &adapter, "out");
@@ -335,7 +332,7 @@ fn a_fingerprint_confirms_the_layout() {
     assert!(wrong.contains("the fingerprint of the base is"), "{wrong}");
     // Flags that were wrong do not go unnoticed either.
     mixture(&room, &names, false);
-    room.good(&["pack", "adapter", "packed-2", "--fingerprint", "base", "--layout", "in-out"]);
+    room.good(&["convert", "adapter", "packed-2", "--fingerprint", "base", "--layout", "in-out"]);
     let wrong = room.bad(&["merge", "packed-2", "base", "out-2"]);
     assert!(wrong.contains("the fingerprint of the base is"), "{wrong}");
     room.good(&["merge", "packed-2", "base", "out-2", "--layout", "in-out"]);

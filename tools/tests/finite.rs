@@ -23,11 +23,11 @@ fn a_base_that_is_not_finite_is_refused() {
         write(&room, name, &[Tensor::new("net.q.weight", dtype, &[3, 4], &values), v.clone(), bias]);
     };
     with("good", Dtype::F32, &[], &[0.0; 3]);
-    room.good(&["pack", "adapter", "packed", "--fingerprint", "good"]);
+    room.good(&["convert", "adapter", "packed", "--fingerprint", "good"]);
     let commands: [&[&str]; 4] = [
         &["advise", "adapter", "--base", "base"],
         &["merge", "adapter", "base", "out"],
-        &["pack", "adapter", "packed-2", "--fingerprint", "base"],
+        &["convert", "adapter", "packed-2", "--fingerprint", "base"],
         &["verify", "adapter", "packed", "--base", "base"],
     ];
     for dtype in Dtype::ALL {

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use lowrank::format::{AdapterFile, Contents, Layer, RandomState, Tensor};
+use lowrank::format::{AdapterFile, Contents, EmitError, Entry, RandomState, Tensor};
 use lowrank::{MatRef, Scale};
 use lowrank_tools::peft::{self, Config, PeftError};
 use proptest::prelude::*;
@@ -27,10 +27,10 @@ impl Plain {
         Self { name: name.to_owned(), rank, scale, bias, numbers }
     }
 
-    fn layer(&self, id: u32, dropout: f32) -> Layer<'_> {
+    fn layer(&self, id: u32, dropout: f32) -> Entry<'_> {
         let [a, b, bias] = &self.numbers;
         let tensor = |values, rows, cols| Tensor::from(MatRef::new(values, rows, cols).unwrap());
-        Layer {
+        Entry {
             name: &self.name,
             id,
             scale: self.scale,
@@ -45,8 +45,8 @@ impl Plain {
     }
 }
 
-fn emit(layers: &[Layer<'_>], metadata: &str) -> Result<Vec<u8>, lowrank::Error> {
-    let contents = Contents { layers, metadata, fingerprint: 0, generation: 0 };
+fn emit(entries: &[Entry<'_>], metadata: &str) -> Result<Vec<u8>, EmitError> {
+    let contents = Contents { entries, metadata, fingerprint: 0, generation: 0 };
     let mut bytes = vec![0; contents.encoded_len()?];
     contents.emit(&mut bytes).map(|_| bytes)
 }
@@ -126,20 +126,20 @@ fn expressible(names: &[&str]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
-    /// Whatever `unpack` writes, `pack` takes, and it is what it was. What PEFT cannot hold is refused.
+    /// Whatever becomes a PEFT directory is what it was when it comes back. What PEFT cannot hold is refused.
     #[test]
     fn a_file_comes_back(mut plain in layers(), dropout in prop_oneof![Just(0.0f32), 0.0..0.99f32]) {
         plain.sort_by(|x, y| x.name.cmp(&y.name));
         let ids = |at: usize| u32::from(at > 0 && plain[at - 1].name == plain[at].name) * at as u32;
-        let old: Vec<Layer<'_>> = plain.iter().enumerate().map(|(at, layer)| layer.layer(ids(at), dropout)).collect();
+        let old: Vec<Entry<'_>> = plain.iter().enumerate().map(|(at, entry)| entry.layer(ids(at), dropout)).collect();
         // A factor that is not finite is refused by the format.
         let Ok(bytes) = emit(&old, "") else { return Ok(()) };
         let file = AdapterFile::parse(&bytes).unwrap();
-        let layers: Vec<Layer<'_>> = file.layers().collect();
-        let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+        let entries: Vec<Entry<'_>> = file.entries().collect();
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
         // A pattern for one of them matches the other one, too.
         let line_feed = names.iter().any(|name| name.strip_suffix('\n').is_some_and(|other| names.contains(&other)));
-        let written = match peft::write(&layers, None) {
+        let written = match peft::write(&entries, None) {
             Ok(written) => written,
             Err(PeftError::SameName { .. } | PeftError::Wrapped { .. }) if !expressible(&names) => return Ok(()),
             Err(PeftError::Disagreement { .. }) if line_feed => return Ok(()),
@@ -147,21 +147,21 @@ proptest! {
         };
         prop_assert!(expressible(&names));
         let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
-        prop_assert_eq!(again.layers.len(), layers.len());
-        for (old, new) in layers.iter().zip(again.layers()) {
-            let [old_factor, new_factor] = [old, &new].map(|layer| layer.scale.factor(layer.shape().rank).to_bits());
+        prop_assert_eq!(again.layers.len(), entries.len());
+        for (old, new) in entries.iter().zip(again.entries()) {
+            let [old_factor, new_factor] = [old, &new].map(|entry| entry.scale.factor(entry.shape().rank).to_bits());
             prop_assert_eq!((old.name, old_factor, old.random.dropout), (new.name, new_factor, new.random.dropout));
         }
-        if layers.iter().all(|layer| matches!(layer.scale, Scale::Alpha(_))) {
-            prop_assert_eq!(emit(&again.layers(), "").unwrap(), bytes);
+        if entries.iter().all(|entry| matches!(entry.scale, Scale::Alpha(_))) {
+            prop_assert_eq!(emit(&again.entries(), "").unwrap(), bytes);
         }
         // And with the configuration in the metadata.
         let metadata = peft::metadata(&again.config);
-        let packed = emit(&again.layers(), &metadata).unwrap();
+        let packed = emit(&again.entries(), &metadata).unwrap();
         let config = peft::from_metadata(AdapterFile::parse(&packed).unwrap().metadata()).unwrap().unwrap();
-        let written = peft::write(&again.layers(), Some(&config)).unwrap();
+        let written = peft::write(&again.entries(), Some(&config)).unwrap();
         let third = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
-        prop_assert_eq!(emit(&third.layers(), &peft::metadata(&third.config)).unwrap(), packed);
+        prop_assert_eq!(emit(&third.entries(), &peft::metadata(&third.config)).unwrap(), packed);
     }
 
     /// Any number that JSON can hold comes back with the bits that Python gives it, in whichever way it is written.
@@ -187,14 +187,14 @@ proptest! {
     }
 }
 
-/// The text of a configuration that was made from the layers is this one.
+/// The text of a configuration that was made from the entries is this one.
 #[test]
 fn the_text_of_a_written_configuration_is_that_of_the_layers() {
-    let written = |layers: &[(&str, usize, Scale, bool)], dropout: f32| -> Vec<String> {
+    let written = |entries: &[(&str, usize, Scale, bool)], dropout: f32| -> Vec<String> {
         let plain: Vec<_> =
-            layers.iter().map(|&(name, rank, scale, bias)| Plain::new(name, rank, scale, bias)).collect();
-        let layers: Vec<_> = plain.iter().map(|layer| layer.layer(0, dropout)).collect();
-        let config = peft::write(&layers, None).unwrap().config;
+            entries.iter().map(|&(name, rank, scale, bias)| Plain::new(name, rank, scale, bias)).collect();
+        let entries: Vec<_> = plain.iter().map(|entry| entry.layer(0, dropout)).collect();
+        let config = peft::write(&entries, None).unwrap().config;
         let said = [
             "alpha_pattern",
             "\"bias",
@@ -209,7 +209,7 @@ fn the_text_of_a_written_configuration_is_that_of_the_layers() {
         let line = |line: &&str| said.iter().any(|said| line.contains(said));
         config.lines().filter(line).map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
     };
-    let layers =
+    let entries =
         [("a", 2, Scale::Alpha(16.0), false), ("b.c", 3, Scale::Alpha(0.3), true), ("d", 3, Scale::Direct(0.1), false)];
     let expected = [
         "\"alpha_pattern\": {",
@@ -224,9 +224,9 @@ fn the_text_of_a_written_configuration_is_that_of_the_layers() {
         "\"target_modules\": \"(?:a|b\\\\.c|d)\"",
         "\"use_rslora\": false",
     ];
-    assert_eq!(written(&layers, 0.1), expected);
+    assert_eq!(written(&entries, 0.1), expected);
     // Of two that are as frequent, the first one is the usual one.
-    let layers = [("a", 7, Scale::RankStabilized(2.5), false), ("b", 1, Scale::RankStabilized(-0.0), false)];
+    let entries = [("a", 7, Scale::RankStabilized(2.5), false), ("b", 1, Scale::RankStabilized(-0.0), false)];
     let expected = [
         "\"alpha_pattern\": {",
         "\"^b\": -0.0",
@@ -239,7 +239,7 @@ fn the_text_of_a_written_configuration_is_that_of_the_layers() {
         "\"target_modules\": \"(?:a|b)\"",
         "\"use_rslora\": true",
     ];
-    assert_eq!(written(&layers, 0.0), expected);
+    assert_eq!(written(&entries, 0.0), expected);
     let dropouts =
         [(0.3, "0.3"), (0.05, "0.05"), (1.0 / 3.0, "0.33333334"), (1e-10, "1e-10"), (0.999_999_94, "0.99999994")];
     for (dropout, text) in dropouts {
@@ -255,10 +255,10 @@ fn a_name_that_is_the_key_of_another_layer_has_a_key_of_its_own() {
     for [one, other] in [["", "^"], ["a", "^a"], ["^a", "^\\^a"]] {
         let plain =
             [(one, 4), (other, 1), ("x", 1)].map(|(name, rank)| Plain::new(name, rank, Scale::Alpha(8.0), false));
-        let layers = plain.each_ref().map(|layer| layer.layer(0, 0.0));
-        let written = peft::write(&layers, None).unwrap();
+        let entries = plain.each_ref().map(|entry| entry.layer(0, 0.0));
+        let written = peft::write(&entries, None).unwrap();
         let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
-        let ranks: Vec<_> = again.layers().iter().map(|layer| (layer.name.to_owned(), layer.shape().rank)).collect();
+        let ranks: Vec<_> = again.entries().iter().map(|entry| (entry.name.to_owned(), entry.shape().rank)).collect();
         assert!(ranks.contains(&(one.to_owned(), 4)) && ranks.contains(&(other.to_owned(), 1)), "{ranks:?}");
     }
 }
@@ -273,13 +273,13 @@ fn names_that_differ_in_a_line_feed_have_one_setting_or_are_refused() {
     {
         let plain = [("a", alphas[0]), ("a\n", alphas[1]), ("x", 4.0)]
             .map(|(name, alpha)| Plain::new(name, 3, scale(alpha), false));
-        let layers = plain.each_ref().map(|layer| layer.layer(0, 0.0));
-        match peft::write(&layers, None) {
+        let entries = plain.each_ref().map(|entry| entry.layer(0, 0.0));
+        match peft::write(&entries, None) {
             Ok(written) => {
                 let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
                 let factors =
-                    |layers: &[Layer<'_>]| -> Vec<f32> { layers.iter().map(|layer| layer.scale.factor(3)).collect() };
-                assert_eq!(factors(&again.layers()), factors(&layers));
+                    |entries: &[Entry<'_>]| -> Vec<f32> { entries.iter().map(|entry| entry.scale.factor(3)).collect() };
+                assert_eq!(factors(&again.entries()), factors(&entries));
                 assert!(good, "{:?}", plain[0].scale);
             }
             Err(PeftError::Disagreement { field: "scale", .. }) => assert!(!good, "{:?}", plain[0].scale),
@@ -292,10 +292,10 @@ fn names_that_differ_in_a_line_feed_have_one_setting_or_are_refused() {
 #[test]
 fn a_trained_bias_is_not_written_under_a_configuration_without_one() {
     let plain = Plain::new("q", 2, Scale::Alpha(8.0), true);
-    let layers = [plain.layer(0, 0.0)];
+    let entries = [plain.layer(0, 0.0)];
     for (bias, good) in [("lora_only", true), ("none", false)] {
         let text = json!({ "peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": bias }).to_string();
-        match peft::write(&layers, Some(&Config::parse(text.as_bytes()).unwrap())) {
+        match peft::write(&entries, Some(&Config::parse(text.as_bytes()).unwrap())) {
             Ok(_) => assert!(good),
             Err(PeftError::Disagreement { field, .. }) => assert!(!good && field == "a trained bias"),
             Err(other) => panic!("{other}"),
@@ -303,7 +303,7 @@ fn a_trained_bias_is_not_written_under_a_configuration_without_one() {
     }
     // No field is "none".
     let text = json!({ "peft_type": "LORA", "r": 2, "lora_alpha": 8 }).to_string();
-    assert!(peft::write(&layers, Some(&Config::parse(text.as_bytes()).unwrap())).is_err());
+    assert!(peft::write(&entries, Some(&Config::parse(text.as_bytes()).unwrap())).is_err());
 }
 
 /// Every field has the place and the characters that it had, also those that are not Unicode.
@@ -333,17 +333,17 @@ fn a_configuration_keeps_its_characters() {
     assert!(peft::from_metadata(r#"{"adapter_config.json":{}}"#).is_err());
 }
 
-/// The command refuses a file with two layers of one name, and leaves nothing.
+/// The command refuses a file with two entries of one name, and leaves nothing.
 #[test]
-fn layers_of_one_name_are_not_unpacked_to_one() {
+fn layers_of_one_name_do_not_become_one() {
     let plain = [0, 1].map(|_| Plain::new("q", 2, Scale::Alpha(8.0), false));
-    let layers = [plain[0].layer(0, 0.0), plain[1].layer(1, 0.0)];
+    let entries = [plain[0].layer(0, 0.0), plain[1].layer(1, 0.0)];
     let room = Room::new();
-    std::fs::write(room.path("file"), emit(&layers, "").unwrap()).unwrap();
+    std::fs::write(room.path("file"), emit(&entries, "").unwrap()).unwrap();
     let with_config = r#"{"adapter_config.json":{"peft_type":"LORA","r":2,"lora_alpha":8}}"#;
-    std::fs::write(room.path("marked"), emit(&layers, with_config).unwrap()).unwrap();
+    std::fs::write(room.path("marked"), emit(&entries, with_config).unwrap()).unwrap();
     for file in ["file", "marked"] {
-        let error = room.bad(&["unpack", file, "out"]);
+        let error = room.bad(&["convert", file, "out"]);
         assert!(error.contains("\"q\"") && error.contains("ids 0 and 1"), "{error}");
     }
     assert_eq!(room.names(), ["file", "marked"]);
@@ -356,19 +356,19 @@ fn odd_names_go_there_and_back() {
     let room = Room::new();
     for (at, name) in names.iter().enumerate() {
         let others = [Plain::new("m", 2, Scale::Alpha(8.0), false), Plain::new(name, 3, Scale::Direct(0.1), false)];
-        let mut layers: Vec<_> = others.iter().map(|layer| layer.layer(0, 0.0)).collect();
-        layers.sort_by(|x, y| x.name.cmp(y.name));
+        let mut entries: Vec<_> = others.iter().map(|entry| entry.layer(0, 0.0)).collect();
+        entries.sort_by(|x, y| x.name.cmp(y.name));
         let [file, directory, again] = ["file", "directory", "again"].map(|what| format!("{what}-{at}"));
-        std::fs::write(room.path(&file), emit(&layers, "").unwrap()).unwrap();
-        room.good(&["unpack", &file, &directory]);
-        room.good(&["pack", &directory, &again, "--strip"]);
+        std::fs::write(room.path(&file), emit(&entries, "").unwrap()).unwrap();
+        room.good(&["convert", &file, &directory]);
+        room.good(&["convert", &directory, &again, "--strip"]);
         let [old, new] = [file, again].map(|file| std::fs::read(room.path(&file)).unwrap());
         let [old, new] = [&old, &new].map(|bytes| AdapterFile::parse(bytes).unwrap());
-        for (old, new) in old.layers().zip(new.layers()) {
-            let factors = [old, new].map(|layer| layer.scale.factor(layer.shape().rank).to_bits());
+        for (old, new) in old.entries().zip(new.entries()) {
+            let factors = [old, new].map(|entry| entry.scale.factor(entry.shape().rank).to_bits());
             assert_eq!((old.name, factors[0]), (new.name, factors[1]));
         }
-        assert_eq!(old.layers().len(), new.layers().len());
+        assert_eq!(old.entries().len(), new.entries().len());
     }
 }
 
@@ -380,8 +380,8 @@ fn the_path_of_a_base_need_not_be_unicode() {
     let text = String::from_utf8(Peft::new().config()).unwrap();
     let text = text.replacen('{', r#"{"base_model_name_or_path":"/mod\udce8le","#, 1);
     std::fs::write(room.path("in").join(peft::CONFIG_FILE), &text).unwrap();
-    room.good(&["pack", "in", "file"]);
-    room.good(&["unpack", "file", "out"]);
+    room.good(&["convert", "in", "file"]);
+    room.good(&["convert", "file", "out"]);
     let back = std::fs::read_to_string(room.path("out").join(peft::CONFIG_FILE)).unwrap();
     assert!(back.contains(r#""/mod\udce8le""#), "{back}");
     let _: Value = serde_json::from_str(&back.replace(r"\udce8", "")).unwrap();

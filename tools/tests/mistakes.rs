@@ -24,7 +24,7 @@ fn raw(name: &str, dtype: Stored, shape: &[usize]) -> Tensor {
 fn furnished() -> Room {
     let room = Room::new();
     Peft::new().write(&room.path("peft"));
-    room.good(&["pack", "peft", "file"]);
+    room.good(&["convert", "peft", "file"]);
     std::fs::write(room.path("base.safetensors"), safetensors(&base())).unwrap();
     std::fs::create_dir(room.path("model")).unwrap();
     std::fs::write(room.path("model").join("model.safetensors"), safetensors(&base())).unwrap();
@@ -43,17 +43,20 @@ fn what_was_mistaken_for_something_else_is_named() {
     std::fs::write(room.path("torch").join("pytorch_model.bin"), b"PK\x03\x04rest").unwrap();
     std::fs::write(room.path("optimizer.pt"), b"PK\x03\x04rest").unwrap();
     std::fs::write(room.path("old.pt"), b"\x80\x02}q\x00.").unwrap();
+    room.good(&["convert", "file", "code.c", "--rust", "code.rs"]);
     let before = room.names();
-    let rows: [(&[&str], &[&str]); 28] = [
-        (&["pack", "file", "peft"], &["file: this is a file, expected a PEFT directory", "`lowrank unpack`"]),
-        (&["pack", "base.safetensors", "x"], &["expected a PEFT directory", "swapped"]),
-        (&["pack", "peft/adapter_config.json", "x"], &["expected a PEFT directory", "the directory that it lies in"]),
-        (&["pack", "model", "x"], &["model: this is the directory of a base", "swapped"]),
-        (&["pack", "bin", "x"], &["adapter_model.bin", "save_file(torch.load(\"adapter_model.bin\")"]),
-        (&["pack", "empty", "x"], &["empty/adapter_config.json"]),
-        (&["unpack", "peft", "x"], &["peft: this is a directory, expected an adapter file", "`lowrank pack`"]),
-        (&["unpack", "base.safetensors", "x"], &["this is a safetensors file, expected an adapter file", "swapped"]),
-        (&["unpack", "optimizer.pt", "x"], &["a file of torch.save"]),
+    let rows: [(&[&str], &[&str]); 30] = [
+        (&["convert", "file", "peft"], &["peft: exists already"]),
+        (&["convert", "peft/adapter_config.json", "x"], &["or a PEFT directory", "the directory that it lies in"]),
+        (&["convert", "code.c", "x"], &["code.c: this is the source code of an adapter, expected an adapter file or"]),
+        (&["convert", "code.rs", "x"], &["this is the source code of an adapter", "the adapter that it was made of"]),
+        (&["inspect", "code.rs"], &["this is the source code of an adapter", "the adapter that it was made of"]),
+        (&["convert", "model", "x"], &["model: this is the directory of a base", "swapped"]),
+        (&["convert", "bin", "x"], &["adapter_model.bin", "save_file(torch.load(\"adapter_model.bin\")"]),
+        (&["convert", "empty", "x"], &["empty/adapter_config.json"]),
+        (&["convert", "peft", "x", "--to", "peft"], &["peft: this is a PEFT directory already", "--to file"]),
+        (&["convert", "base.safetensors", "x"], &["this is a safetensors file, expected an adapter file", "swapped"]),
+        (&["convert", "optimizer.pt", "x"], &["a file of torch.save"]),
         (&["inspect", "peft/adapter_model.safetensors"], &["the directory that it lies in"]),
         (&["inspect", "bin"], &["adapter_model.bin"]),
         (&["merge", "base.safetensors", "peft", "x"], &["base.safetensors: this is a safetensors file", "swapped"]),
@@ -65,21 +68,21 @@ fn what_was_mistaken_for_something_else_is_named() {
         (&["merge", "peft", "optimizer.pt", "x"], &["a file of torch.save", "save_pretrained"]),
         (&["advise", "file", "--base", "file"], &["file: this is an adapter file, expected a base"]),
         (
-            &["pack", "peft", "x", "--fingerprint", "peft"],
+            &["convert", "peft", "x", "--fingerprint", "peft"],
             &["expected model.safetensors or", "this is a PEFT directory"],
         ),
-        (&["pack", "peft", "x", "--optimizer-state", "optimizer.pt"], &["torch.save", "three lines of Python"]),
-        (&["pack", "peft", "x", "--optimizer-state", "old.pt"], &["torch.save", "three lines of Python"]),
+        (&["convert", "peft", "x", "--optimizer-state", "optimizer.pt"], &["torch.save", "three lines of Python"]),
+        (&["convert", "peft", "x", "--optimizer-state", "old.pt"], &["torch.save", "three lines of Python"]),
         (
-            &["pack", "peft", "x", "--optimizer-state", "base.safetensors"],
+            &["convert", "peft", "x", "--optimizer-state", "base.safetensors"],
             &["base.safetensors: this is no optimizer state, expected", "three lines of Python"],
         ),
         (
-            &["pack", "peft", "x", "--optimizer-state", "file"],
+            &["convert", "peft", "x", "--optimizer-state", "file"],
             &["file: this is an adapter file and no optimizer state"],
         ),
         (
-            &["pack", "bin/adapter_model.bin", "x"],
+            &["convert", "bin/adapter_model.bin", "x"],
             &["save_file(torch.load(\"adapter_model.bin\")", "give the directory"],
         ),
         (&["inspect", "bin/adapter_model.bin"], &["save_file(torch.load(\"adapter_model.bin\")", "give the directory"]),
@@ -92,7 +95,7 @@ fn what_was_mistaken_for_something_else_is_named() {
             assert!(error.contains(part), "{arguments:?}: {part:?} is not in {error:?}");
         }
         // Only of two arguments that are no options.
-        let two = ["pack", "unpack", "merge"].contains(&arguments[0]) && !arguments.contains(&"--fingerprint");
+        let two = ["convert", "merge"].contains(&arguments[0]) && !arguments.contains(&"--fingerprint");
         assert!(two || !error.contains("swapped"), "{arguments:?}: {error}");
         assert_eq!(room.names(), before, "{arguments:?}");
     }
@@ -127,7 +130,8 @@ fn messages_about_a_configuration_give_its_path() {
         let (field, value) = fields.as_object().unwrap().iter().next().unwrap();
         let name = format!("broken-{number}");
         Peft::new().set(field, value.clone()).write(&room.path(&name));
-        for arguments in [&["pack", &name, "x"][..], &["inspect", &name], &["merge", &name, "base.safetensors", "x"]] {
+        for arguments in [&["convert", &name, "x"][..], &["inspect", &name], &["merge", &name, "base.safetensors", "x"]]
+        {
             let error = room.bad(arguments);
             assert!(error.starts_with(&format!("error: {name}/adapter_config.json: `{field}`")), "{error}");
         }
@@ -135,7 +139,7 @@ fn messages_about_a_configuration_give_its_path() {
         assert!(text.contains(&format!("{name}/adapter_config.json: `{field}`")), "{text}");
     }
     Peft::new().without(&key("net.q", "lora_A.weight")).write(&room.path("half"));
-    let error = room.bad(&["pack", "half", "x"]);
+    let error = room.bad(&["convert", "half", "x"]);
     assert!(error.starts_with("error: half/adapter_model.safetensors: tensor `"), "{error}");
 }
 
@@ -143,7 +147,7 @@ fn messages_about_a_configuration_give_its_path() {
 fn betas_belong_to_the_state_of_an_optimizer() {
     let room = furnished();
     for beta in ["--beta1", "--beta2"] {
-        let output = room.lowrank(&["pack", "peft", "x", beta, "0.5"]);
+        let output = room.lowrank(&["convert", "peft", "x", beta, "0.5"]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains("--optimizer-state") && !room.path("x").exists(), "{error}");
@@ -159,8 +163,8 @@ fn one_layer_is_not_several() {
     adapter.write(&room.path("peft"));
     std::fs::write(room.path("base"), safetensors(&[weight("net.q.weight", &[3, 4])])).unwrap();
     for (arguments, expected) in [
-        (&["pack", "peft", "file"][..], "file: 1 layer, "),
-        (&["unpack", "file", "back"], "back: 1 layer, "),
+        (&["convert", "peft", "file"][..], "file: 1 layer, "),
+        (&["convert", "file", "back"], "back: 1 layer, "),
         (&["verify", "file"], "file: good, 1 layer\n"),
         (&["merge", "peft", "base", "out"], "1 of 1 tensor merged"),
         (
@@ -181,7 +185,7 @@ fn one_layer_is_not_several() {
 #[test]
 fn the_help_says_that_a_base_may_be_a_directory() {
     let room = Room::new();
-    for command in ["pack", "verify", "merge", "advise"] {
+    for command in ["convert", "verify", "merge", "advise"] {
         for help in ["-h", "--help"] {
             let text = room.good(&[command, help]);
             let about = text.split("<BASE>").nth(1).unwrap_or_else(|| panic!("{command}: {text}"));
@@ -197,8 +201,8 @@ fn a_base_may_be_given_as_its_directory() {
     room.good(&["merge", "peft", "model", "of-directory"]);
     let [one, other] = ["of-file", "of-directory"].map(|name| std::fs::read(room.path(name)).unwrap());
     assert_eq!(one, other);
-    let [one, other] =
-        ["base.safetensors", "model"].map(|base| room.json(&["pack", "peft", "new", "--force", "--fingerprint", base]));
+    let [one, other] = ["base.safetensors", "model"]
+        .map(|base| room.json(&["convert", "peft", "new", "--force", "--fingerprint", base]));
     assert_eq!(one["fingerprint"], other["fingerprint"]);
     assert!(one["fingerprint"].is_string());
     // An index, where there is no single file.
@@ -292,7 +296,7 @@ fn bad_numbers_are_not_packed() {
                     }
                 }
                 adapter.write(&room.path("in"));
-                let error = room.bad(&["pack", "in", "x", "--allow-dead"]);
+                let error = room.bad(&["convert", "in", "x", "--allow-dead"]);
                 assert!(
                     error.contains(&format!("\"net.v\": element 3 of {name} is {bad}, expected a finite")),
                     "{error}"
@@ -311,15 +315,15 @@ fn a_dead_layer_is_packed_only_when_asked_for() {
     };
     let untrained = Peft::new().with(zeros("lora_B.weight", 3, 2));
     untrained.write(&room.path("untrained"));
-    room.good(&["pack", "untrained", "file"]);
+    room.good(&["convert", "untrained", "file"]);
     // Subnormal numbers are numbers.
     let tiny = untrained.clone().with(Tensor::f32(&key("net.q", "lora_A.weight"), &[2, 4], &[1e-45; 8]));
     tiny.write(&room.path("tiny"));
-    room.good(&["pack", "tiny", "tiny-file"]);
+    room.good(&["convert", "tiny", "tiny-file"]);
     untrained.with(zeros("lora_A.weight", 2, 4)).write(&room.path("dead"));
-    let error = room.bad(&["pack", "dead", "dead-file"]);
+    let error = room.bad(&["convert", "dead", "dead-file"]);
     assert!(error.contains("\"net.q\" is dead") && error.contains("--allow-dead"), "{error}");
-    room.good(&["pack", "dead", "dead-file", "--allow-dead"]);
+    room.good(&["convert", "dead", "dead-file", "--allow-dead"]);
     assert_eq!(room.lowrank(&["inspect", "dead-file"]).status.code(), Some(1));
 }
 
@@ -330,7 +334,7 @@ fn what_has_no_effect_is_warned_of() {
     let adapter = Peft::new().set("alpha_pattern", json!({ "nothing": 1 }));
     adapter.with(Tensor::f32(&key("net.q", "base_layer.weight"), &[3, 4], &noise(5, 12))).write(&room.path("in"));
     for arguments in [
-        &["pack", "in", "x"][..],
+        &["convert", "in", "x"][..],
         &["inspect", "in"],
         &["verify", "in"],
         &["advise", "in"],

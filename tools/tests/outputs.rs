@@ -19,8 +19,8 @@ use support::{Peft, Room, Tensor, noise};
 
 /// Commands that write, each to `out` and what begins so.
 const WRITERS: [&[&str]; 4] = [
-    &["pack", "adapter", "out", "--c-array", "out.c", "--rust", "out.rs"],
-    &["unpack", "packed", "out"],
+    &["convert", "adapter", "out", "--c-array", "out.c", "--rust", "out.rs"],
+    &["convert", "packed", "out"],
     &["merge", "adapter", "base", "out"],
     &["merge", "adapter", "shards/model.safetensors.index.json", "out"],
 ];
@@ -34,7 +34,7 @@ fn furnished() -> Room {
     let mut adapter = Peft::empty();
     (0..LAYERS).for_each(|layer| adapter.layer(&format!("layers.{layer}.projection"), 3, 5, 2, Dtype::F32));
     adapter.write(&room.path("adapter"));
-    room.good(&["pack", "adapter", "packed"]);
+    room.good(&["convert", "adapter", "packed"]);
     let weight = |layer| Tensor::f32(&format!("layers.{layer}.projection.weight"), &[5, 3], &noise(layer as u64, 15));
     let tensors: Vec<Tensor> = (0..LAYERS).map(weight).collect();
     std::fs::create_dir(room.path("shards")).unwrap();
@@ -124,7 +124,7 @@ fn a_path_that_json_cannot_hold_is_refused_before_anything_is_written() {
         assert!(error.contains(r#""o\xFF": the path is not UTF-8, and JSON cannot hold it"#), "{error}");
         assert!(contents(&room) == before, "{arguments:?}");
     }
-    let mut text = command(&room, &["pack", "adapter"]);
+    let mut text = command(&room, &["convert", "adapter"]);
     text.arg(OsString::from_vec(b"o\xff".to_vec()));
     assert!(text.output().unwrap().status.success());
 }
@@ -175,8 +175,8 @@ fn signals_that_are_ignored_stay_so() {
     }
 }
 
-/// The limit is one of the shell's blocks of 512 or 1024 bytes; every command has an output that is longer, and `pack`
-/// has one that is shorter.
+/// The limit is one of the shell's blocks of 512 or 1024 bytes; every command has an output that is longer, and the
+/// first has one that is shorter.
 #[test]
 fn a_limit_of_the_file_size_is_an_error_that_leaves_nothing_behind() {
     let room = furnished();
@@ -184,7 +184,7 @@ fn a_limit_of_the_file_size_is_an_error_that_leaves_nothing_behind() {
     for arguments in WRITERS {
         let mut limited = Command::new("sh");
         let blocks =
-            if arguments[0] == "pack" { before[&room.path("packed")].as_ref().unwrap().len() / 512 + 1 } else { 1 };
+            if arguments == WRITERS[0] { before[&room.path("packed")].as_ref().unwrap().len() / 512 + 1 } else { 1 };
         limited.current_dir(room.path("")).args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
         limited.arg(env!("CARGO_BIN_EXE_lowrank")).args(arguments);
         let error = failed(limited);
@@ -214,9 +214,9 @@ fn one_output_named_twice_is_refused() {
         ("old", "old"),
     ] {
         for command in [
-            &["pack", "adapter", first, "--c-array", second][..],
-            &["pack", "adapter", first, "--rust", second],
-            &["pack", "adapter", "y", "--c-array", first, "--rust", second],
+            &["convert", "adapter", first, "--c-array", second][..],
+            &["convert", "adapter", first, "--rust", second],
+            &["convert", "adapter", "y", "--c-array", first, "--rust", second],
         ] {
             for force in [&["--force"][..], &[]] {
                 let error = room.bad(&[command, force].concat());
@@ -226,7 +226,7 @@ fn one_output_named_twice_is_refused() {
             }
         }
     }
-    room.good(&["pack", "adapter", "x", "--c-array", "sub/x"]);
+    room.good(&["convert", "adapter", "x", "--c-array", "sub/x"]);
 }
 
 #[test]
@@ -254,9 +254,9 @@ fn force_replaces_regular_files_only() {
     let before = contents(&room);
     for (name, kind) in special.into_iter().filter(|(name, _)| room.path(name).symlink_metadata().is_ok()) {
         for arguments in [
-            &["pack", "adapter", name, "--force"][..],
-            &["pack", "adapter", "new", "--force", "--c-array", name],
-            &["pack", "adapter", "regular", "--force", "--rust", name],
+            &["convert", "adapter", name, "--force"][..],
+            &["convert", "adapter", "new", "--force", "--c-array", name],
+            &["convert", "adapter", "regular", "--force", "--rust", name],
         ] {
             let error = room.bad(arguments);
             let device = kind.ends_with("a socket");
@@ -266,7 +266,7 @@ fn force_replaces_regular_files_only() {
             assert!(contents(&room) == before, "{arguments:?}");
         }
     }
-    room.good(&["pack", "adapter", "regular", "--force"]);
+    room.good(&["convert", "adapter", "regular", "--force"]);
     assert_eq!(std::fs::read(room.path("regular")).unwrap(), std::fs::read(room.path("packed")).unwrap());
 }
 
@@ -303,15 +303,15 @@ fn a_name_that_no_output_can_have_is_refused_before_the_report() {
         ("/dev/null", "is the name of a device, and outputs are"),
     ] {
         let mut commands = vec![
-            vec!["pack", "adapter", name],
-            vec!["pack", "adapter", name, "--force"],
-            vec!["pack", "adapter", "other", "--c-array", name],
-            vec!["pack", "adapter", "other", "--rust", name],
+            vec!["convert", "adapter", name],
+            vec!["convert", "adapter", name, "--force"],
+            vec!["convert", "adapter", "other", "--c-array", name],
+            vec!["convert", "adapter", "other", "--rust", name],
             vec!["merge", "adapter", "base", name],
         ];
         // The name of a directory may end in a slash.
         if expected != slash {
-            commands.push(vec!["unpack", "packed", name]);
+            commands.push(vec!["convert", "packed", name]);
             commands.push(vec!["merge", "adapter", "shards/model.safetensors.index.json", name]);
         }
         for arguments in commands {
@@ -322,20 +322,20 @@ fn a_name_that_no_output_can_have_is_refused_before_the_report() {
         }
     }
     for arguments in
-        [&["unpack", "packed", "sub/a/"][..], &["merge", "adapter", "shards/model.safetensors.index.json", "sub/b/"]]
+        [&["convert", "packed", "sub/a/"][..], &["merge", "adapter", "shards/model.safetensors.index.json", "sub/b/"]]
     {
         room.good(arguments);
     }
     // Wherever the output goes, `/dev/stdout` is nothing to remove.
     for name in ["/dev/stdout", "/dev/fd/1"] {
         for force in [&[][..], &["--force"]] {
-            let mut redirected = command(&room, &[&["pack", "adapter", name], force].concat());
+            let mut redirected = command(&room, &[&["convert", "adapter", name], force].concat());
             redirected.stdout(File::create(room.path("redirected")).unwrap());
             let error = failed(redirected);
             assert!(error.contains(&format!("{name}: is the name of a device, and outputs are")), "{error}");
         }
     }
-    room.good(&["pack", "adapter", "./-"]);
+    room.good(&["convert", "adapter", "./-"]);
     assert!(["sub/a", "sub/b", "-"].iter().all(|name| room.path(name).exists()));
 }
 
@@ -382,7 +382,7 @@ fn force_never_replaces_an_input() {
         (index, "here/shards/2"),
     ] {
         for outputs in [&[output][..], &["new", "--c-array", output]] {
-            let arguments = [&["pack", "adapter", "--force", "--fingerprint", base][..], outputs].concat();
+            let arguments = [&["convert", "adapter", "--force", "--fingerprint", base][..], outputs].concat();
             let error = room.bad(&arguments);
             assert!(error.contains("is an input of this command"), "{arguments:?}: {error}");
             assert!(contents(&room) == before, "{arguments:?}");

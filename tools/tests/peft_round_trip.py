@@ -1,7 +1,6 @@
 """Take adapters from PyTorch + PEFT to adapter files and back, and hold the command `lowrank` to what PEFT computes.
 
-    cargo build --release -p lowrank-tools --bins --examples
-    cargo build --release --example personalize
+    cargo build --release -p lowrank-personalize -p lowrank-tools --bins --examples
     python tools/tests/peft_round_trip.py --bin target/release
 
 Prints a line `ok: ...` with a count per check, and ends with status 1 at the first difference.
@@ -182,10 +181,10 @@ def round_trip(tools, case, room):
     model = adapted(case, base)
     old = room / "peft"
     model.save_pretrained(old)
-    tools.lowrank("pack", old, room / "file")
+    tools.lowrank("convert", old, room / "file")
     tools.lowrank("verify", room / "file")
-    tools.lowrank("unpack", room / "file", room / "new")
-    tools.lowrank("unpack", room / "file", room / "table", "--from-table")
+    tools.lowrank("convert", room / "file", room / "new")
+    tools.lowrank("convert", room / "file", room / "table", "--from-table")
 
     tensors = load_file(old / "adapter_model.safetensors")
     fields = json.loads((old / "adapter_config.json").read_text())
@@ -287,7 +286,7 @@ def patterns(tools, room):
         model = get_peft_model(Net(), LoraConfig(r=2, target_modules=["q", "v"], rank_pattern={key: 5}))
         directory = room / f"pattern-{number}"
         model.save_pretrained(directory)
-        tools.lowrank("pack", directory, directory / "file")
+        tools.lowrank("convert", directory, directory / "file")
         report = json.loads(tools.lowrank("inspect", directory / "file", "--json"))
         ours = {layer["layer"]: layer["rank"] for layer in report["layers"]}
         modules = dict(model.base_model.model.named_modules())
@@ -318,9 +317,9 @@ def odd_names(tools, room):
     case = Case("odd names", {"r": 5, "rank_pattern": ranks, "alpha_pattern": alphas}, targets="(?s).*")
     model = adapted(case, base)
     model.save_pretrained(room / "odd")
-    tools.lowrank("pack", room / "odd", room / "odd.file")
-    tools.lowrank("unpack", room / "odd.file", room / "odd-new")
-    tools.lowrank("unpack", room / "odd.file", room / "odd-table", "--from-table")
+    tools.lowrank("convert", room / "odd", room / "odd.file")
+    tools.lowrank("convert", room / "odd.file", room / "odd-new")
+    tools.lowrank("convert", room / "odd.file", room / "odd-table", "--from-table")
     x = torch.randn(5, 6)
     with torch.no_grad():
         for directory in ("odd-new", "odd-table"):
@@ -343,10 +342,10 @@ def nulls(tools, room):
         try:
             load(Net(), directory)
         except (TypeError, AttributeError):
-            message = tools.refusal("pack", directory, directory / "file")
+            message = tools.refusal("convert", directory, directory / "file")
             check(f"`{field}`" in message and "null" in message, message)
         else:
-            tools.lowrank("pack", directory, directory / "file")
+            tools.lowrank("convert", directory, directory / "file")
             taken.append(field)
     print(f"ok: null is a default for {', '.join(taken)} only, as in PEFT")
 
@@ -358,21 +357,21 @@ def heads(tools, room):
     model = get_peft_model(llama, LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
     model.save_pretrained(room / "head")
     check("base_model.model.lm_head.base_layer.weight" in load_file(room / "head" / "adapter_model.safetensors"), "head")
-    tools.lowrank("pack", room / "head", room / "head" / "file")
+    tools.lowrank("convert", room / "head", room / "head" / "file")
     model = get_peft_model(model.unload(), LoraConfig(r=2, target_modules=["q_proj"]))
     model.save_pretrained(room / "saved", save_embedding_layers=True)
-    message = tools.refusal("pack", room / "saved", room / "saved" / "file")
+    message = tools.refusal("convert", room / "saved", room / "saved" / "file")
     check("lm_head.weight" in message and "save_embedding_layers=False" in message, message)
     model.save_pretrained(room / "unsaved", save_embedding_layers=False)
-    tools.lowrank("pack", room / "unsaved", room / "unsaved" / "file")
+    tools.lowrank("convert", room / "unsaved", room / "unsaved" / "file")
     print("ok: the weight of the base beside an adapter of a head is left out, other weights of it are refused")
 
 
 def from_device(tools, room):
     """An adapter that was trained by `personalize` gives the same predictions in PyTorch + PEFT."""
-    report = json.loads(tools.run("examples/personalize", "--save-adapter", room / "trained", "--json"))
+    report = json.loads(tools.run("personalize", "--save-adapter", room / "trained", "--json"))
     ours = [int(line) for line in tools.run("examples/predict", room / "trained").split()]
-    tools.lowrank("unpack", room / "trained", room / "trained-peft")
+    tools.lowrank("convert", room / "trained", room / "trained-peft")
 
     images, labels = make.unpack_digits((ROOT / "demo" / "data" / "digits.bin").read_bytes())
     test = make.is_test(len(labels))
@@ -468,19 +467,19 @@ def resumed(tools, run, half, room, options):
     name = f"{run.seed}{''.join(options)}"
     model.save_pretrained(room / f"half-{name}")
     state = save_state(model, optimizer, room)
-    message = tools.refusal("pack", room / f"half-{name}", room / "x", "--optimizer-state", room / "optimizer.pt")
+    message = tools.refusal("convert", room / f"half-{name}", room / "x", "--optimizer-state", room / "optimizer.pt")
     check("three lines of Python" in message, message)
     save_file(run.data, room / f"data-{name}")
-    tools.lowrank("pack", room / f"half-{name}", room / f"half-{name}.file",
+    tools.lowrank("convert", room / f"half-{name}", room / f"half-{name}.file",
                   "--optimizer-state", state, *options)
     tools.run("examples/resume", room / f"half-{name}.file", room / f"data-{name}", 50, run.rate, room / f"{name}.file")
-    tools.lowrank("unpack", room / f"{name}.file", room / f"done-{name}")
+    tools.lowrank("convert", room / f"{name}.file", room / f"done-{name}", "--to", "peft")
     done = load_file(room / f"done-{name}" / "adapter_model.safetensors")
     return {name: tensor.double() for name, tensor in done.items()}
 
 
 def continued(tools, room):
-    """50 steps in PyTorch and 50 here, against 100 in PyTorch: gate 14's rule."""
+    """50 steps in PyTorch and 50 here, against 100 in PyTorch: the rule of tests/promises/peft.rs."""
     worst, runs = 0.0, 12
     for seed in range(runs):
         run = Run(seed)
@@ -502,7 +501,7 @@ def continued(tools, room):
 def main():
     """Run every check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="directory with `lowrank` and `examples/`")
+    parser.add_argument("--bin", type=Path, required=True, help="directory with `lowrank`, `personalize` and `examples/`")
     tools = Tools(parser.parse_args().bin.resolve())
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

@@ -17,7 +17,7 @@ fn layers_come_in_the_order_of_their_names_with_their_bytes() {
         let read = read.unwrap();
         let names: Vec<_> = read.layers.iter().map(|layer| layer.name.as_str()).collect();
         assert_eq!(names, ["a", "a.z", "b"]);
-        for (layer, dtype) in read.layers().iter().zip([Dtype::Bf16, Dtype::F16, Dtype::F32]) {
+        for (layer, dtype) in read.entries().iter().zip([Dtype::Bf16, Dtype::F16, Dtype::F32]) {
             for (tensor, part) in [(layer.a, "lora_A.weight"), (layer.b, "lora_B.weight")] {
                 let stored = adapter.tensor(&key(layer.name, part));
                 assert_eq!((tensor.dtype(), vec![tensor.rows(), tensor.cols()]), (dtype, stored.shape.clone()));
@@ -78,7 +78,7 @@ fn the_rank_is_that_of_the_first_pattern_that_matches() {
         adapter.layer(layer, 4, 4, rank, Dtype::F32);
     }
     adapter.read(|read| {
-        let ranks: Vec<_> = read.unwrap().layers().iter().map(|layer| layer.shape().rank).collect();
+        let ranks: Vec<_> = read.unwrap().entries().iter().map(|layer| layer.shape().rank).collect();
         assert_eq!(ranks, [1, 3, 2, 3]);
     });
 }
@@ -95,7 +95,7 @@ fn biases_and_settings_reach_the_layers() {
         .with(Tensor::f32(&key("net.v", "lora_B.bias"), &[5], &noise(9, 5)));
     adapter.read(|read| {
         let read = read.unwrap();
-        let [q, v] = read.layers()[..] else { panic!("not two layers") };
+        let [q, v] = read.entries()[..] else { panic!("not two layers") };
         assert_eq!(q.bias.unwrap().bytes().unwrap(), adapter.tensor(&key("net.q", "base_layer.bias")).bytes);
         assert_eq!(q.b_bias.unwrap().bytes().unwrap(), adapter.tensor(&key("net.q", "lora_B.bias")).bytes);
         assert_eq!(q.b_bias.unwrap().dtype(), Dtype::F16);
@@ -117,7 +117,7 @@ fn writing_is_the_inverse_of_reading() {
     adapter.layer("a", 3, 3, 1, Dtype::Bf16);
     let (config, tensors) = (adapter.config(), safetensors(&adapter.tensors));
     let read = peft::read(&config, &tensors).unwrap();
-    let written = peft::write(&read.layers(), Some(&read.config)).unwrap();
+    let written = peft::write(&read.entries(), Some(&read.config)).unwrap();
     assert_eq!(written.tensors, tensors);
     let fields: Value = serde_json::from_str(&written.config).unwrap();
     assert_eq!(fields, Value::Object(adapter.fields.clone()));
@@ -140,16 +140,16 @@ fn a_configuration_made_from_the_layers_agrees_with_them() {
     for adapter in [plain, stabilized, inexact] {
         let (config, tensors) = (adapter.config(), safetensors(&adapter.tensors));
         let read = peft::read(&config, &tensors).unwrap();
-        let written = peft::write(&read.layers(), None).unwrap();
+        let written = peft::write(&read.entries(), None).unwrap();
         assert_eq!(written.tensors, tensors);
         let again = peft::read(written.config.as_bytes(), &written.tensors).unwrap();
-        for (old, new) in read.layers().iter().zip(again.layers()) {
+        for (old, new) in read.entries().iter().zip(again.entries()) {
             let rank = old.shape().rank;
             assert_eq!(old.scale.factor(rank).to_bits(), new.scale.factor(rank).to_bits(), "{}", old.name);
             assert_eq!((old.random.dropout, old.fan_in_fan_out), (new.random.dropout, new.fan_in_fan_out));
         }
         // And PEFT would accept it with the layers that come from it.
-        peft::write(&again.layers(), Some(&again.config)).unwrap();
+        peft::write(&again.entries(), Some(&again.config)).unwrap();
     }
 }
 
@@ -166,12 +166,12 @@ fn a_configuration_that_disagrees_with_a_layer_is_refused() {
         ("lora_bias", json!(true), "a bias of B"),
     ] {
         let other = peft::Config::parse(&adapter.clone().set(field, value).config()).unwrap();
-        let error = peft::write(&read.layers(), Some(&other)).unwrap_err();
+        let error = peft::write(&read.entries(), Some(&other)).unwrap_err();
         assert!(matches!(&error, peft::PeftError::Disagreement { field, .. } if *field == said), "{error}");
     }
-    let mut layers = read.layers();
-    layers[1].fan_in_fan_out = true;
-    let error = peft::write(&layers, None).unwrap_err();
+    let mut entries = read.entries();
+    entries[1].fan_in_fan_out = true;
+    let error = peft::write(&entries, None).unwrap_err();
     assert!(matches!(error, peft::PeftError::Mixed { field: "fan_in_fan_out", .. }), "{error}");
     assert!(matches!(peft::write(&[], None), Err(peft::PeftError::NoLayers)));
 }

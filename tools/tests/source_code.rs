@@ -1,4 +1,4 @@
-//! The sources that `pack` writes compile without a warning, and hold the file at a multiple of 16.
+//! The sources that `convert` writes compile without a warning, and hold the file at a multiple of 16.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn run(room: &Room, program: &str, arguments: &[&str]) {
 fn packed() -> (Room, usize) {
     let room = Room::new();
     Peft::new().write(&room.path("in"));
-    let report = room.json(&["pack", "in", "file", "--c-array", "a.c", "--rust", "a.rs", "--symbol", "my_adapter"]);
+    let report = room.json(&["convert", "in", "file", "--c-array", "a.c", "--rust", "a.rs", "--symbol", "my_adapter"]);
     (room, usize::try_from(report["bytes"].as_u64().unwrap()).unwrap())
 }
 
@@ -86,14 +86,26 @@ fn a_symbol_is_refused_or_compiles() {
     let macros = String::from_utf8(macros.stdout).unwrap();
     let macros = macros.lines().filter_map(|line| line.split_whitespace().nth(1)).filter(|name| !name.contains('('));
     for word in TAKEN.split_whitespace().chain(macros) {
-        let output = room.lowrank(&["pack", "in", "out", "--symbol", word]);
+        let output = room.lowrank(&["convert", "in", "out", "--symbol", word]);
         assert_eq!(output.status.code(), Some(2), "{word} is taken");
         assert!(!room.path("out").exists());
     }
     let (mut c, mut rust) = (String::from("int main(void) { return 0; }\n"), String::from("//! All.\n"));
     let c_only = |name: &str| std::fs::read_to_string(room.path(name)).unwrap();
     for word in FREE.split_whitespace() {
-        room.good(&["pack", "in", "out", "--strip", "--force", "--c-array", "a.c", "--rust", "a.rs", "--symbol", word]);
+        room.good(&[
+            "convert",
+            "in",
+            "out",
+            "--strip",
+            "--force",
+            "--c-array",
+            "a.c",
+            "--rust",
+            "a.rs",
+            "--symbol",
+            word,
+        ]);
         c += &c_only("a.c");
         // The names of the modules are not those of the statics, which differ in more than case in one place only.
         rust +=

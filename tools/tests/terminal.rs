@@ -54,7 +54,7 @@ fn names(value: &Value) -> String {
 fn furnished() -> Room {
     let room = Room::new();
     Peft::new().write(&room.path("adapter"));
-    room.good(&["pack", "adapter", "packed"]);
+    room.good(&["convert", "adapter", "packed"]);
     let base =
         [Tensor::f32("net.q.weight", &[3, 4], &noise(1, 12)), Tensor::f32("net.v.weight", &[5, 4], &noise(2, 20))];
     std::fs::write(room.path("base"), safetensors(&base)).unwrap();
@@ -66,21 +66,21 @@ fn furnished() -> Room {
 fn names_of_layers() {
     let room = furnished();
     let bytes = std::fs::read(room.path("packed")).unwrap();
-    let mut layers: Vec<_> = AdapterFile::parse(&bytes).unwrap().layers().collect();
-    layers[0].name = HOSTILE;
-    let write = |name: &str, layers: &[lowrank::format::Layer<'_>]| {
+    let mut entries: Vec<_> = AdapterFile::parse(&bytes).unwrap().entries().collect();
+    entries[0].name = HOSTILE;
+    let write = |name: &str, entries: &[lowrank::format::Entry<'_>]| {
         let fingerprint = u64::from(name == "marked");
-        let contents = Contents { layers, metadata: "", fingerprint, generation: 0 };
+        let contents = Contents { entries, metadata: "", fingerprint, generation: 0 };
         let mut bytes = vec![0; contents.encoded_len().unwrap()];
         contents.emit(&mut bytes).unwrap();
         std::fs::write(room.path(name), bytes).unwrap();
     };
-    write("hostile", &layers);
-    write("marked", &layers);
+    write("hostile", &entries);
+    write("marked", &entries);
     let zero = [0; 4 * 8];
-    layers[0].a = lowrank::format::Tensor::from_bytes(Dtype::F32, 2, 4, &zero[..32]).unwrap();
-    layers[0].b = lowrank::format::Tensor::from_bytes(Dtype::F32, 3, 2, &zero[..24]).unwrap();
-    write("dead", &layers);
+    entries[0].a = lowrank::format::Tensor::from_bytes(Dtype::F32, 2, 4, &zero[..32]).unwrap();
+    entries[0].b = lowrank::format::Tensor::from_bytes(Dtype::F32, 3, 2, &zero[..24]).unwrap();
+    write("dead", &entries);
     assert_inert(&room, &["inspect", "hostile"]);
     assert_inert(&room, &["advise", "hostile"]);
     assert_inert(&room, &["advise", "hostile", "--base", "base"]);
@@ -136,7 +136,7 @@ fn what_files_hold() {
         let name = format!("bad-{number}");
         adapter.write(&room.path(&name));
         for arguments in [
-            &["pack", &name, "out"][..],
+            &["convert", &name, "out"][..],
             &["inspect", &name],
             &["verify", &name],
             &["advise", &name],
@@ -160,11 +160,11 @@ fn what_files_hold() {
     for base in ["renamed", "types", "0.index.json"] {
         assert_inert(&room, &["merge", "adapter", base, "out"]);
         assert_inert(&room, &["advise", "adapter", "--base", base]);
-        assert_inert(&room, &["pack", "adapter", "out", "--fingerprint", base]);
+        assert_inert(&room, &["convert", "adapter", "out", "--fingerprint", base]);
     }
     let state = Tensor::f32(&format!("{HOSTILE}.exp_avg"), &[1], &[0.0]);
     std::fs::write(room.path("state"), safetensors(&[state])).unwrap();
-    let output = room.lowrank(&["pack", "adapter", "out", "--optimizer-state", "state"]);
+    let output = room.lowrank(&["convert", "adapter", "out", "--optimizer-state", "state"]);
     assert!(!String::from_utf8(output.stderr).unwrap().contains(active));
 }
 
@@ -178,25 +178,27 @@ fn names_of_files() {
         &["verify", &hostile],
         &["advise", &hostile],
         &["merge", "adapter", &hostile, "out"],
-        &["unpack", &hostile, "out"],
-        &["pack", &hostile, "out"],
-        &["pack", "adapter", "out", "--fingerprint", &hostile],
-        &["pack", "adapter", "x", "--c-array", &hostile, "--rust", &hostile],
-        &["pack", "adapter", &format!("nowhere/{hostile}")],
-        &["pack", "adapter", &format!("{hostile}/")],
+        &["convert", &hostile, "out"],
+        &["convert", &hostile, "out"],
+        &["convert", "adapter", "out", "--fingerprint", &hostile],
+        &["convert", "adapter", "x", "--c-array", &hostile, "--rust", &hostile],
+        &["convert", "adapter", &format!("nowhere/{hostile}")],
+        &["convert", "adapter", &format!("{hostile}/")],
     ] {
         assert_inert(&room, arguments);
     }
-    for arguments in
-        [&["pack", "adapter", &hostile][..], &["unpack", "packed", &hostile], &["merge", "adapter", "base", &hostile]]
-    {
+    for arguments in [
+        &["convert", "adapter", &hostile][..],
+        &["convert", "packed", &hostile],
+        &["merge", "adapter", "base", &hostile],
+    ] {
         assert_inert(&room, arguments);
         let path = room.path(&hostile);
         if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
     }
     std::fs::copy(room.path("packed"), room.path(&hostile)).unwrap();
     assert_inert(&room, &["verify", &hostile]);
-    assert_inert(&room, &["pack", "adapter", &hostile]);
+    assert_inert(&room, &["convert", "adapter", &hostile]);
 }
 
 #[test]
@@ -204,7 +206,7 @@ fn words_of_a_wrong_command_line() {
     let room = furnished();
     for arguments in [
         &[HOSTILE][..],
-        &["pack", "adapter", "out", "--symbol", HOSTILE],
+        &["convert", "adapter", "out", "--symbol", HOSTILE],
         &["advise", "adapter", "--storage", HOSTILE],
         &["plan", "--inputs", HOSTILE],
         &["merge", "adapter", "base", "out", "--layout", HOSTILE],
@@ -221,7 +223,7 @@ fn words_of_a_wrong_command_line() {
 fn only_one_file_prints() {
     let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut seen = 0;
-    for directory in [sources.clone(), sources.join("peft")] {
+    for directory in [sources.clone(), sources.join("commands"), sources.join("peft")] {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("src/terminal.rs") {
@@ -234,5 +236,5 @@ fn only_one_file_prints() {
             seen += 1;
         }
     }
-    assert!(seen > 20);
+    assert!(seen > 30);
 }

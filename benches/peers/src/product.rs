@@ -151,13 +151,13 @@ impl Matrices {
         let mut memory = Buffer::zeros(outputs * inputs);
         let width = pack(backend, MatRef::new(&self.w, outputs, inputs)?, &mut memory)?.width();
         Ok(Box::new(move |y| {
-            let weights = lowrank::Packed::new(&memory, outputs, inputs, width).map(Weights::Packed);
+            let weights = lowrank::Packed::new(&memory, outputs, inputs, width).map(Weights::from);
             assert_eq!(weights.and_then(|weights| self.forward(backend, weights, y)), Ok(()));
         }))
     }
 
     fn rows(&self, backend: Backend) -> Result<Run<'_>, Error> {
-        let weights = Weights::Rows(MatRef::new(&self.w, self.case.outputs, self.case.inputs)?);
+        let weights = Weights::from(MatRef::new(&self.w, self.case.outputs, self.case.inputs)?);
         Ok(Box::new(move |y| assert_eq!(self.forward(backend, weights, y), Ok(()))))
     }
 
@@ -175,7 +175,7 @@ impl Matrices {
     fn adapter(&self, backend: Backend) -> Result<Run<'_>, Error> {
         let Case { outputs: rank, inputs, tokens, .. } = self.case;
         let (a, b) = (MatRef::new(&self.w, rank, inputs)?, MatRef::new(&[], 0, rank)?);
-        let base = Base { weights: Weights::Rows(MatRef::new(&[], 0, inputs)?), bias: None };
+        let base = Base { weights: Weights::from(MatRef::new(&[], 0, inputs)?), bias: None };
         let adapter = Adapter { a, b, bias: None, scale: 1.0 };
         let x = MatRef::new(&self.x, tokens, inputs)?;
         let shape = Shape::new(inputs, 0, rank);

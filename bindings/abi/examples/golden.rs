@@ -1,9 +1,11 @@
 //! The scenario of `bindings/c/tests/golden.c` through the Rust API: prints the digest that the C program has to reach.
 
-use lowrank::format::{Contents, Fingerprint, Layer, RandomState, Training};
+use std::error::Error;
+
+use lowrank::format::{Contents, Entry, Fingerprint, RandomState, Training};
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Plan, Rng, Sgd, Trained, clip, init};
 use lowrank::{
-    Accum, Arithmetic, Backend, Backprop, Base, Dropout, Error, MatMut, MatRef, Saved, Scale, Shape, backward, forward,
+    Accum, Arithmetic, Backend, Backprop, Base, Dropout, MatMut, MatRef, Saved, Scale, Shape, backward, forward,
     input_grads, merge_finite, pack, parameter_grads,
 };
 
@@ -29,7 +31,7 @@ fn random<const N: usize>(stream: u32) -> [f32; N] {
     core::array::from_fn(|i| (rng.word(i as u64) >> 16) as f32 / 32768.0 - 1.0)
 }
 
-fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<(), Error> {
+fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<(), Box<dyn Error>> {
     let (w, bias, x) = (random::<{ 7 * 13 }>(1), random::<7>(2), random::<{ 4 * 13 }>(3));
     let targets = random::<{ 4 * 7 }>(4);
     let (mut packed, mut merged) = ([0.0; 7 * 13], [0.0; 7 * 13]);
@@ -43,7 +45,7 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
     init::kaiming_uniform(&mut work.adapter, 42, 0)?;
     for step in 0..STEPS {
         let (mut y, mut dy, mut dx) = ([0.0; 28], [0.0; 28], [0.0; 52]);
-        let dropout = Dropout { p: 0.25, seed: 9, step, layer: 0, first_token: 0 };
+        let dropout = Dropout { probability: 0.25, seed: 9, step, layer_number: 0, first_token: 0 };
         work.saved.set_dropout((step % 2 == 1).then_some(dropout))?;
         forward(backend, &base, &work.adapter.as_ref(), x, MatMut::new(&mut y, 4, 7)?, &mut work.saved)?;
         let mut loss = MeanLoss::over(TOKENS);
@@ -59,7 +61,12 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
         match optimizer {
             Optimizer::AdamW => {
                 backward(backend, &base, &work.adapter.as_ref(), flow, &mut work.saved, &mut work.grads)?;
-                AdamW { lr: 0.05, ..AdamW::DEFAULT }.step(backend, &mut work.adapter, &work.grads, &mut work.state)?;
+                AdamW { learning_rate: 0.05, ..AdamW::DEFAULT }.step(
+                    backend,
+                    &mut work.adapter,
+                    &work.grads,
+                    &mut work.state,
+                )?;
             }
             Optimizer::Momentum => {
                 input_grads(backend, &base, &work.adapter.as_ref(), dy, flow.dx, &mut work.saved)?;
@@ -67,11 +74,11 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
                 parameter_grads(backend, Some(x), dy, &work.saved, &mut work.grads.whole())?;
                 let factor = clip::factor(clip::square_sum(backend, &work.grads), 0.5)?;
                 clip::scale(backend, &mut work.grads, factor);
-                let sgd = Sgd { lr: 0.05, momentum: 0.875, nesterov: true, ..Sgd::DEFAULT };
+                let sgd = Sgd { learning_rate: 0.05, momentum: 0.875, nesterov: true, ..Sgd::DEFAULT };
                 sgd.step(backend, &mut work.adapter, &work.grads, &mut work.state)?;
             }
             _ => {
-                let in_place = InPlace { lr: 0.05, max_norm: Some(0.5), ..InPlace::DEFAULT };
+                let in_place = InPlace { learning_rate: 0.05, max_norm: Some(0.5), ..InPlace::DEFAULT };
                 in_place.step(backend, &base, &mut work.adapter, flow, &mut work.saved)?;
             }
         }
@@ -84,21 +91,21 @@ fn train(backend: Backend, optimizer: Optimizer, digest: &mut Digest) -> Result<
     let mut y = [0.0; 28];
     forward(backend, &base, &work.adapter.as_ref(), x, MatMut::new(&mut y, 4, 7)?, &mut saved)?;
     digest.numbers(&y);
-    let layer = Layer {
+    let entry = Entry {
         id: 5,
         training: Some(Training::of(&work.state, optimizer, Trained::DEFAULT)),
-        random: RandomState { seed: 42, step: STEPS, stream: 0, dropout: 0.25 },
-        ..Layer::of("layer", &work.adapter.as_ref())
+        random: RandomState { seed: 42, step: STEPS, layer_number: 0, dropout: 0.25 },
+        ..Entry::of("layer", &work.adapter.as_ref())
     };
     let fingerprint = Fingerprint::of(&base);
-    let contents = Contents { layers: &[layer], metadata: "golden", fingerprint, generation: 3 };
+    let contents = Contents { entries: &[entry], metadata: "golden", fingerprint, generation: 3 };
     let mut file = vec![0; contents.encoded_len()?];
     contents.emit(&mut file)?;
     digest.bytes(&file);
     Ok(())
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), Box<dyn Error>> {
     for arithmetic in Arithmetic::ALL {
         let mut digest = Digest(0xcbf2_9ce4_8422_2325);
         for optimizer in [Optimizer::AdamW, Optimizer::Momentum, Optimizer::InPlace] {

@@ -38,35 +38,35 @@ fn main() {
         lowrank_error { size status argument expected got index flaw at_least at_most value }
         lowrank_matrix { size data rows cols stride }
         lowrank_matrix_mut { size data rows cols stride }
-        lowrank_base { size weights outputs inputs stride panel bias }
+        lowrank_base { size weights outputs inputs stride panel_width bias }
         lowrank_adapter { size a b bias scale }
         lowrank_adapter_mut { size a b bias scale }
-        lowrank_grads { size a b bias accum }
+        lowrank_grads { size a b bias accumulate }
         lowrank_backprop { size x dy dx }
-        lowrank_dropout { size p layer step seed first_token }
+        lowrank_dropout { size probability layer_number step seed first_token }
         lowrank_saved { size memory inputs outputs rank tokens batch progress training dropout }
         lowrank_clock { size steps weight1 weight2 }
         lowrank_state { size moments clock }
         lowrank_plan { size inputs outputs rank tokens optimizer trained }
-        lowrank_lengths { size total adapter grads saved state }
+        lowrank_lengths { size arena adapter grads saved state }
         lowrank_work { size adapter grads saved state }
-        lowrank_training {
-            size inputs outputs rank tokens optimizer trained backend scale weights panel bias x y dy dx arena arena_len dropout
+        lowrank_layer {
+            size inputs outputs rank tokens optimizer trained backend scale weights panel_width bias x y dy dx arena arena_len dropout
             batch progress dropped clock parts
         }
-        lowrank_adamw { size lr b_rate beta1 beta2 eps weight_decay }
-        lowrank_sgd { size lr b_rate momentum dampening weight_decay nesterov }
-        lowrank_in_place { size lr b_rate max_norm }
+        lowrank_adamw { size learning_rate b_rate beta1 beta2 epsilon weight_decay }
+        lowrank_sgd { size learning_rate b_rate momentum dampening weight_decay nesterov }
+        lowrank_in_place { size learning_rate b_rate max_norm }
         lowrank_mean_loss { size tokens seen sum }
         lowrank_schedule { size warmup total decay }
         lowrank_rng { size seed stream step }
         lowrank_tensor { size data rows cols dtype }
-        lowrank_random_state { size seed step stream dropout }
-        lowrank_layer {
+        lowrank_random_state { size seed step layer_number dropout }
+        lowrank_entry {
             size name name_len id scale_mode alpha fan_in_fan_out a b bias b_bias optimizer trained clock moments random
         }
-        lowrank_file { size layers metadata metadata_len fingerprint generation }
-        lowrank_contents { size layers layers_len metadata metadata_len fingerprint generation room room_len }
+        lowrank_file { size entries metadata metadata_len fingerprint generation }
+        lowrank_contents { size entries entries_len metadata metadata_len fingerprint generation room room_len }
         lowrank_flash { size context read erase program capacity erase_size }
         lowrank_store { size flash start end page page_len }
         lowrank_stored { size len at slot generation }

@@ -81,7 +81,7 @@ pub const LOWRANK_UNKNOWN: lowrank_status = -45;
 pub const LOWRANK_UNSUPPORTED: lowrank_status = -46;
 /// Text is not UTF-8.
 pub const LOWRANK_NOT_UTF8: lowrank_status = -47;
-/// The file has no such layer.
+/// The file has no such entry.
 pub const LOWRANK_NOT_FOUND: lowrank_status = -48;
 /// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
 pub const LOWRANK_NOT_IN_PLACE: lowrank_status = -49;
@@ -110,7 +110,7 @@ pub const LOWRANK_AVX512_FUSED: u32 = 8;
 
 // What training takes, with the numbers that the adapter file has
 /// No training: inference only.
-pub const LOWRANK_NONE: u32 = 0;
+pub const LOWRANK_INFERENCE: u32 = 0;
 /// SGD with momentum: gradients and one number per parameter.
 pub const LOWRANK_MOMENTUM: u32 = 1;
 /// AdamW: gradients and two numbers per parameter.
@@ -126,7 +126,7 @@ pub const LOWRANK_TRAINS_BIAS: u32 = 2;
 /// A gradient replaces what was in its buffer.
 pub const LOWRANK_REPLACE: u32 = 0;
 /// A gradient is added to what is in its buffer: the chains go on, so micro-batches give the bits of the batch.
-pub const LOWRANK_ADD: u32 = 1;
+pub const LOWRANK_ACCUMULATE: u32 = 1;
 
 // How numbers are stored, with the numbers that the adapter file has
 /// IEEE 754 binary32.
@@ -165,8 +165,8 @@ pub const LOWRANK_PROGRESS_ABSENT: u32 = 3;
 // Sizes
 /// The least bytes of a store's page.
 pub const LOWRANK_PAGE_LEN: usize = 128;
-/// Elements of the room of `lowrank_contents` for each layer.
-pub const LOWRANK_LAYER_ROOM: usize = 88;
+/// Elements of the room of `lowrank_contents` for each entry.
+pub const LOWRANK_ENTRY_ROOM: usize = 88;
 /// What is programmed into flash at once is a multiple of this, at a multiple of this.
 pub const LOWRANK_FLASH_UNIT: usize = 64;
 
@@ -217,7 +217,7 @@ pub const LOWRANK_ARGUMENT_MATRIX: u32 = 20;
 pub const LOWRANK_ARGUMENT_GRAD_NORM: u32 = 21;
 /// The learning rate.
 pub const LOWRANK_ARGUMENT_LEARNING_RATE: u32 = 22;
-/// A moment factor: momentum, dampening, beta.
+/// Momentum of SGD.
 pub const LOWRANK_ARGUMENT_MOMENTUM: u32 = 23;
 /// What keeps a division away from zero.
 pub const LOWRANK_ARGUMENT_EPSILON: u32 = 24;
@@ -237,8 +237,14 @@ pub const LOWRANK_ARGUMENT_LOSS_GRAD: u32 = 30;
 pub const LOWRANK_ARGUMENT_FILE: u32 = 31;
 /// The bias of B.
 pub const LOWRANK_ARGUMENT_B_BIAS: u32 = 32;
-/// The number of a layer, which chooses its random numbers.
+/// The layer number, which chooses the random numbers of a layer.
 pub const LOWRANK_ARGUMENT_LAYER_NUMBER: u32 = 33;
+/// Dampening of SGD.
+pub const LOWRANK_ARGUMENT_DAMPENING: u32 = 34;
+/// The moment factor beta1 of AdamW.
+pub const LOWRANK_ARGUMENT_BETA1: u32 = 35;
+/// The moment factor beta2 of AdamW.
+pub const LOWRANK_ARGUMENT_BETA2: u32 = 36;
 /// The struct of the base.
 pub const LOWRANK_ARGUMENT_BASE: u32 = 100;
 /// The struct of the adapter.
@@ -259,8 +265,8 @@ pub const LOWRANK_ARGUMENT_BACKEND: u32 = 107;
 pub const LOWRANK_ARGUMENT_OPTIMIZER: u32 = 108;
 /// What is trained.
 pub const LOWRANK_ARGUMENT_TRAINED: u32 = 109;
-/// Replace or add.
-pub const LOWRANK_ARGUMENT_ACCUM: u32 = 110;
+/// Replace or accumulate.
+pub const LOWRANK_ARGUMENT_ACCUMULATE: u32 = 110;
 /// The progress of saved activations.
 pub const LOWRANK_ARGUMENT_PROGRESS: u32 = 111;
 /// How numbers are stored.
@@ -275,11 +281,11 @@ pub const LOWRANK_ARGUMENT_ITEMS: u32 = 115;
 pub const LOWRANK_ARGUMENT_SCHEDULE: u32 = 116;
 /// A number that a call returns.
 pub const LOWRANK_ARGUMENT_RESULT: u32 = 117;
-/// A layer of a file.
-pub const LOWRANK_ARGUMENT_LAYER: u32 = 118;
-/// The layers of contents.
-pub const LOWRANK_ARGUMENT_LAYERS: u32 = 119;
-/// The name of a layer.
+/// An entry of a file.
+pub const LOWRANK_ARGUMENT_ENTRY: u32 = 118;
+/// The entries of contents.
+pub const LOWRANK_ARGUMENT_ENTRIES: u32 = 119;
+/// The name of an entry.
 pub const LOWRANK_ARGUMENT_NAME: u32 = 120;
 /// Metadata of a file.
 pub const LOWRANK_ARGUMENT_METADATA: u32 = 121;
@@ -299,8 +305,8 @@ pub const LOWRANK_ARGUMENT_STORED: u32 = 127;
 pub const LOWRANK_ARGUMENT_ERROR: u32 = 128;
 /// The clock of an optimizer.
 pub const LOWRANK_ARGUMENT_CLOCK: u32 = 129;
-/// A layer in training.
-pub const LOWRANK_ARGUMENT_TRAINING: u32 = 130;
+/// A layer: base, adapter and all memory of it.
+pub const LOWRANK_ARGUMENT_LAYER: u32 = 130;
 
 // Flaws of a file
 /// None: the error is not about a file.
@@ -333,7 +339,7 @@ pub const LOWRANK_FLAW_CODE: u32 = 12;
 pub const LOWRANK_FLAW_NO_BIAS: u32 = 13;
 /// No UTF-8.
 pub const LOWRANK_FLAW_UTF8: u32 = 14;
-/// Layers have to ascend by name and id.
+/// Entries have to ascend by name and id.
 pub const LOWRANK_FLAW_ORDER: u32 = 15;
 /// Not a finite number.
 pub const LOWRANK_FLAW_NON_FINITE: u32 = 16;

@@ -3,11 +3,11 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use lowrank::format::{Contents, Layer};
+use lowrank::format::{Contents, Entry};
 
 use crate::codes::*;
+use crate::entry::{lowrank_entry, text};
 use crate::error::{Fault, lowrank_error};
-use crate::layer::{lowrank_layer, text};
 use crate::memory::{Memory, Number, Passed, SliceMut, slice, slice_mut, structures};
 
 /// What is to be written into a file.
@@ -17,9 +17,9 @@ pub struct lowrank_contents {
     /// Bytes of this struct.
     pub size: usize,
     /// Ascending by name and then by id.
-    pub layers: *const lowrank_layer,
-    /// Number of layers.
-    pub layers_len: usize,
+    pub entries: *const lowrank_entry,
+    /// Number of entries.
+    pub entries_len: usize,
     /// Text in UTF-8; null when there is none.
     pub metadata: *const c_char,
     /// Bytes of the metadata.
@@ -31,16 +31,16 @@ pub struct lowrank_contents {
     /// Working memory of a call: at a multiple of 8. What is in it before does not matter, and a call writes to it also when
     /// it fails.
     pub room: *mut u64,
-    /// Elements of the room: at least LOWRANK_LAYER_ROOM for each layer.
+    /// Elements of the room: at least LOWRANK_ENTRY_ROOM for each entry.
     pub room_len: usize,
 }
 
 structures!(lowrank_contents);
 
-const _: () = assert!(size_of::<Layer<'_>>() <= LOWRANK_LAYER_ROOM * size_of::<u64>());
-const _: () = assert!(align_of::<Layer<'_>>() <= align_of::<u64>());
+const _: () = assert!(size_of::<Entry<'_>>() <= LOWRANK_ENTRY_ROOM * size_of::<u64>());
+const _: () = assert!(align_of::<Entry<'_>>() <= align_of::<u64>());
 
-/// Layers as the core wants them, made in the room of the contents. To be passed as the last argument, since the layers are
+/// Entries as the core wants them, made in the room of the contents. To be passed as the last argument, since the entries are
 /// compared with what was noted before them.
 impl<'c> Passed<'c> for *const lowrank_contents {
     type View = Contents<'c>;
@@ -49,25 +49,25 @@ impl<'c> Passed<'c> for *const lowrank_contents {
         // SAFETY: the caller's word.
         let contents = unsafe { memory.structure(LOWRANK_ARGUMENT_CONTENTS, self, false) };
         let Some(contents) = contents else { return };
-        let needed = contents.layers_len.saturating_mul(LOWRANK_LAYER_ROOM);
+        let needed = contents.entries_len.saturating_mul(LOWRANK_ENTRY_ROOM);
         if contents.room_len < needed {
             memory.refuse(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM, needed, contents.room_len));
         }
         memory.elements(LOWRANK_ARGUMENT_ROOM, contents.room.cast_const(), contents.room_len, true);
         memory.elements(LOWRANK_ARGUMENT_METADATA, contents.metadata, contents.metadata_len, false);
-        let whole = memory.elements(LOWRANK_ARGUMENT_LAYERS, contents.layers, contents.layers_len, false);
-        // Where there is no room for as many layers as is said, the number is as likely to be wrong: none is looked at.
+        let whole = memory.elements(LOWRANK_ARGUMENT_ENTRIES, contents.entries, contents.entries_len, false);
+        // Where there is no room for as many entries as is said, the number is as likely to be wrong: none is looked at.
         if !whole || contents.room_len < needed {
             return;
         }
         // SAFETY: not null and aligned; the caller's word for the length.
-        let layers = unsafe { slice(contents.layers, contents.layers_len) };
-        for layer in layers {
-            let expected = size_of::<lowrank_layer>();
-            if layer.size != expected {
-                return memory.refuse(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LAYERS, expected, layer.size));
+        let entries = unsafe { slice(contents.entries, contents.entries_len) };
+        for entry in entries {
+            let expected = size_of::<lowrank_entry>();
+            if entry.size != expected {
+                return memory.refuse(Fault::new(LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_ENTRIES, expected, entry.size));
             }
-            memory.apart(|memory| layer.note_parts(memory));
+            memory.apart(|memory| entry.note_parts(memory));
         }
     }
 
@@ -75,18 +75,18 @@ impl<'c> Passed<'c> for *const lowrank_contents {
         // SAFETY: noted.
         let contents = unsafe { &*self };
         // SAFETY: noted.
-        let layers = unsafe { slice(contents.layers, contents.layers_len) };
-        // SAFETY: noted: aligned, apart from all else, and with room for as many layers.
-        let room = unsafe { slice_mut(contents.room.cast::<MaybeUninit<Layer<'c>>>(), contents.layers_len) };
-        for (to, layer) in room.iter_mut().zip(layers) {
+        let entries = unsafe { slice(contents.entries, contents.entries_len) };
+        // SAFETY: noted: aligned, apart from all else, and with room for as many entries.
+        let room = unsafe { slice_mut(contents.room.cast::<MaybeUninit<Entry<'c>>>(), contents.entries_len) };
+        for (to, entry) in room.iter_mut().zip(entries) {
             // SAFETY: noted.
-            to.write(unsafe { layer.get() }?);
+            to.write(unsafe { entry.get() }?);
         }
         // SAFETY: every one of them was written right above.
-        let layers = unsafe { slice(room.as_ptr().cast::<Layer<'c>>(), room.len()) };
+        let entries = unsafe { slice(room.as_ptr().cast::<Entry<'c>>(), room.len()) };
         // SAFETY: noted.
         let metadata = unsafe { text(LOWRANK_ARGUMENT_METADATA, contents.metadata, contents.metadata_len) }?;
-        Ok(Contents { layers, metadata, fingerprint: contents.fingerprint, generation: contents.generation })
+        Ok(Contents { entries, metadata, fingerprint: contents.fingerprint, generation: contents.generation })
     }
 }
 
@@ -97,7 +97,7 @@ impl<'c> Passed<'c> for *const lowrank_contents {
 ///
 /// # Errors
 /// LOWRANK_FILE with the place that the flaw would have in the file; LOWRANK_OVERFLOW; LOWRANK_LENGTH for a room that is too
-/// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for a layer that is none.
+/// short; LOWRANK_MISSING, LOWRANK_UNKNOWN, LOWRANK_NOT_UTF8 for an entry that is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_encoded_len(
     contents: *const lowrank_contents,

@@ -1,7 +1,8 @@
 //! From errors to codes.
 
+use lowrank::format::EmitError;
 use lowrank::train::Optimizer;
-use lowrank::{Argument, Deviation, Error, Flaw, StoreError};
+use lowrank::{Argument, Deviation, Error, FileError, Flaw, StoreError};
 
 use crate::codes::*;
 
@@ -43,6 +44,7 @@ pub(crate) enum Fault {
         got: usize,
     },
     Core(Error),
+    File(FileError),
     Store(StoreError<i32>),
     Deviation(Deviation),
 }
@@ -66,6 +68,21 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Fault::Core(error)
+    }
+}
+
+impl From<FileError> for Fault {
+    fn from(error: FileError) -> Self {
+        Fault::File(error)
+    }
+}
+
+impl From<EmitError> for Fault {
+    fn from(error: EmitError) -> Self {
+        match error {
+            EmitError::File(error) => Fault::File(error),
+            EmitError::Call(error) => Fault::Core(error),
+        }
     }
 }
 
@@ -101,16 +118,10 @@ impl lowrank_error {
     fn of(fault: Fault) -> Self {
         match fault {
             Fault::Argument { status, argument, expected, got } => Self::of_abi(status, argument, expected, got),
-            Fault::Core(error) => Self::of_core(error),
+            Fault::Core(error) => Self::of_argument(error),
+            Fault::File(error) => Self::of_file(error),
             Fault::Store(error) => Self::of_store(error),
             Fault::Deviation(deviation) => Self::of_deviation(deviation),
-        }
-    }
-
-    fn of_core(error: Error) -> Self {
-        match error {
-            Error::File { at, flaw } => Self::of_flaw(at, flaw),
-            error => Self::of_argument(error),
         }
     }
 
@@ -120,7 +131,7 @@ impl lowrank_error {
             Fault::Argument { status, argument, expected, got } => Self::of_abi(status, argument, expected, got),
             Fault::Core(error) => Self::of_argument(error),
             Fault::Deviation(deviation) => Self::of_deviation(deviation),
-            Fault::Store(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
+            Fault::File(_) | Fault::Store(_) => Self::about(LOWRANK_OTHER, LOWRANK_ARGUMENT_NONE),
         }
     }
 
@@ -167,7 +178,7 @@ impl lowrank_error {
     }
 
     #[rustfmt::skip]
-    fn of_flaw(index: usize, flaw: Flaw) -> Self {
+    fn of_file(FileError { at: index, flaw }: FileError) -> Self {
         let error = lowrank_error { index, ..Self::about(LOWRANK_FILE, LOWRANK_ARGUMENT_FILE) };
         let plain = |flaw| lowrank_error { flaw, ..error };
         let sizes = |flaw, expected, got| lowrank_error { flaw, expected, got, ..error };
@@ -212,7 +223,8 @@ impl lowrank_error {
             StoreError::Verify { at } => {
                 lowrank_error { index: at as usize, ..Self::about(LOWRANK_VERIFY, LOWRANK_ARGUMENT_FLASH) }
             }
-            StoreError::File(error) => Self::of_core(error),
+            StoreError::Contents(EmitError::File(error)) | StoreError::File(error) => Self::of_file(error),
+            StoreError::Contents(EmitError::Call(error)) => Self::of_argument(error),
             StoreError::TooLong { needed, available } => {
                 Self::of_abi(LOWRANK_TOO_LONG, LOWRANK_ARGUMENT_FILE, available, needed)
             }
@@ -300,7 +312,10 @@ pub(crate) const fn argument_code(argument: Argument) -> u32 {
         Argument::Matrix => LOWRANK_ARGUMENT_MATRIX,
         Argument::GradNorm => LOWRANK_ARGUMENT_GRAD_NORM,
         Argument::LearningRate => LOWRANK_ARGUMENT_LEARNING_RATE,
+        Argument::Beta1 => LOWRANK_ARGUMENT_BETA1,
+        Argument::Beta2 => LOWRANK_ARGUMENT_BETA2,
         Argument::Momentum => LOWRANK_ARGUMENT_MOMENTUM,
+        Argument::Dampening => LOWRANK_ARGUMENT_DAMPENING,
         Argument::Epsilon => LOWRANK_ARGUMENT_EPSILON,
         Argument::WeightDecay => LOWRANK_ARGUMENT_WEIGHT_DECAY,
         Argument::MaxNorm => LOWRANK_ARGUMENT_MAX_NORM,
@@ -310,7 +325,7 @@ pub(crate) const fn argument_code(argument: Argument) -> u32 {
         Argument::LossGrad => LOWRANK_ARGUMENT_LOSS_GRAD,
         Argument::File => LOWRANK_ARGUMENT_FILE,
         Argument::BBias => LOWRANK_ARGUMENT_B_BIAS,
-        Argument::Layer => LOWRANK_ARGUMENT_LAYER_NUMBER,
+        Argument::LayerNumber => LOWRANK_ARGUMENT_LAYER_NUMBER,
         _ => LOWRANK_ARGUMENT_NONE,
     }
 }

@@ -2,11 +2,11 @@
 
 use core::ffi::c_char;
 
-use lowrank::format::{AdapterFile, Fingerprint, Layer};
+use lowrank::format::{AdapterFile, Entry, Fingerprint};
 
 use crate::codes::*;
+use crate::entry::lowrank_entry;
 use crate::error::{Fault, lowrank_error};
-use crate::layer::lowrank_layer;
 use crate::matrix::lowrank_base;
 use crate::memory::{Number, Slice, StructMut, structures};
 
@@ -16,8 +16,8 @@ use crate::memory::{Number, Slice, StructMut, structures};
 pub struct lowrank_file {
     /// Bytes of this struct; to be set before the call.
     pub size: usize,
-    /// Number of layers.
-    pub layers: usize,
+    /// Number of entries.
+    pub entries: usize,
     /// Text in UTF-8 that this library does not interpret, without a zero byte at the end.
     pub metadata: *const c_char,
     /// Bytes of the metadata.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn lowrank_parse(
         let file = AdapterFile::parse(bytes)?;
         *into = lowrank_file {
             size: size_of::<lowrank_file>(),
-            layers: file.layers().len(),
+            entries: file.entries().len(),
             metadata: file.metadata().as_ptr().cast(),
             metadata_len: file.metadata().len(),
             fingerprint: file.fingerprint(),
@@ -64,12 +64,12 @@ pub unsafe extern "C" fn lowrank_parse(
     })
 }
 
-fn fill(into: &mut lowrank_layer, layer: Option<Layer<'_>>) -> Result<(), Fault> {
-    *into = lowrank_layer::of(&layer.ok_or(Fault::new(LOWRANK_NOT_FOUND, LOWRANK_ARGUMENT_LAYER, 0, 0))?);
+fn fill(into: &mut lowrank_entry, entry: Option<Entry<'_>>) -> Result<(), Fault> {
+    *into = lowrank_entry::of(&entry.ok_or(Fault::new(LOWRANK_NOT_FOUND, LOWRANK_ARGUMENT_ENTRY, 0, 0))?);
     Ok(())
 }
 
-/// Layer number `index` of a file. Each such call checks the whole file, as `lowrank_parse` does.
+/// Entry number `index` of a file. Each such call checks the whole file, as `lowrank_parse` does.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -77,19 +77,19 @@ fn fill(into: &mut lowrank_layer, layer: Option<Layer<'_>>) -> Result<(), Fault>
 /// # Errors
 /// LOWRANK_FILE, LOWRANK_NOT_FOUND.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lowrank_layer_at(
+pub unsafe extern "C" fn lowrank_entry_at(
     bytes: *const u8,
     len: usize,
     index: usize,
-    layer: *mut lowrank_layer,
+    entry: *mut lowrank_entry,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (file(bytes, len), StructMut(LOWRANK_ARGUMENT_LAYER, layer)), |(bytes, into)| {
-        fill(into, AdapterFile::parse(bytes)?.layer(index))
+    crate::call!(error, (file(bytes, len), StructMut(LOWRANK_ARGUMENT_ENTRY, entry)), |(bytes, into)| {
+        fill(into, AdapterFile::parse(bytes)?.entry(index))
     })
 }
 
-/// The layer of this name, of several the one with the smallest id.
+/// The entry of this name, of several the one with the smallest id.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -97,23 +97,23 @@ pub unsafe extern "C" fn lowrank_layer_at(
 /// # Errors
 /// LOWRANK_FILE, LOWRANK_NOT_FOUND, LOWRANK_NOT_UTF8.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lowrank_layer_find(
+pub unsafe extern "C" fn lowrank_entry_find(
     bytes: *const u8,
     len: usize,
     name: *const c_char,
     name_len: usize,
-    layer: *mut lowrank_layer,
+    entry: *mut lowrank_entry,
     error: *mut lowrank_error,
 ) -> lowrank_status {
     let name = Slice(LOWRANK_ARGUMENT_NAME, name.cast::<u8>(), name_len);
-    crate::call!(error, (file(bytes, len), name, StructMut(LOWRANK_ARGUMENT_LAYER, layer)), |(bytes, name, into)| {
+    crate::call!(error, (file(bytes, len), name, StructMut(LOWRANK_ARGUMENT_ENTRY, entry)), |(bytes, name, into)| {
         let name = core::str::from_utf8(name);
         let name = name.map_err(|_| Fault::new(LOWRANK_NOT_UTF8, LOWRANK_ARGUMENT_NAME, 0, name_len))?;
         fill(into, AdapterFile::parse(bytes)?.find(name))
     })
 }
 
-/// The first layer with this id.
+/// The first entry with this id.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -121,14 +121,14 @@ pub unsafe extern "C" fn lowrank_layer_find(
 /// # Errors
 /// LOWRANK_FILE, LOWRANK_NOT_FOUND.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lowrank_layer_find_id(
+pub unsafe extern "C" fn lowrank_entry_find_id(
     bytes: *const u8,
     len: usize,
     id: u32,
-    layer: *mut lowrank_layer,
+    entry: *mut lowrank_entry,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (file(bytes, len), StructMut(LOWRANK_ARGUMENT_LAYER, layer)), |(bytes, into)| {
+    crate::call!(error, (file(bytes, len), StructMut(LOWRANK_ARGUMENT_ENTRY, entry)), |(bytes, into)| {
         fill(into, AdapterFile::parse(bytes)?.find_id(id))
     })
 }

@@ -31,6 +31,7 @@ mod arm;
 mod codes;
 mod contents;
 mod decimal;
+mod entry;
 mod error;
 mod file;
 mod layer;
@@ -46,10 +47,10 @@ mod saved;
 mod store;
 mod tensor;
 mod text;
-mod training;
 
 pub use codes::*;
 pub use contents::*;
+pub use entry::*;
 pub use error::*;
 pub use file::*;
 pub use layer::*;
@@ -64,7 +65,6 @@ pub use saved::*;
 pub use store::*;
 pub use tensor::*;
 pub use text::*;
-pub use training::*;
 
 /// A call: borrows its arguments, does its work, and says how that went.
 macro_rules! call {

@@ -55,7 +55,7 @@ pub struct lowrank_base {
     /// Elements from the start of one row to the start of the next. Not looked at where W is in panels.
     pub stride: usize,
     /// Outputs in a panel; 0 where W is in rows.
-    pub panel: usize,
+    pub panel_width: usize,
     /// As many elements as there are outputs; null where there is no bias.
     pub bias: *const f32,
 }
@@ -104,8 +104,8 @@ pub struct lowrank_grads {
     pub b: lowrank_matrix_mut,
     /// db [1, out]. Left out where the bias is frozen.
     pub bias: lowrank_matrix_mut,
-    /// What the next backward pass does with the old content: LOWRANK_REPLACE or LOWRANK_ADD.
-    pub accum: u32,
+    /// What the next backward pass does with the old content: LOWRANK_REPLACE or LOWRANK_ACCUMULATE.
+    pub accumulate: u32,
 }
 
 /// What flows through a layer in the backward pass.
@@ -244,7 +244,7 @@ maybe! { In: MatRef Out: MatMut }
 impl lowrank_base {
     /// Where the weights are, as a matrix in rows: panels have the same length as dense rows.
     fn weights(&self) -> In {
-        let stride = if self.panel == 0 { self.stride } else { self.inputs };
+        let stride = if self.panel_width == 0 { self.stride } else { self.inputs };
         let size = size_of::<lowrank_matrix>();
         In(
             LOWRANK_ARGUMENT_W,
@@ -269,13 +269,13 @@ impl<'c> Passed<'c> for *const lowrank_base {
         // SAFETY: noted.
         let base = unsafe { &*self };
         let In(_, rows) = base.weights();
-        let weights = if base.panel == 0 {
+        let weights = if base.panel_width == 0 {
             // SAFETY: noted.
             unsafe { base.weights().view() }?.into()
         } else {
             // SAFETY: noted, with this length.
             let data = unsafe { slice(base.weights, rows.len()) };
-            Packed::new(data, base.outputs, base.inputs, base.panel)?.into()
+            Packed::new(data, base.outputs, base.inputs, base.panel_width)?.into()
         };
         // SAFETY: noted, with this length.
         let bias = || MatRef::from_row(unsafe { slice(base.bias, base.outputs) });
@@ -337,8 +337,8 @@ impl<'c> Passed<'c> for *const lowrank_adapter_mut {
 pub(crate) fn accum_of(code: u32) -> Result<Accum, Fault> {
     match code {
         LOWRANK_REPLACE => Ok(Accum::Replace),
-        LOWRANK_ADD => Ok(Accum::Add),
-        got => Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUM, got)),
+        LOWRANK_ACCUMULATE => Ok(Accum::Add),
+        got => Err(Fault::unknown(LOWRANK_ARGUMENT_ACCUMULATE, got)),
     }
 }
 
@@ -364,7 +364,7 @@ impl<'c> Passed<'c> for *const lowrank_grads {
         let grads = unsafe { &*self };
         // SAFETY: noted.
         let (a, b, bias) = unsafe { grads.parts().view() }?;
-        Ok(Grads { a, b, bias, accum: accum_of(grads.accum)? })
+        Ok(Grads { a, b, bias, accum: accum_of(grads.accumulate)? })
     }
 }
 

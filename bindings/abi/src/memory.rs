@@ -86,7 +86,7 @@ pub(crate) use structures;
 // Here and not beside the struct, whose file does not import this one.
 structures!(lowrank_error);
 
-/// Spans of the call with the most arguments: a step of an optimizer, or a save of many layers, which counts its layers
+/// Spans of the call with the most arguments: a step of an optimizer, or a save of many entries, which counts its entries
 /// as one.
 const MOST: usize = 20;
 

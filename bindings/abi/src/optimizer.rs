@@ -1,6 +1,6 @@
 //! Steps of an optimizer, and clipping before them.
 
-use lowrank::train::{AdamW, InPlace, Sgd, clip};
+use lowrank::train::{AdamW, Beta, InPlace, Sgd, clip};
 
 use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
@@ -16,7 +16,7 @@ pub struct lowrank_adamw {
     /// Bytes of this struct.
     pub size: usize,
     /// Learning rate, at least 0.
-    pub lr: f32,
+    pub learning_rate: f32,
     /// Factor on the learning rate for B, at least 0.
     pub b_rate: f32,
     /// From 0 to below 1. In binary64, since it is 1 - beta that counts.
@@ -24,7 +24,7 @@ pub struct lowrank_adamw {
     /// From 0 to below 1.
     pub beta2: f64,
     /// Added to the denominator, above 0.
-    pub eps: f32,
+    pub epsilon: f32,
     /// Weight decay, at least 0.
     pub weight_decay: f32,
 }
@@ -36,7 +36,7 @@ pub struct lowrank_sgd {
     /// Bytes of this struct.
     pub size: usize,
     /// Learning rate, at least 0.
-    pub lr: f32,
+    pub learning_rate: f32,
     /// Factor on the learning rate for B, at least 0.
     pub b_rate: f32,
     /// From 0 to 1. With 0 there is no state.
@@ -56,7 +56,7 @@ pub struct lowrank_in_place {
     /// Bytes of this struct.
     pub size: usize,
     /// Learning rate, at least 0.
-    pub lr: f32,
+    pub learning_rate: f32,
     /// Factor on the learning rate for B, at least 0.
     pub b_rate: f32,
     /// Clips the norm of this layer's gradient to that; negative: not at all.
@@ -67,49 +67,50 @@ structures!(lowrank_adamw lowrank_sgd lowrank_in_place);
 
 impl lowrank_adamw {
     pub(crate) const fn get(&self) -> AdamW {
-        let Self { size: _, lr, b_rate, beta1, beta2, eps, weight_decay } = *self;
-        AdamW { lr, b_rate, beta1, beta2, eps, weight_decay }
+        let Self { size: _, learning_rate, b_rate, beta1, beta2, epsilon, weight_decay } = *self;
+        AdamW { learning_rate, b_rate, beta1: Beta::new(beta1), beta2: Beta::new(beta2), epsilon, weight_decay }
     }
 }
 
 impl lowrank_sgd {
     pub(crate) const fn get(&self) -> Result<Sgd, Fault> {
-        let Self { size: _, lr, b_rate, momentum, dampening, weight_decay, nesterov } = *self;
+        let Self { size: _, learning_rate, b_rate, momentum, dampening, weight_decay, nesterov } = *self;
         if nesterov > 1 {
             return Err(Fault::unknown(LOWRANK_ARGUMENT_OPTIMIZER, nesterov));
         }
-        Ok(Sgd { lr, b_rate, momentum, dampening, weight_decay, nesterov: nesterov == 1 })
+        Ok(Sgd { learning_rate, b_rate, momentum, dampening, weight_decay, nesterov: nesterov == 1 })
     }
 }
 
 impl lowrank_in_place {
     pub(crate) fn get(&self) -> InPlace {
-        let Self { size: _, lr, b_rate, max_norm } = *self;
+        let Self { size: _, learning_rate, b_rate, max_norm } = *self;
         let max_norm = if max_norm < 0.0 { None } else { Some(max_norm) };
-        InPlace { lr, b_rate, max_norm }
+        InPlace { learning_rate, b_rate, max_norm }
     }
 }
 
 /// The defaults of torch.optim.AdamW.
 #[unsafe(no_mangle)]
 pub extern "C" fn lowrank_adamw_default() -> lowrank_adamw {
-    let AdamW { lr, b_rate, beta1, beta2, eps, weight_decay } = AdamW::DEFAULT;
-    lowrank_adamw { size: size_of::<lowrank_adamw>(), lr, b_rate, beta1, beta2, eps, weight_decay }
+    let AdamW { learning_rate, b_rate, epsilon, weight_decay, .. } = AdamW::DEFAULT;
+    let [beta1, beta2] = AdamW::BETAS;
+    lowrank_adamw { size: size_of::<lowrank_adamw>(), learning_rate, b_rate, beta1, beta2, epsilon, weight_decay }
 }
 
 /// No momentum, no weight decay, a learning rate of 1e-3.
 #[unsafe(no_mangle)]
 pub extern "C" fn lowrank_sgd_default() -> lowrank_sgd {
-    let Sgd { lr, b_rate, momentum, dampening, nesterov, weight_decay } = Sgd::DEFAULT;
+    let Sgd { learning_rate, b_rate, momentum, dampening, nesterov, weight_decay } = Sgd::DEFAULT;
     let size = size_of::<lowrank_sgd>();
-    lowrank_sgd { size, lr, b_rate, momentum, dampening, weight_decay, nesterov: u32::from(nesterov) }
+    lowrank_sgd { size, learning_rate, b_rate, momentum, dampening, weight_decay, nesterov: u32::from(nesterov) }
 }
 
 /// A learning rate of 1e-3, no clipping.
 #[unsafe(no_mangle)]
 pub extern "C" fn lowrank_in_place_default() -> lowrank_in_place {
-    let InPlace { lr, b_rate, max_norm } = InPlace::DEFAULT;
-    lowrank_in_place { size: size_of::<lowrank_in_place>(), lr, b_rate, max_norm: max_norm.unwrap_or(-1.0) }
+    let InPlace { learning_rate, b_rate, max_norm } = InPlace::DEFAULT;
+    lowrank_in_place { size: size_of::<lowrank_in_place>(), learning_rate, b_rate, max_norm: max_norm.unwrap_or(-1.0) }
 }
 
 /// One step for one layer: `adapter` and `state` are changed. A parameter without a gradient is left alone.

@@ -40,38 +40,38 @@ pub unsafe extern "C" fn lowrank_scale(
     })
 }
 
-/// A uniform in [-1/√in, 1/√in), B zero: the default of PEFT. `layer` is the number of the layer, below 2^30.
+/// A uniform in [-1/√in, 1/√in), B zero: the default of PEFT. `layer_number` is below 2^30.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
+/// LOWRANK_TOO_MANY unless `layer_number` is below 2^30: no two layers have the same numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_init_kaiming_uniform(
     adapter: *const lowrank_adapter_mut,
     seed: u64,
-    layer: u32,
+    layer_number: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::kaiming_uniform(&mut adapter, seed, layer)?))
+    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::kaiming_uniform(&mut adapter, seed, layer_number)?))
 }
 
-/// A normal with a standard deviation of 1/r, B zero. `layer` is the number of the layer, below 2^30.
+/// A normal with a standard deviation of 1/r, B zero. `layer_number` is below 2^30.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_TOO_MANY unless `layer` is below 2^30: no two layers have the same numbers.
+/// LOWRANK_TOO_MANY unless `layer_number` is below 2^30: no two layers have the same numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_init_gaussian(
     adapter: *const lowrank_adapter_mut,
     seed: u64,
-    layer: u32,
+    layer_number: u32,
     error: *mut lowrank_error,
 ) -> lowrank_status {
-    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::gaussian(&mut adapter, seed, layer)?))
+    crate::call!(error, (adapter,), |(mut adapter,)| Ok(init::gaussian(&mut adapter, seed, layer_number)?))
 }
 
 /// Y = X·Wᵀ + b + hs·Bᵀ with hs = s·X·Aᵀ. `x` [n, in], `y` [n, out], one token a row, up to as many as `saved` has room for.
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn lowrank_pack(
     crate::call!(error, passed, |(w, memory, base)| {
         let packed = pack(backend_of(backend)?, w, memory)?;
         let (outputs, inputs) = (packed.outputs(), packed.inputs());
-        *base = lowrank_base { weights: buffer, outputs, inputs, stride: inputs, panel: packed.width(), ..*base };
+        *base = lowrank_base { weights: buffer, outputs, inputs, stride: inputs, panel_width: packed.width(), ..*base };
         Ok(())
     })
 }

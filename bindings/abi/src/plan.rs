@@ -23,7 +23,7 @@ pub struct lowrank_plan {
     pub rank: usize,
     /// The most tokens at a time.
     pub tokens: usize,
-    /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_NONE for inference.
+    /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE; LOWRANK_INFERENCE where nothing is trained.
     pub optimizer: u32,
     /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. With LOWRANK_IN_PLACE, there is nothing
     /// in the arena that tells whether A is trained: it is where a step gets `x`.
@@ -37,7 +37,7 @@ pub struct lowrank_lengths {
     /// Bytes of this struct; to be set before the call.
     pub size: usize,
     /// Of the whole arena.
-    pub total: usize,
+    pub arena: usize,
     /// A, B and the bias, if it is trained.
     pub adapter: usize,
     /// Gradients.
@@ -68,7 +68,7 @@ structures!(lowrank_plan lowrank_lengths lowrank_work);
 
 pub(crate) fn optimizer(code: u32) -> Result<Option<Optimizer>, Fault> {
     match code {
-        LOWRANK_NONE => Ok(None),
+        LOWRANK_INFERENCE => Ok(None),
         LOWRANK_MOMENTUM => Ok(Some(Optimizer::Momentum)),
         LOWRANK_ADAMW => Ok(Some(Optimizer::AdamW)),
         LOWRANK_SGD => Ok(Some(Optimizer::Sgd)),
@@ -100,7 +100,7 @@ impl lowrank_plan {
         let lengths = match self.get()? {
             None => Saved::inference_len(self.shape(), self.tokens).map(|saved| lowrank_lengths {
                 size,
-                total: saved,
+                arena: saved,
                 adapter: 0,
                 grads: 0,
                 saved,
@@ -115,7 +115,7 @@ impl lowrank_plan {
 fn lengths(plan: &Plan) -> Option<lowrank_lengths> {
     Some(lowrank_lengths {
         size: size_of::<lowrank_lengths>(),
-        total: plan.checked_len()?,
+        arena: plan.checked_len()?,
         adapter: plan.adapter_len()?,
         grads: plan.grads_len()?,
         saved: plan.saved_len()?,
@@ -175,11 +175,11 @@ pub unsafe extern "C" fn lowrank_plan_split(
             tokens: plan.tokens,
             batch: 0,
             progress: LOWRANK_PROGRESS_NONE,
-            training: u32::from(plan.optimizer != LOWRANK_NONE),
+            training: u32::from(plan.optimizer != LOWRANK_INFERENCE),
             dropout: lowrank_dropout::NONE,
         };
-        if memory.len() != lengths.total {
-            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA, lengths.total, memory.len()));
+        if memory.len() != lengths.arena {
+            return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA, lengths.arena, memory.len()));
         }
         *work = match plan.get()? {
             None => lowrank_work { saved, ..lowrank_work::EMPTY },
@@ -222,7 +222,7 @@ impl lowrank_work {
                 a: none,
                 b: none,
                 bias: none,
-                accum: LOWRANK_REPLACE,
+                accumulate: LOWRANK_REPLACE,
             },
             saved: lowrank_saved {
                 size: size_of::<lowrank_saved>(),
@@ -265,7 +265,7 @@ impl lowrank_work {
                 a: maybe(grads.a),
                 b: of(grads.b),
                 bias: maybe(grads.bias),
-                accum: LOWRANK_REPLACE,
+                accumulate: LOWRANK_REPLACE,
             },
             state: lowrank_state::empty(moments),
             ..Self::EMPTY
@@ -291,8 +291,8 @@ mod tests {
                 trained,
             };
             let lengths = plan.lengths().unwrap();
-            assert_eq!(lengths.total, lengths.adapter + lengths.grads + lengths.saved + lengths.state);
-            let mut arena = std::vec![0.0; lengths.total];
+            assert_eq!(lengths.arena, lengths.adapter + lengths.grads + lengths.saved + lengths.state);
+            let mut arena = std::vec![0.0; lengths.arena];
             let start = arena.as_ptr().addr();
             let work = plan.get().unwrap().unwrap().split(&mut arena).unwrap();
             let mut saved = work.saved;

@@ -16,9 +16,9 @@ pub struct lowrank_dropout {
     /// Bytes of this struct.
     pub size: usize,
     /// Probability of dropping, from 0 to below 1; with 0 there is no dropout.
-    pub p: f32,
+    pub probability: f32,
     /// Number of the layer, below 2^30: another mask for each.
-    pub layer: u32,
+    pub layer_number: u32,
     /// Number of the training step: another mask for each.
     pub step: u32,
     /// Seed of the run.
@@ -85,14 +85,20 @@ pub struct lowrank_state {
 structures!(lowrank_dropout lowrank_saved lowrank_clock lowrank_state);
 
 impl lowrank_dropout {
-    pub(crate) const NONE: lowrank_dropout =
-        lowrank_dropout { size: size_of::<Self>(), p: 0.0, layer: 0, step: 0, seed: 0, first_token: 0 };
+    pub(crate) const NONE: lowrank_dropout = lowrank_dropout {
+        size: size_of::<Self>(),
+        probability: 0.0,
+        layer_number: 0,
+        step: 0,
+        seed: 0,
+        first_token: 0,
+    };
 
     pub(crate) fn get(&self) -> Result<Option<Dropout>, Fault> {
-        let Self { size, p, layer, step, seed, first_token } = *self;
-        let is_zero = matches!((p, layer, step, seed, first_token), (0.0, 0, 0, 0, 0));
+        let Self { size, probability, layer_number, step, seed, first_token } = *self;
+        let is_zero = matches!((probability, layer_number, step, seed, first_token), (0.0, 0, 0, 0, 0));
         nested::<Self>(LOWRANK_ARGUMENT_DROPOUT, size, is_zero)?;
-        Ok((p != 0.0).then_some(Dropout { p, seed, step, layer, first_token }))
+        Ok((probability != 0.0).then_some(Dropout { probability, seed, step, layer_number, first_token }))
     }
 }
 
@@ -177,7 +183,7 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_RANGE unless 0 <= p < 1; LOWRANK_TOO_MANY unless `layer` is below 2^30.
+/// LOWRANK_RANGE unless 0 <= probability < 1; LOWRANK_TOO_MANY unless `layer_number` is below 2^30.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_set_dropout(
     saved: *mut lowrank_saved,

@@ -23,7 +23,7 @@ int main(void)
     lowrank_work work;
     int step;
 
-    adamw.lr = 0.05f;
+    adamw.learning_rate = 0.05f;
     error.size = sizeof error;
     work.size = sizeof work;
     status = lowrank_plan_split(&plan, arena, sizeof arena / sizeof *arena, &work, &error);

@@ -12,7 +12,7 @@ static float arena[LOWRANK_ARENA_LEN(INPUTS, OUTPUTS, RANK, TOKENS, LOWRANK_ADAM
 static float w[OUTPUTS * INPUTS], bias[OUTPUTS], x[TOKENS * INPUTS], targets[TOKENS * OUTPUTS];
 static float packed[OUTPUTS * INPUTS], merged[OUTPUTS * INPUTS], memory[TOKENS * RANK];
 static float y[TOKENS * OUTPUTS], dy[TOKENS * OUTPUTS], dx[TOKENS * INPUTS];
-static uint64_t room[LOWRANK_LAYER_ROOM];
+static uint64_t room[LOWRANK_ENTRY_ROOM];
 static uint64_t file[FILE_BYTES / 8];
 static int calls;
 static lowrank_error error;
@@ -69,10 +69,10 @@ static int step(uint32_t backend, uint32_t optimizer, const lowrank_base *base, 
     float value = 0.0f;
 
     dropout.size = sizeof dropout;
-    dropout.p = 0.25f;
+    dropout.probability = 0.25f;
     dropout.seed = 9;
     dropout.step = number;
-    dropout.layer = 0;
+    dropout.layer_number = 0;
     dropout.first_token = 0;
     CHECK(lowrank_set_dropout(&work->saved, number % 2 ? &dropout : NULL, &error));
     CHECK(lowrank_forward(backend, base, &adapter, inputs, lowrank_rows_mut(y, TOKENS, OUTPUTS), &work->saved, &error));
@@ -85,17 +85,17 @@ static int step(uint32_t backend, uint32_t optimizer, const lowrank_base *base, 
     add_bytes(&value, sizeof value);
     if (optimizer == LOWRANK_ADAMW) {
         lowrank_adamw adamw = lowrank_adamw_default();
-        adamw.lr = 0.05f;
+        adamw.learning_rate = 0.05f;
         CHECK(lowrank_backward(backend, base, &adapter, &flow, &work->saved, &work->grads, &error));
         CHECK(lowrank_adamw_step(&adamw, backend, &work->adapter, &work->grads, &work->state, &error));
     } else if (optimizer == LOWRANK_MOMENTUM) {
         lowrank_sgd sgd = lowrank_sgd_default();
         float sum = 0.0f, factor = 0.0f;
-        sgd.lr = 0.05f;
+        sgd.learning_rate = 0.05f;
         sgd.momentum = 0.875f;
         sgd.nesterov = 1;
         CHECK(lowrank_input_grads(backend, base, &adapter, grad, flow.dx, &work->saved, &error));
-        work->grads.accum = number == 0 ? LOWRANK_REPLACE : LOWRANK_ADD;
+        work->grads.accumulate = number == 0 ? LOWRANK_REPLACE : LOWRANK_ACCUMULATE;
         CHECK(lowrank_parameter_grads(backend, inputs, grad, &work->saved, &work->grads, &error));
         CHECK(lowrank_square_sum(backend, &work->grads, &sum, &error));
         CHECK(lowrank_clip_factor(sum, 0.5f, &factor, &error));
@@ -103,7 +103,7 @@ static int step(uint32_t backend, uint32_t optimizer, const lowrank_base *base, 
         CHECK(lowrank_sgd_step(&sgd, backend, &work->adapter, &work->grads, &work->state, &error));
     } else {
         lowrank_in_place in_place = lowrank_in_place_default();
-        in_place.lr = 0.05f;
+        in_place.learning_rate = 0.05f;
         in_place.max_norm = 0.5f;
         CHECK(lowrank_in_place_step(&in_place, backend, base, &work->adapter, &flow, &work->saved, &error));
     }
@@ -116,26 +116,26 @@ static int keep(const lowrank_base *base, lowrank_work *work, uint32_t optimizer
 {
     lowrank_adapter adapter = lowrank_adapter_of(&work->adapter), found;
     lowrank_contents contents;
-    lowrank_layer layer;
+    lowrank_entry entry;
     lowrank_file parsed;
     size_t len = 0, written = 0;
 
-    layer.size = sizeof layer;
-    CHECK(lowrank_layer_of("layer", 5, &adapter, &layer, &error));
-    CHECK(lowrank_layer_keep(&layer, &work->state, optimizer, LOWRANK_TRAINS_A, &error));
-    layer.id = 5;
-    layer.random.seed = 42;
-    layer.random.step = STEPS;
-    layer.random.dropout = 0.25f;
+    entry.size = sizeof entry;
+    CHECK(lowrank_entry_of("layer", 5, &adapter, &entry, &error));
+    CHECK(lowrank_entry_keep(&entry, &work->state, optimizer, LOWRANK_TRAINS_A, &error));
+    entry.id = 5;
+    entry.random.seed = 42;
+    entry.random.step = STEPS;
+    entry.random.dropout = 0.25f;
     memset(&contents, 0, sizeof contents);
     contents.size = sizeof contents;
-    contents.layers = &layer;
-    contents.layers_len = 1;
+    contents.entries = &entry;
+    contents.entries_len = 1;
     contents.metadata = "golden";
     contents.metadata_len = 6;
     contents.generation = 3;
     contents.room = room;
-    contents.room_len = LOWRANK_LAYER_ROOM;
+    contents.room_len = LOWRANK_ENTRY_ROOM;
     CHECK(lowrank_fingerprint(base, &contents.fingerprint, &error));
     CHECK(lowrank_encoded_len(&contents, &len, &error));
     CHECK(lowrank_emit(&contents, (uint8_t *)file, sizeof file, &written, &error));
@@ -144,15 +144,15 @@ static int keep(const lowrank_base *base, lowrank_work *work, uint32_t optimizer
 
     parsed.size = sizeof parsed;
     CHECK(lowrank_parse((const uint8_t *)file, written, &parsed, &error));
-    if (parsed.layers != 1 || parsed.generation != 3 || parsed.fingerprint != contents.fingerprint) return 1;
-    CHECK(lowrank_layer_find((const uint8_t *)file, written, "layer", 5, &layer, &error));
-    CHECK(lowrank_layer_find_id((const uint8_t *)file, written, 5, &layer, &error));
-    CHECK(lowrank_layer_at((const uint8_t *)file, written, 0, &layer, &error));
+    if (parsed.entries != 1 || parsed.generation != 3 || parsed.fingerprint != contents.fingerprint) return 1;
+    CHECK(lowrank_entry_find((const uint8_t *)file, written, "layer", 5, &entry, &error));
+    CHECK(lowrank_entry_find_id((const uint8_t *)file, written, 5, &entry, &error));
+    CHECK(lowrank_entry_at((const uint8_t *)file, written, 0, &entry, &error));
     found.size = sizeof found;
-    CHECK(lowrank_layer_adapter(&layer, &found, &error));
+    CHECK(lowrank_entry_adapter(&entry, &found, &error));
     if (found.scale != adapter.scale || memcmp(found.a.data, adapter.a.data, 4 * RANK * INPUTS) != 0) return 1;
-    CHECK(lowrank_layer_restore(&layer, &work->state, &error));
-    CHECK(lowrank_layer_load(&layer, &work->adapter, &error));
+    CHECK(lowrank_entry_restore(&entry, &work->state, &error));
+    CHECK(lowrank_entry_load(&entry, &work->adapter, &error));
     return 0;
 }
 
@@ -168,9 +168,9 @@ static int train(uint32_t backend, uint32_t optimizer)
 
     lengths.size = sizeof lengths;
     CHECK(lowrank_plan_lengths(&plan, &lengths, &error));
-    if (lengths.total != (size_t)LOWRANK_ARENA_LEN(INPUTS, OUTPUTS, RANK, TOKENS, optimizer)) return 1;
+    if (lengths.arena != (size_t)LOWRANK_ARENA_LEN(INPUTS, OUTPUTS, RANK, TOKENS, optimizer)) return 1;
     work.size = sizeof work;
-    CHECK(lowrank_plan_split(&plan, arena, lengths.total, &work, &error));
+    CHECK(lowrank_plan_split(&plan, arena, lengths.arena, &work, &error));
     CHECK(lowrank_pack(backend, lowrank_rows(w, OUTPUTS, INPUTS), packed, OUTPUTS * INPUTS, &base, &error));
     CHECK(lowrank_scale(LOWRANK_SCALE_RANK_STABILIZED, 2.0f, RANK, &work.adapter.scale, &error));
     CHECK(lowrank_init_kaiming_uniform(&work.adapter, 42, 0, &error));
@@ -182,7 +182,7 @@ static int train(uint32_t backend, uint32_t optimizer)
     CHECK(lowrank_check_finite(&adapter, &error));
     CHECK(lowrank_merge_finite(backend, &base, &adapter, lowrank_rows_mut(merged, OUTPUTS, INPUTS), &error));
     add_bytes(merged, sizeof merged);
-    plan = lowrank_plan_of(INPUTS, OUTPUTS, RANK, TOKENS, LOWRANK_NONE);
+    plan = lowrank_plan_of(INPUTS, OUTPUTS, RANK, TOKENS, LOWRANK_INFERENCE);
     inference.size = sizeof inference;
     CHECK(lowrank_plan_split(&plan, memory, TOKENS * RANK, &inference, &error));
     CHECK(lowrank_forward(backend, &base, &adapter, lowrank_rows(x, TOKENS, INPUTS), out, &inference.saved, &error));

@@ -3,7 +3,7 @@
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
-use lowrank::format::{Contents, Layer};
+use lowrank::format::{Contents, Entry};
 use lowrank::store::{Flash, Store, StoreError, page_len, slot_len};
 use lowrank::{Adapter, MatRef, Scale};
 use lowrank_embedded_storage::Driver;
@@ -74,8 +74,8 @@ fn with_contents<T>(number: u8, with: impl FnOnce(&Contents<'_>) -> T) -> T {
     let (a, b) = numbers.split_at(16);
     let adapter =
         Adapter { a: MatRef::new(a, 2, 8).unwrap(), b: MatRef::new(b, 12, 2).unwrap(), bias: None, scale: 4.0 };
-    let layer = Layer { scale: Scale::Alpha(8.0), ..Layer::of("fc1", &adapter) };
-    with(&Contents { layers: &[layer], metadata: "", fingerprint: number.into(), generation: 0 })
+    let entry = Entry { scale: Scale::Alpha(8.0), ..Entry::of("fc1", &adapter) };
+    with(&Contents { entries: &[entry], metadata: "", fingerprint: number.into(), generation: 0 })
 }
 
 fn round_trips<const READ: usize, const WRITE: usize, const ERASE: usize>() {

@@ -79,10 +79,10 @@ export class Scenario {
     const tokens = Math.min(batch, training.length);
     const shared = { alpha, arithmetic, seed, tokens, optimizer: /** @type {const} */ ('adamw') };
     const rank = typeof this.settings.rank === 'number' ? { hidden: this.settings.rank, output: this.settings.rank } : this.settings.rank;
-    this.hidden = lowrank.layer({ ...shared, rank: rank.hidden, inputs: INPUTS, outputs: HIDDEN, weights: base.w1, bias: base.b1, stream: 0 });
+    this.hidden = lowrank.layer({ ...shared, rank: rank.hidden, inputs: INPUTS, outputs: HIDDEN, weights: base.w1, bias: base.b1, layerNumber: 0 });
     // The output layer reads what the hidden one writes, and the other way round for the gradient.
     const chained = { x: this.hidden.y, dx: this.hidden.dy };
-    this.output = lowrank.layer({ ...shared, ...chained, rank: rank.output, inputs: HIDDEN, outputs: CLASSES, weights: base.w2, bias: base.b2, stream: 1 });
+    this.output = lowrank.layer({ ...shared, ...chained, rank: rank.output, inputs: HIDDEN, outputs: CLASSES, weights: base.w2, bias: base.b2, layerNumber: 1 });
     this.tokens = tokens;
     this.stepsPerEpoch = tokens === 0 ? 0 : Math.floor(training.length / tokens);
     this.steps = 0;
@@ -167,7 +167,7 @@ export class Scenario {
 
   /** Back to the start. */
   reset() {
-    for (const layer of [this.hidden, this.output]) layer.reset();
+    for (const layer of [this.hidden, this.output]) layer.init();
     this.steps = 0;
     this.losses = [];
   }

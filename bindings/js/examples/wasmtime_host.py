@@ -22,7 +22,7 @@ STEPS = 20
 # size, then as in lowrank.h; "<" packs without gaps, so that padding is written out.
 DROPOUT = "<IfIIQQ"
 CLOCK = "<IxxxxQff"
-TRAINING = "<" + "I" * 8 + "f" + "I" * 9 + DROPOUT[1:] + "II" + DROPOUT[1:] + CLOCK[1:] + "12I"
+LAYER = "<" + "I" * 8 + "f" + "I" * 9 + DROPOUT[1:] + "II" + DROPOUT[1:] + CLOCK[1:] + "12I"
 ADAMW_SETTINGS = "<Iffxxxxddff"
 MEAN_LOSS = "<IIIf"
 ERROR = "<IiIIIIIfff"
@@ -75,20 +75,20 @@ def main(path):
     pointers = [weights, 0, 0, x, y, dy, 0, 0, 0]  # panel, bias, dx: none; the arena comes below
     dropout = [struct.calcsize(DROPOUT), 0.0, 0, 0, 0, 0]
     clock = [struct.calcsize(CLOCK), 0, 0.0, 0.0]
-    fields = [struct.calcsize(TRAINING), *sizes, *pointers, *dropout, 0, 0, *[0] * 6, *clock, *[0] * 12]
-    layer = lowrank.put(struct.pack(TRAINING, *fields))
+    fields = [struct.calcsize(LAYER), *sizes, *pointers, *dropout, 0, 0, *[0] * 6, *clock, *[0] * 12]
+    layer = lowrank.put(struct.pack(LAYER, *fields))
 
-    lowrank.call("training_plan", layer)
-    length = lowrank.read(TRAINING, layer)[17]
+    lowrank.call("layer_plan", layer)
+    length = lowrank.read(LAYER, layer)[17]
     arena = lowrank.floats([0] * length)
     lowrank.memory.write(lowrank.store, struct.pack("<I", arena), layer + 64)
-    lowrank.call("training_open", layer, 42, 0)  # seed, number of the layer
+    lowrank.call("layer_init", layer, 42, 0)  # seed, layer number
     for step in range(STEPS):
         lowrank.memory.write(lowrank.store, struct.pack(MEAN_LOSS, struct.calcsize(MEAN_LOSS), TOKENS, 0, 0.0), loss)
-        lowrank.call("training_forward", layer, TOKENS)
-        lowrank.call("training_softmax_cross_entropy", layer, TOKENS, labels, TOKENS, loss)
-        lowrank.call("training_backward", layer, TOKENS, 0)
-        lowrank.call("training_adamw", layer, adamw)
+        lowrank.call("layer_forward", layer, TOKENS)
+        lowrank.call("layer_softmax_cross_entropy", layer, TOKENS, labels, TOKENS, loss)
+        lowrank.call("layer_backward", layer, TOKENS, 0)
+        lowrank.call("layer_adamw_step", layer, adamw)
         print(f"step {step}: loss {lowrank.read(MEAN_LOSS, loss)[3] / TOKENS:.9g}")
     adapter = RANK * (INPUTS + OUTPUTS) * 4
     print(lowrank.memory.read(lowrank.store, arena, arena + adapter).hex())

@@ -15,7 +15,7 @@ const FIELD = /^LAYOUT\(offsetof\(lowrank_(\w+), (\w+)\) == (\d+) && .*$/;
 const CODE = /^#define LOWRANK_(\w+) (-?\d+)$/;
 
 /** The names of arguments in JavaScript, where they are not those of C. */
-const RENAMED = { W: 'weights', TRAINING: 'layer', LAYER_NUMBER: 'stream' };
+const RENAMED = { W: 'weights' };
 
 const pascal = (name) => name.toLowerCase().replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
 const camel = (name) => pascal(name).replace(/^\w/, (letter) => letter.toLowerCase());
@@ -50,7 +50,7 @@ function codes(all) {
   const table = (entries) => `{ ${entries.map(([name, code]) => `${code}: '${name}'`).join(', ')} }`;
   // Nothing here reaches flash.
   const isOfFlash = (name) => /^(FLASH|VERIFY|TOO_LONG|NO_SEAL_LEFT|SLOT\w*|PAGE)$/.test(name);
-  const isMet = (name, code) => code < 100 || ['BACKEND', 'OPTIMIZER', 'TRAINED', 'ACCUM', 'LOSS', 'ITEMS', 'ADAPTER', 'LAYER', 'NAME', 'METADATA', 'ROOM', 'TRAINING'].includes(name);
+  const isMet = (name, code) => code < 100 || ['BACKEND', 'OPTIMIZER', 'TRAINED', 'ACCUMULATE', 'LOSS', 'ITEMS', 'ADAPTER', 'ENTRY', 'NAME', 'METADATA', 'ROOM', 'LAYER'].includes(name);
   const statuses = all.filter(([name, code]) => code.startsWith('-') && !isOfFlash(name)).map(([name, code]) => [pascal(name), code.slice(1)]);
   const args = group('ARGUMENT_').filter(([name, code]) => isMet(name, code)).map(([name, code]) => [RENAMED[name] ?? camel(name), code]);
   const plain = all.filter(([name, code]) => !/^(ARGUMENT|FLAW)_/.test(name) && !code.startsWith('-') && name !== 'OK');

@@ -13,11 +13,11 @@ const STACK = 65536;
 const MOST_MEMORY = 2 ** 32;
 
 const WORDS = ['backend_name', 'version', 'contract_version'];
-const TRAINING = [
-  'plan', 'open', 'forward', 'backward', 'adamw', 'sgd', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
-].map((name) => `training_${name}`);
-const SMALL = [...WORDS, ...TRAINING, 'rng_order'];
-const FILES = ['parse', 'layer_at', 'encoded_len', 'emit'];
+const LAYER = [
+  'plan', 'init', 'forward', 'backward', 'adamw_step', 'sgd_step', 'square_sum', 'clip', 'merge', 'softmax_cross_entropy', 'mean_squared_error',
+].map((name) => `layer_${name}`);
+const SMALL = [...WORDS, ...LAYER, 'rng_order'];
+const FILES = ['parse', 'entry_at', 'encoded_len', 'emit'];
 
 /** Every function of the header. */
 function everything() {

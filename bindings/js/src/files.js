@@ -1,6 +1,6 @@
 import * as abi from './layout.js';
 import { register } from './codec.js';
-import { checkEntry } from './entry.js';
+import { checkEntry } from './check-entry.js';
 import { LowrankError, failure, integer, onlyKnown, shown, unsigned } from './error.js';
 import { checkFinite, dead, isDead } from './finite.js';
 import { FLAW } from './flaws.js';
@@ -13,26 +13,26 @@ import { tagged } from './realm.js';
 import { inSingle } from './scale.js';
 import { byBytes, bytesOf, decode, textOf } from './text.js';
 
-/** @typedef {import('./layer.js').Adapter} Adapter */
+/** @typedef {import('./layer.js').Entry} Entry */
 /** @typedef {import('./layer.js').Layer} Layer */
 
 /**
  * What an adapter file holds.
  * @typedef {object} Contents
- * @property {Adapter[]} layers
+ * @property {Entry[]} entries
  * @property {string} metadata
  * @property {bigint} fingerprint of the base; 0 when it is not known
  * @property {number} generation number of the save
- * @property {LowrankError[]} warnings errors that were not thrown: `DeadAdapter` for a layer whose A and B are zero
+ * @property {LowrankError[]} warnings errors that were not thrown: `DeadAdapter` for an entry whose A and B are zero
  */
 
 /**
- * What goes into a file beside its layers. `parse` gives these, too: its `layers` and `warnings` are left aside here.
+ * What goes into a file beside its entries. `parse` gives these, too: its `entries` and `warnings` are left aside here.
  * @typedef {object} SaveOptions
  * @property {string} [metadata]
  * @property {bigint} [fingerprint] of the base, 64 bits without a sign
  * @property {number} [generation]
- * @property {unknown} [layers]
+ * @property {unknown} [entries]
  * @property {unknown} [warnings]
  */
 
@@ -40,7 +40,7 @@ import { byBytes, bytesOf, decode, textOf } from './text.js';
 /** @typedef {Record<string, Layer> | Map<string, Layer>} Layers by name */
 
 const TYPES = /** @type {const} */ ({ [abi.F32]: 'F32', [abi.F16]: 'F16', [abi.BF16]: 'BF16' });
-const MODES = /** @type {const} */ (['direct', 'alpha', 'rslora']);
+const MODES = /** @type {const} */ (['direct', 'alpha', 'rank-stabilized']);
 
 /**
  * Saves several layers in one adapter file, the format that devices have in flash.
@@ -48,7 +48,7 @@ const MODES = /** @type {const} */ (['direct', 'alpha', 'rslora']);
  * @param {SaveOptions} [options]
  */
 export async function saveAll(layers, options) {
-  return emit(named(layers).map(([name, layer]) => layer.toAdapter(name)), options);
+  return emit(named(layers).map(([name, layer]) => layer.entry(name)), options);
 }
 
 /**
@@ -61,19 +61,19 @@ export async function loadAll(file, layers) {
   const wanted = named(layers);
   const contents = await parse(file);
   const pairs = wanted.map(([name, layer]) => {
-    const found = contents.layers.filter((each) => each.name === name);
+    const found = contents.entries.filter((each) => each.name === name);
     if (found.length === 0) {
-      const names = contents.layers.map((each) => each.name).join(', ');
-      throw new LowrankError('NotFound', name, { text: 'no such layer in the file', expected: `one of ${names}` });
+      const names = contents.entries.map((each) => each.name).join(', ');
+      throw new LowrankError('NotFound', name, { text: 'no such entry in the file', expected: `one of ${names}` });
     }
     if (found.length > 1) {
-      const text = `the file has ${found.length} layers of this name, with the ids ${found.map(({ id }) => id).join(', ')}: parse tells them apart`;
+      const text = `the file has ${found.length} entries of this name, with the ids ${found.map(({ id }) => id).join(', ')}: parse tells them apart`;
       throw new LowrankError('Unsupported', name, { text });
     }
-    layer.checkAdapter(found[0]);
+    layer.checkEntry(found[0]);
     return /** @type {const} */ ([layer, found[0]]);
   });
-  for (const [layer, adapter] of pairs) layer.fromAdapter(adapter);
+  for (const [layer, entry] of pairs) layer.resume(entry);
   return contents;
 }
 
@@ -89,41 +89,41 @@ function named(layers) {
     throw new LowrankError('Type', 'layers', { text: 'these are bytes: in loadAll the file comes first', expected: 'layers by name', got: shown(layers) });
   }
   // What names nothing: a promise, a set, a layer alone or as the prototype, as in `{ __proto__: layer }`.
-  if (!['Object', 'Map', 'Module'].some((name) => tagged(layers, name)) || 'toAdapter' in layers) {
+  if (!['Object', 'Map', 'Module'].some((name) => tagged(layers, name)) || typeof /** @type {any} */ (layers).entry === 'function') {
     throw refusal('layers', 'layers by name, in an object or a Map', layers);
   }
-  const entries = tagged(layers, 'Map') ? [.../** @type {Map<string, Layer>} */ (layers)] : Object.entries(layers);
-  for (const [name, layer] of entries) {
-    if (typeof layer?.toAdapter !== 'function') throw refusal(textOf('name', name), 'a Layer', layer);
+  const pairs = tagged(layers, 'Map') ? [.../** @type {Map<string, Layer>} */ (layers)] : Object.entries(layers);
+  for (const [name, layer] of pairs) {
+    if (typeof layer?.entry !== 'function') throw refusal(textOf('name', name), 'a Layer', layer);
   }
-  return entries;
+  return pairs;
 }
 
 /**
- * The bytes of an adapter file. Refused is what it cannot hold: two layers of one name and id, infinite numbers and NaN, and the state
+ * The bytes of an adapter file. Refused is what it cannot hold: two entries of one name and id, infinite numbers and NaN, and the state
  * of a training that can never learn, since A and B are zero.
- * @param {Adapter[]} layers
+ * @param {Entry[]} entries
  * @param {SaveOptions} [options]
  */
-export async function emit(layers, options = {}) {
-  onlyKnown('options', options, ['metadata', 'fingerprint', 'generation', 'layers', 'warnings']);
+export async function emit(entries, options = {}) {
+  onlyKnown('options', options, ['metadata', 'fingerprint', 'generation', 'entries', 'warnings']);
   const { metadata = '', fingerprint = 0n, generation = 0 } = options;
   const text = new TextEncoder().encode(textOf('metadata', metadata));
   unsigned('fingerprint', fingerprint);
-  if (!Array.isArray(layers)) throw new LowrankError('Type', 'layers', { expected: 'an array of adapters', got: shown(layers) });
-  for (const layer of layers) {
-    checkEntry(layer);
-    if (layer.training && isDead(layer)) throw new LowrankError('DeadAdapter', layer.name);
+  if (!Array.isArray(entries)) throw new LowrankError('Type', 'entries', { expected: 'an array of entries', got: shown(entries) });
+  for (const entry of entries) {
+    checkEntry(entry);
+    if (entry.training && isDead(entry)) throw new LowrankError('DeadAdapter', entry.name);
   }
   const room = await Room.make();
-  const sorted = [...layers].sort((a, b) => byBytes(a.name, b.name) || (a.id ?? 0) - (b.id ?? 0));
-  const structs = room.take(sorted.length * abi.LAYER_BYTES);
-  sorted.forEach((layer, i) => room.describe(structs + i * abi.LAYER_BYTES, layer));
+  const sorted = [...entries].sort((a, b) => byBytes(a.name, b.name) || (a.id ?? 0) - (b.id ?? 0));
+  const structs = room.take(sorted.length * abi.ENTRY_BYTES);
+  sorted.forEach((entry, i) => room.describe(structs + i * abi.ENTRY_BYTES, entry));
   const contents = room.take(abi.CONTENTS_BYTES);
-  const length = sorted.length * abi.LAYER_ROOM;
+  const length = sorted.length * abi.ENTRY_ROOM;
   room.u32(contents, 0, abi.CONTENTS_BYTES);
-  room.u32(contents, abi.CONTENTS_LAYERS, structs);
-  room.u32(contents, abi.CONTENTS_LAYERS_LEN, sorted.length);
+  room.u32(contents, abi.CONTENTS_ENTRIES, structs);
+  room.u32(contents, abi.CONTENTS_ENTRIES_LEN, sorted.length);
   room.u32(contents, abi.CONTENTS_METADATA, room.put(text));
   room.u32(contents, abi.CONTENTS_METADATA_LEN, text.length);
   room.data.setBigUint64(contents + abi.CONTENTS_FINGERPRINT, fingerprint, true);
@@ -150,15 +150,15 @@ export async function parse(file) {
   const head = room.take(abi.FILE_BYTES);
   room.u32(head, 0, abi.FILE_BYTES);
   room.call('lowrank_parse', at, bytes.length, head);
-  const layers = Array.from({ length: room.get(head, abi.FILE_LAYERS) }, (_, i) => room.layer(at, bytes.length, i));
-  layers.forEach(checkFinite);
+  const entries = Array.from({ length: room.get(head, abi.FILE_ENTRIES) }, (_, i) => room.entry(at, bytes.length, i));
+  entries.forEach(checkFinite);
   const [text, length] = [room.get(head, abi.FILE_METADATA), room.get(head, abi.FILE_METADATA_LEN)];
   return {
-    layers,
+    entries,
     metadata: room.text(text, length),
     fingerprint: room.data.getBigUint64(head + abi.FILE_FINGERPRINT, true),
     generation: room.get(head, abi.FILE_GENERATION),
-    warnings: dead(layers),
+    warnings: dead(entries),
   };
 }
 
@@ -235,40 +235,40 @@ class Room {
   /**
    * Fills in a struct.
    * @param {number} at
-   * @param {Adapter} layer
+   * @param {Entry} entry
    */
-  describe(at, layer) {
-    const { rank, inputs, outputs, training, random } = layer;
-    const [scale, utf8] = [inSingle(layer.scale, rank), new TextEncoder().encode(layer.name)];
-    this.u32(at, 0, abi.LAYER_BYTES);
-    this.u32(at, abi.LAYER_NAME, this.put(utf8));
-    this.u32(at, abi.LAYER_NAME_LEN, utf8.length);
-    this.u32(at, abi.LAYER_ID, integer('id', layer.id ?? 0));
-    this.u32(at, abi.LAYER_SCALE_MODE, MODES.indexOf(scale.mode));
-    this.data.setFloat32(at + abi.LAYER_ALPHA, scale.alpha, true);
-    this.u32(at, abi.LAYER_FAN_IN_FAN_OUT, layer.fanInFanOut ? 1 : 0);
-    this.#tensor(at + abi.LAYER_A, 'a', layer.a, rank, inputs);
-    this.#tensor(at + abi.LAYER_B, 'b', layer.b, outputs, rank);
-    this.#tensor(at + abi.LAYER_BIAS, 'bias', layer.bias, 1, outputs);
-    this.#tensor(at + abi.LAYER_B_BIAS, 'bBias', layer.bBias, 1, outputs);
+  describe(at, entry) {
+    const { rank, inputs, outputs, training, random } = entry;
+    const [scale, utf8] = [inSingle(entry.scale, rank), new TextEncoder().encode(entry.name)];
+    this.u32(at, 0, abi.ENTRY_BYTES);
+    this.u32(at, abi.ENTRY_NAME, this.put(utf8));
+    this.u32(at, abi.ENTRY_NAME_LEN, utf8.length);
+    this.u32(at, abi.ENTRY_ID, integer('id', entry.id ?? 0));
+    this.u32(at, abi.ENTRY_SCALE_MODE, MODES.indexOf(scale.mode));
+    this.data.setFloat32(at + abi.ENTRY_ALPHA, scale.alpha, true);
+    this.u32(at, abi.ENTRY_FAN_IN_FAN_OUT, entry.fanInFanOut ? 1 : 0);
+    this.#tensor(at + abi.ENTRY_A, 'a', entry.a, rank, inputs);
+    this.#tensor(at + abi.ENTRY_B, 'b', entry.b, outputs, rank);
+    this.#tensor(at + abi.ENTRY_BIAS, 'bias', entry.bias, 1, outputs);
+    this.#tensor(at + abi.ENTRY_B_BIAS, 'bBias', entry.bBias, 1, outputs);
     const shapes = [[rank, inputs], [outputs, rank], [1, outputs]];
     for (let i = 0; i < 6; i++) {
       const moment = training?.moments[i];
       const [rows, cols] = shapes[i >> 1];
-      this.#tensor(at + abi.LAYER_MOMENTS + i * abi.TENSOR_BYTES, 'moments', moment?.length ? moment : undefined, rows, cols);
+      this.#tensor(at + abi.ENTRY_MOMENTS + i * abi.TENSOR_BYTES, 'moments', moment?.length ? moment : undefined, rows, cols);
     }
-    const clock = at + abi.LAYER_CLOCK;
-    this.u32(at, abi.LAYER_OPTIMIZER, training?.optimizer ?? abi.NONE);
-    this.u32(at, abi.LAYER_TRAINED, training?.trained ?? 0);
+    const clock = at + abi.ENTRY_CLOCK;
+    this.u32(at, abi.ENTRY_OPTIMIZER, training?.optimizer ?? abi.INFERENCE);
+    this.u32(at, abi.ENTRY_TRAINED, training?.trained ?? 0);
     this.u32(clock, 0, abi.CLOCK_BYTES);
     this.data.setBigUint64(clock + abi.CLOCK_STEPS, training?.steps ?? 0n, true);
     this.data.setFloat32(clock + abi.CLOCK_WEIGHT1, training?.weights[0] ?? 0, true);
     this.data.setFloat32(clock + abi.CLOCK_WEIGHT2, training?.weights[1] ?? 0, true);
-    const numbers = at + abi.LAYER_RANDOM;
+    const numbers = at + abi.ENTRY_RANDOM;
     this.u32(numbers, 0, abi.RANDOM_STATE_BYTES);
     this.data.setBigUint64(numbers + abi.RANDOM_STATE_SEED, random?.seed ?? 0n, true);
     this.u32(numbers, abi.RANDOM_STATE_STEP, random?.step ?? 0);
-    this.u32(numbers, abi.RANDOM_STATE_STREAM, random?.stream ?? 0);
+    this.u32(numbers, abi.RANDOM_STATE_LAYER_NUMBER, random?.layerNumber ?? 0);
     this.data.setFloat32(numbers + abi.RANDOM_STATE_DROPOUT, random?.dropout ?? 0, true);
   }
 
@@ -291,46 +291,46 @@ class Room {
   }
 
   /**
-   * A layer of a file.
+   * An entry of a file.
    * @param {number} file
    * @param {number} bytes
    * @param {number} index
-   * @returns {Adapter}
+   * @returns {Entry}
    */
-  layer(file, bytes, index) {
-    const at = this.take(abi.LAYER_BYTES);
-    this.u32(at, 0, abi.LAYER_BYTES);
-    this.call('lowrank_layer_at', file, bytes, index, at);
+  entry(file, bytes, index) {
+    const at = this.take(abi.ENTRY_BYTES);
+    this.u32(at, 0, abi.ENTRY_BYTES);
+    this.call('lowrank_entry_at', file, bytes, index, at);
     const [f32, u64] = [
       (/** @type {number} */ from) => this.data.getFloat32(from, true),
       (/** @type {number} */ from) => this.data.getBigUint64(from, true),
     ];
     const tensor = (/** @type {number} */ from) => this.#numbers(at + from);
-    const [bias, bBias, optimizer] = [tensor(abi.LAYER_BIAS), tensor(abi.LAYER_B_BIAS), this.get(at, abi.LAYER_OPTIMIZER)];
-    const [clock, random] = [at + abi.LAYER_CLOCK, at + abi.LAYER_RANDOM];
+    const [bias, bBias, optimizer] = [tensor(abi.ENTRY_BIAS), tensor(abi.ENTRY_B_BIAS), this.get(at, abi.ENTRY_OPTIMIZER)];
+    const [clock, random] = [at + abi.ENTRY_CLOCK, at + abi.ENTRY_RANDOM];
     const stands = {
       seed: u64(random + abi.RANDOM_STATE_SEED), step: this.get(random, abi.RANDOM_STATE_STEP),
-      stream: this.get(random, abi.RANDOM_STATE_STREAM), dropout: f32(random + abi.RANDOM_STATE_DROPOUT),
+      layerNumber: this.get(random, abi.RANDOM_STATE_LAYER_NUMBER), dropout: f32(random + abi.RANDOM_STATE_DROPOUT),
     };
     const numbers = Object.values(stands).some((value) => Number(value) !== 0) ? { random: stands } : {};
     const moment = (/** @type {unknown} */ _, /** @type {number} */ i) =>
-      tensor(abi.LAYER_MOMENTS + i * abi.TENSOR_BYTES) ?? new Float32Array();
+      tensor(abi.ENTRY_MOMENTS + i * abi.TENSOR_BYTES) ?? new Float32Array();
     return {
-      name: this.text(this.get(at, abi.LAYER_NAME), this.get(at, abi.LAYER_NAME_LEN)),
-      id: this.get(at, abi.LAYER_ID),
-      rank: this.get(at, abi.LAYER_A + abi.TENSOR_ROWS),
-      inputs: this.get(at, abi.LAYER_A + abi.TENSOR_COLS),
-      outputs: this.get(at, abi.LAYER_B + abi.TENSOR_ROWS),
-      scale: { mode: MODES[this.get(at, abi.LAYER_SCALE_MODE)], alpha: f32(at + abi.LAYER_ALPHA) },
-      a: tensor(abi.LAYER_A) ?? new Float32Array(),
-      b: tensor(abi.LAYER_B) ?? new Float32Array(),
+      name: this.text(this.get(at, abi.ENTRY_NAME), this.get(at, abi.ENTRY_NAME_LEN)),
+      id: this.get(at, abi.ENTRY_ID),
+      rank: this.get(at, abi.ENTRY_A + abi.TENSOR_ROWS),
+      inputs: this.get(at, abi.ENTRY_A + abi.TENSOR_COLS),
+      outputs: this.get(at, abi.ENTRY_B + abi.TENSOR_ROWS),
+      scale: { mode: MODES[this.get(at, abi.ENTRY_SCALE_MODE)], alpha: f32(at + abi.ENTRY_ALPHA) },
+      a: tensor(abi.ENTRY_A) ?? new Float32Array(),
+      b: tensor(abi.ENTRY_B) ?? new Float32Array(),
       ...bias && { bias },
       ...bBias && { bBias },
-      fanInFanOut: this.get(at, abi.LAYER_FAN_IN_FAN_OUT) === 1,
+      fanInFanOut: this.get(at, abi.ENTRY_FAN_IN_FAN_OUT) === 1,
       ...numbers,
-      ...optimizer !== abi.NONE && {
+      ...optimizer !== abi.INFERENCE && {
         training: {
-          optimizer, trained: this.get(at, abi.LAYER_TRAINED), steps: u64(clock + abi.CLOCK_STEPS),
+          optimizer, trained: this.get(at, abi.ENTRY_TRAINED), steps: u64(clock + abi.CLOCK_STEPS),
           weights: [f32(clock + abi.CLOCK_WEIGHT1), f32(clock + abi.CLOCK_WEIGHT2)],
           moments: Array.from({ length: 6 }, moment),
         },

@@ -16,7 +16,7 @@ export const FLAW = {
   12: 'a code has no meaning',
   13: 'a bias is trained that is not there',
   14: 'text is not UTF-8',
-  15: 'layers do not ascend by name and id',
+  15: 'entries do not ascend by name and id',
   16: 'a number is infinite or NaN',
   17: 'the scale does not follow from alpha and rank',
   18: 'a probability is not from 0 to below 1',

@@ -12,8 +12,8 @@ export { Vector } from './vector.js';
 
 /** @typedef {import('./module.js').ModuleSource} ModuleSource */
 /** @typedef {import('./error.js').Code} Code */
-/** @typedef {import('./adapter.js').Adapter} Adapter */
-/** @typedef {import('./adapter.js').Scale} Scale */
+/** @typedef {import('./entry.js').Entry} Entry */
+/** @typedef {import('./entry.js').Scale} Scale */
 /** @typedef {import('./loss.js').Labels} Labels */
 /** @typedef {import('./lowrank.js').Shufflable} Shufflable */
 /** @typedef {import('./options.js').LayerOptions} LayerOptions */
@@ -51,7 +51,7 @@ export async function create(options = {}) {
   }
   if (memory !== undefined) integer('memory', memory);
   const source = module === undefined ? await inflate(inline, pick(simd)) : await module;
-  const [compiled, bytes] = await compile(source, 'lowrank_training_open');
+  const [compiled, bytes] = await compile(source, 'lowrank_layer_init');
   return new Lowrank(await WebAssembly.instantiate(compiled), bytes, memory);
 }
 

@@ -1,18 +1,18 @@
-import { checked } from './adapter.js';
+import { checked } from './entry.js';
 import { floats } from './arrays.js';
 import * as abi from './layout.js';
 import { codec } from './codec.js';
 import { LowrankError, boolean, integer, number, object, onlyKnown, string } from './error.js';
 import { finite, isDead } from './finite.js';
 import { inside, numbers } from './loss.js';
-import { LAST_STREAM, OPTIMIZERS, OPTIONS, describe, sizesOf } from './options.js';
+import { LAST_LAYER_NUMBER, OPTIMIZERS, OPTIONS, describe, sizesOf } from './options.js';
 import { factorOf } from './scale.js';
 import { seedOf } from './seed.js';
 import { STEPS } from './steps.js';
 import { Views } from './views.js';
 
-/** @typedef {import('./adapter.js').Adapter} Adapter */
-/** @typedef {import('./adapter.js').Scale} Scale */
+/** @typedef {import('./entry.js').Entry} Entry */
+/** @typedef {import('./entry.js').Scale} Scale */
 /** @typedef {import('./loss.js').Labels} Labels */
 /** @typedef {import('./loss.js').MeanLoss} MeanLoss */
 /** @typedef {import('./options.js').LayerOptions} LayerOptions */
@@ -20,7 +20,7 @@ import { Views } from './views.js';
 /** @typedef {import('./steps.js').StepOptions} StepOptions */
 
 /** Names of the arguments of the ABI that are others here. */
-const NAMES = { dropout: 'dropout.rate', momentum: 'beta1, beta2 or momentum', saved: 'forward' };
+const NAMES = { dropout: 'dropout.probability', saved: 'forward' };
 
 /** A layer `y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ`, its gradients and its optimizer. */
 export class Layer {
@@ -62,13 +62,13 @@ export class Layer {
       return [/** @type {const} */ ([name, view.byteOffset, block])];
     });
     // The numbers of the struct until there is memory for it, in a struct of the module that is planned first.
-    const head = heap.take(abi.TRAINING_BYTES, 'layer');
+    const head = heap.take(abi.LAYER_BYTES, 'layer');
     /** Elements of each part. @type {Record<string, number>} */
     let own;
     try {
       describe(heap.data, head.at, of);
-      call(NAMES, 'lowrank_training_plan', head.at);
-      const arena = heap.data.getUint32(head.at + abi.TRAINING_ARENA_LEN, true);
+      call(NAMES, 'lowrank_layer_plan', head.at);
+      const arena = heap.data.getUint32(head.at + abi.LAYER_ARENA_LEN, true);
       const borrows = (/** @type {string} */ name) => shared.some(([other]) => other === name);
       own = {
         weights: outputs * inputs, bias: options.bias ? outputs : 0, arena, y: tokens * outputs, dy: tokens * outputs,
@@ -95,7 +95,7 @@ export class Layer {
     this.#block.rows = /** @type {const} */ ([['y', outputs], ['dy', outputs], ['dx', inputs]]).map(([name, cols]) => {
       const [at, length] = this.#places[name];
       const output = name === 'y';
-      return { at, bytes: 4 * length, cols, gradient: !output, tokens: output ? () => this.#get(abi.TRAINING_BATCH) : undefined };
+      return { at, bytes: 4 * length, cols, gradient: !output, tokens: output ? () => this.#get(abi.LAYER_BATCH) : undefined };
     });
     for (const [name, start, block] of shared) {
       this.#places[name] = [start, tokens * inputs];
@@ -107,23 +107,23 @@ export class Layer {
     this.tokens = tokens;
     this.#scale = of.rule;
     this.#seed = of.seed;
-    this.#stream = of.stream;
+    this.#layerNumber = of.layerNumber;
     try {
       new Float32Array(heap.memory.buffer, this.#block.at, this.#block.bytes / 4).fill(0);
       const absent = [!options.bias && 'bias', !of.inputGrads && 'dx'];
       for (const [field, name] of POINTERS) this.#set(field, absent.includes(name) ? 0 : this.#places[name][0]);
-      this.#set(abi.TRAINING_ARENA_LEN, own.arena);
+      this.#set(abi.LAYER_ARENA_LEN, own.arena);
       const weights = floats('weights', options.weights);
       if (of.packed) this.#pack(weights);
       else this.#part('weights').set(weights);
       if (options.bias) this.#part('bias').set(floats('bias', options.bias));
-      this.#open(this.#seed);
+      this.#init(this.#seed);
     } catch (error) {
       this.free();
       throw error;
     }
     ['a', 'b', 'trainedBias', 'da', 'db', 'dbias'].forEach((name, i) => {
-      const at = this.#get(abi.TRAINING_PARTS + 4 * i);
+      const at = this.#get(abi.LAYER_PARTS + 4 * i);
       this.#places[name] = at ? [at, this.#lengths[i % 3]] : [this.#block.at, 0];
     });
     // For `merge` and targets, later, when the caller holds views.
@@ -133,7 +133,7 @@ export class Layer {
   }
 
   #seed;
-  #stream;
+  #layerNumber;
   #scale;
 
   /** The factor of the adapter. */
@@ -165,15 +165,15 @@ export class Layer {
       new Float32Array(data.buffer, rows, length).set(weights);
       [abi.MATRIX_BYTES, rows, outputs, inputs, inputs].forEach((value, i) => data.setUint32(matrix + 4 * i, value, true));
       for (let i = 0; i < abi.BASE_BYTES; i += 4) data.setUint32(base + i, i ? 0 : abi.BASE_BYTES, true);
-      this.#parts.call(NAMES, 'lowrank_pack', this.#get(abi.TRAINING_BACKEND), matrix, at, length, base);
-      this.#set(abi.TRAINING_PANEL, data.getUint32(base + abi.BASE_PANEL, true));
+      this.#parts.call(NAMES, 'lowrank_pack', this.#get(abi.LAYER_BACKEND), matrix, at, length, base);
+      this.#set(abi.LAYER_PANEL_WIDTH, data.getUint32(base + abi.BASE_PANEL_WIDTH, true));
     } finally {
       this.#heap.release(room);
     }
   }
 
   get #biasName() {
-    return this.#get(abi.TRAINING_TRAINED) & abi.TRAINS_BIAS ? 'trainedBias' : 'bias';
+    return this.#get(abi.LAYER_TRAINED) & abi.TRAINS_BIAS ? 'trainedBias' : 'bias';
   }
 
   /** Of A, of B, of the bias. */
@@ -205,7 +205,7 @@ export class Layer {
     this.#views.check();
   }
 
-  /** Where the layer's struct is in the module's memory, for glue of one's own: `lowrank_training` of the C ABI. */
+  /** Where the layer's struct is in the module's memory, for glue of one's own: `lowrank_layer` of the C ABI. */
   get address() {
     this.#alive();
     return this.#struct.at;
@@ -236,27 +236,26 @@ export class Layer {
   /** Steps of the optimizer; in place nobody counts. */
   get steps() {
     this.#alive();
-    return Number(this.#heap.data.getBigUint64(this.#struct.at + abi.TRAINING_CLOCK + abi.CLOCK_STEPS, true));
+    return Number(this.#heap.data.getBigUint64(this.#struct.at + abi.LAYER_CLOCK + abi.CLOCK_STEPS, true));
   }
 
   /**
-   * Rate of the dropout. Set it to 0 for evaluation. `backward` then needs a `forward` with the new rate, whether that is another one
-   * or not.
+   * Probability of dropout. Set it to 0 for evaluation. `backward` then needs a `forward` with the new one, whether it differs or not.
    */
   get dropout() {
     this.#alive();
-    return this.#heap.data.getFloat32(this.#struct.at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, true);
+    return this.#heap.data.getFloat32(this.#struct.at + abi.LAYER_DROPOUT + abi.DROPOUT_PROBABILITY, true);
   }
 
-  set dropout(rate) {
+  set dropout(probability) {
     this.#alive();
-    if (!(number('dropout', rate) >= 0 && Math.fround(rate) < 1)) {
-      throw new LowrankError('Range', 'dropout', { expected: '0 to below 1', got: rate });
+    if (!(number('dropout', probability) >= 0 && Math.fround(probability) < 1)) {
+      throw new LowrankError('Range', 'dropout', { expected: '0 to below 1', got: probability });
     }
-    if (rate > 0 && !this.#parts.has('lowrank_set_dropout')) {
+    if (probability > 0 && !this.#parts.has('lowrank_set_dropout')) {
       throw new LowrankError('Unsupported', 'dropout', { text: 'only in the full modules of lowrank/wasm' });
     }
-    this.#heap.data.setFloat32(this.#struct.at + abi.TRAINING_DROPOUT + abi.DROPOUT_P, rate, true);
+    this.#heap.data.setFloat32(this.#struct.at + abi.LAYER_DROPOUT + abi.DROPOUT_PROBABILITY, probability, true);
     this.#forget();
   }
 
@@ -271,7 +270,7 @@ export class Layer {
     const rows = x === undefined ? undefined : floats('x', x);
     const n = this.#count(tokens, rows, this.inputs, 'x');
     if (rows) this.#part('x').set(rows);
-    this.#parts.call(NAMES, 'lowrank_training_forward', this.#struct.at, n);
+    this.#parts.call(NAMES, 'lowrank_layer_forward', this.#struct.at, n);
     return this.#view('y', n * this.outputs);
   }
 
@@ -301,8 +300,8 @@ export class Layer {
    * Gradients of the last `forward`, from dy.
    * @param {number} [tokens] default: those of `forward`; others are refused
    * @param {object} [options]
-   * @param {boolean | undefined} [options.accumulate] adds to the gradients of the backward passes since the last step, reset or
-   *   adapter: micro-batches give the bits of the batch. The first of them replaces what is there
+   * @param {boolean | undefined} [options.accumulate] adds to the gradients of the backward passes since the last step, init or
+   *   resume: micro-batches give the bits of the batch. The first of them replaces what is there
    * @param {Float32Array | undefined} [options.dy] [tokens, outputs], to be copied into the layer's
    */
   backward(tokens, options = {}) {
@@ -310,11 +309,11 @@ export class Layer {
     const { accumulate = false, dy } = options;
     boolean('accumulate', accumulate);
     if (this.#optimizer === 'in-place') throw new LowrankError('Unexpected', 'optimizer', { text: 'in place, step is the backward pass, too' });
-    if (this.#optimizer === 'none') {
-      throw new LowrankError('ForInference', 'optimizer', { text: "optimizer: 'none' is for inference, a backward pass needs another one" });
+    if (this.#optimizer === 'inference') {
+      throw new LowrankError('ForInference', 'optimizer', { text: "optimizer: 'inference' is for no training, a backward pass needs another one" });
     }
     const n = this.#backwards(tokens, dy);
-    this.#parts.call(NAMES, 'lowrank_training_backward', this.#struct.at, n, accumulate && this.#graded ? abi.ADD : abi.REPLACE);
+    this.#parts.call(NAMES, 'lowrank_layer_backward', this.#struct.at, n, accumulate && this.#graded ? abi.ACCUMULATE : abi.REPLACE);
     this.#graded = true;
     this.#seen(n);
   }
@@ -334,7 +333,7 @@ export class Layer {
     if (tokens.length === 0) this.#gradient();
     call(NAMES, name, this.#struct.at, ...tokens, settings);
     this.#graded = false;
-    const [step, first] = [abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN];
+    const [step, first] = [abi.LAYER_DROPOUT + abi.DROPOUT_STEP, abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN];
     this.#set(step, this.#get(step) + 1);
     this.#set(first, 0);
   }
@@ -349,7 +348,7 @@ export class Layer {
     const length = this.outputs * this.inputs;
     const block = this.#heap.take(length * 4, 'merge');
     try {
-      this.#parts.call(NAMES, 'lowrank_training_merge', this.#struct.at, block.at, length);
+      this.#parts.call(NAMES, 'lowrank_layer_merge', this.#struct.at, block.at, length);
       return new Float32Array(this.#heap.memory.buffer, block.at, length).slice();
     } finally {
       this.#heap.release(block);
@@ -360,26 +359,26 @@ export class Layer {
    * A new adapter: A random, B zero, no step taken.
    * @param {number | bigint} [seed] default: the one before
    */
-  reset(seed) {
+  init(seed) {
     this.#alive();
-    this.#open(seed === undefined ? this.#seed : seedOf(seed));
+    this.#init(seed === undefined ? this.#seed : seedOf(seed));
     this.#resume();
     this.#forget();
     this.#ungraded();
   }
 
   /** @param {bigint} seed */
-  #open(seed) {
-    this.#parts.call(NAMES, 'lowrank_training_open', this.#struct.at, seed, this.#stream);
+  #init(seed) {
+    this.#parts.call(NAMES, 'lowrank_layer_init', this.#struct.at, seed, this.#layerNumber);
     this.#seed = seed;
-    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
-    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
+    this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_STEP, 0);
+    this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
   }
 
   /** No forward pass counts any more. */
   #forget() {
-    this.#set(abi.TRAINING_BATCH, 0);
-    this.#set(abi.TRAINING_PROGRESS, abi.PROGRESS_NONE);
+    this.#set(abi.LAYER_BATCH, 0);
+    this.#set(abi.LAYER_PROGRESS, abi.PROGRESS_NONE);
   }
 
   /** No gradient counts any more. */
@@ -401,7 +400,7 @@ export class Layer {
   gradients(heap) {
     this.#ready();
     if (heap !== this.#heap) throw new LowrankError('Foreign', 'layers', { text: 'a layer is of another module' });
-    if (this.#optimizer === 'in-place' || this.#optimizer === 'none') {
+    if (this.#optimizer === 'in-place' || this.#optimizer === 'inference') {
       throw new LowrankError('Unexpected', 'layers', { text: `a layer with optimizer ${this.#optimizer} has no gradients in memory` });
     }
     this.#gradient();
@@ -409,29 +408,29 @@ export class Layer {
   }
 
   /**
-   * The adapter as it is, with the state of its optimizer, outside of the module's memory: for files. Infinite numbers and NaN are in it,
-   * too; files and `fromAdapter` refuse them.
+   * The entry of this layer for a file: the adapter as it is, with the state of its optimizer, outside of the module's memory. Infinite
+   * numbers and NaN are in it, too; files and `resume` refuse them.
    * @param {string} [name]
-   * @returns {Adapter}
+   * @returns {Entry}
    */
-  toAdapter(name = 'adapter') {
+  entry(name = 'adapter') {
     string('name', name);
     this.#ready();
     const { rank, inputs, outputs } = this;
     const copy = (/** @type {string} */ part) => this.#part(part).slice();
     const data = this.#heap.data;
-    const [clock, dropout] = [this.#struct.at + abi.TRAINING_CLOCK, this.#struct.at + abi.TRAINING_DROPOUT];
+    const [clock, dropout] = [this.#struct.at + abi.LAYER_CLOCK, this.#struct.at + abi.LAYER_DROPOUT];
     const random = {
       seed: data.getBigUint64(dropout + abi.DROPOUT_SEED, true), step: data.getUint32(dropout + abi.DROPOUT_STEP, true),
-      stream: data.getUint32(dropout + abi.DROPOUT_LAYER, true), dropout: this.dropout,
+      layerNumber: data.getUint32(dropout + abi.DROPOUT_LAYER_NUMBER, true), dropout: this.dropout,
     };
     return {
       name, rank, inputs, outputs, scale: this.#scale, a: copy('a'), b: copy('b'),
       ...this.#biasName === 'trainedBias' && { bias: copy('trainedBias') },
       ...this.dropout > 0 && { random },
-      ...this.#optimizer !== 'none' && {
+      ...this.#optimizer !== 'inference' && {
         training: {
-          optimizer: OPTIMIZERS[this.#optimizer], trained: data.getUint32(this.#struct.at + abi.TRAINING_TRAINED, true),
+          optimizer: OPTIMIZERS[this.#optimizer], trained: data.getUint32(this.#struct.at + abi.LAYER_TRAINED, true),
           steps: data.getBigUint64(clock + abi.CLOCK_STEPS, true),
           weights: [data.getFloat32(clock + abi.CLOCK_WEIGHT1, true), data.getFloat32(clock + abi.CLOCK_WEIGHT2, true)],
           moments: this.#moments().map((moment) => moment.slice()),
@@ -441,70 +440,80 @@ export class Layer {
   }
 
   /**
-   * Throws unless `fromAdapter` would take this adapter.
-   * @param {Adapter} adapter
+   * Throws unless `resume` would take this entry.
+   * @param {Entry} entry
    */
-  checkAdapter(adapter) {
-    this.#checked(adapter);
+  checkEntry(entry) {
+    this.#checked(entry);
   }
 
-  /** @param {Adapter} adapter */
-  #checked(adapter) {
+  /** @param {Entry} entry */
+  #checked(entry) {
     this.#alive();
-    const parts = checked(object('adapter', adapter), this);
+    const parts = checked(object('entry', entry), this);
     if (parts.bBias) throw new LowrankError('Unexpected', 'bBias', { text: 'layers here have no bias of B' });
-    if (isDead(parts)) throw new LowrankError('DeadAdapter', adapter.name ?? 'adapter');
+    if (isDead(parts)) throw new LowrankError('DeadAdapter', entry.name ?? 'adapter');
     const trains = this.#biasName === 'trainedBias';
-    if (parts.bias && !trains) throw new LowrankError('Missing', 'trainBias', { text: 'the adapter has a bias, the layer trains none' });
-    if (!parts.bias && trains) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the adapter has none' });
+    if (parts.bias && !trains) throw new LowrankError('Missing', 'trainBias', { text: 'the entry has a bias, the layer trains none' });
+    if (!parts.bias && trains) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the entry has none' });
     const resumes = this.#resumes(parts.training);
-    if (resumes && parts.random?.rate && !this.#parts.has('lowrank_set_dropout')) {
-      throw new LowrankError('Unsupported', 'dropout.rate', { text: 'training with dropout goes on in the full modules only' });
+    if (resumes && parts.random?.dropout && !this.#parts.has('lowrank_set_dropout')) {
+      throw new LowrankError('Unsupported', 'dropout.probability', { text: 'training with dropout goes on in the full modules only' });
     }
-    if (resumes && parts.random) integer('random.stream', parts.random.stream, 0, LAST_STREAM);
+    if (resumes && parts.random) integer('random.layerNumber', parts.random.layerNumber, 0, LAST_LAYER_NUMBER);
     return { ...parts, resumes };
   }
 
   /**
-   * Takes over an adapter of the same shape. Refused are infinite numbers, NaN, and an adapter whose A and B are zero: it adds nothing
-   * and can never learn. Where it has the state of the same optimizer, training goes on with the same bits;
-   * otherwise the next step is the first one.
-   * @param {Adapter} adapter
+   * Goes on with everything that an entry of the same shape has: training goes on with the same bits. Where the entry has no state of an
+   * optimizer, a training begins with its adapter. Refused are infinite numbers, NaN, an adapter whose A and B are zero, since it adds
+   * nothing and can never learn, and the state of an optimizer with other moments. A layer for inference takes the adapter alone.
+   * @param {Entry} entry
    */
-  fromAdapter(adapter) {
-    const { a, b, bias, scale, random, training, resumes } = this.#checked(adapter);
+  resume(entry) {
+    const { a, b, bias, scale, random, training, resumes } = this.#checked(entry);
     this.#scale = scale;
-    this.#heap.data.setFloat32(this.#struct.at + abi.TRAINING_SCALE, this.scale, true);
+    this.#heap.data.setFloat32(this.#struct.at + abi.LAYER_SCALE, this.scale, true);
     this.#part('a').set(a);
     this.#part('b').set(b);
     if (bias) this.#part('trainedBias').set(bias);
     this.#forget();
     this.#ungraded();
-    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_STEP, 0);
-    this.#set(abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
+    this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_STEP, 0);
+    this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
     this.#resume(resumes ? training : undefined);
     if (resumes && random) this.#random(random);
   }
 
   /** @param {NonNullable<ReturnType<typeof checked>['random']>} random */
-  #random({ seed, step, stream, rate }) {
-    const [data, at] = [this.#heap.data, this.#struct.at + abi.TRAINING_DROPOUT];
+  #random({ seed, step, layerNumber, dropout }) {
+    const [data, at] = [this.#heap.data, this.#struct.at + abi.LAYER_DROPOUT];
     data.setBigUint64(at + abi.DROPOUT_SEED, seed, true);
     data.setUint32(at + abi.DROPOUT_STEP, step, true);
-    data.setUint32(at + abi.DROPOUT_LAYER, stream, true);
-    data.setFloat32(at + abi.DROPOUT_P, rate, true);
+    data.setUint32(at + abi.DROPOUT_LAYER_NUMBER, layerNumber, true);
+    data.setFloat32(at + abi.DROPOUT_PROBABILITY, dropout, true);
   }
 
-  /** Whether the state is that of this optimizer. @param {Adapter['training']} training */
+  /** Whether there is a state to go on with. Throws where the moments of this layer are others. @param {Entry['training']} training */
   #resumes(training) {
-    return training?.optimizer === OPTIMIZERS[this.#optimizer] && training.trained === this.#get(abi.TRAINING_TRAINED)
-      && this.#moments().every((moment, i) => moment.length === training.moments[i].length);
+    if (!training || this.#optimizer === 'inference') return false;
+    const { optimizer, moments } = training;
+    if (MOMENTS[optimizer] !== MOMENTS[OPTIMIZERS[this.#optimizer]]) {
+      const [got = `the code ${optimizer}`] = Object.entries(OPTIMIZERS).flatMap(([name, code]) => (code === optimizer ? [name] : []));
+      const text = 'the entry has the state of another optimizer: without its `training`, a training begins with its adapter';
+      throw new LowrankError('OtherOptimizer', 'training.optimizer', { text, expected: this.#optimizer, got });
+    }
+    this.#moments().forEach(({ length }, i) => {
+      if (moments[i].length === length) return;
+      throw new LowrankError('Length', 'training.moments', { text: 'other parameters were trained', expected: length, got: moments[i].length });
+    });
+    return true;
   }
 
-  /** @param {Adapter['training']} training */
+  /** @param {Entry['training']} training */
   #resume({ steps, weights, moments } = { optimizer: 0, trained: 0, steps: 0n, weights: [0, 0], moments: [] }) {
     this.#moments().forEach((moment, i) => (moments[i] ? moment.set(moments[i]) : moment.fill(0)));
-    const [data, clock] = [this.#heap.data, this.#struct.at + abi.TRAINING_CLOCK];
+    const [data, clock] = [this.#heap.data, this.#struct.at + abi.LAYER_CLOCK];
     data.setBigUint64(clock + abi.CLOCK_STEPS, steps, true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT1, weights[0], true);
     data.setFloat32(clock + abi.CLOCK_WEIGHT2, weights[1], true);
@@ -513,7 +522,7 @@ export class Layer {
   /** First and second moments of A, of B, of the bias; empty where there are none. */
   #moments() {
     return Array.from({ length: 6 }, (_, i) => {
-      const at = this.#get(abi.TRAINING_PARTS + 4 * (i + 6));
+      const at = this.#get(abi.LAYER_PARTS + 4 * (i + 6));
       return new Float32Array(this.#heap.memory.buffer, at, at ? this.#lengths[i >> 1] : 0);
     });
   }
@@ -525,18 +534,18 @@ export class Layer {
    */
   async save(name = 'adapter') {
     const { emit } = await codec();
-    return emit([this.toAdapter(name)]);
+    return emit([this.entry(name)]);
   }
 
   /**
-   * Takes over the only adapter of a file; for several see `loadAll` of `lowrank/files`.
+   * Goes on with the only entry of a file, as `resume` does; for several see `loadAll` of `lowrank/files`.
    * @param {Uint8Array} file
    */
   async load(file) {
     const { parse } = await codec();
-    const { layers } = await parse(file);
-    if (layers.length !== 1) throw new LowrankError('Length', 'file', { expected: '1 layer', got: `${layers.length}` });
-    this.fromAdapter(layers[0]);
+    const { entries } = await parse(file);
+    if (entries.length !== 1) throw new LowrankError('Length', 'file', { expected: '1 entry', got: `${entries.length}` });
+    this.resume(entries[0]);
   }
 
   /** Gives the memory back. The layer and its views are not to be used any more. */
@@ -565,8 +574,8 @@ export class Layer {
   /** Tokens of the last forward pass. */
   #batch() {
     this.#ready();
-    if (this.#get(abi.TRAINING_PROGRESS) === abi.PROGRESS_NONE) throw new LowrankError('NoForward', 'forward');
-    return this.#get(abi.TRAINING_BATCH);
+    if (this.#get(abi.LAYER_PROGRESS) === abi.PROGRESS_NONE) throw new LowrankError('NoForward', 'forward');
+    return this.#get(abi.LAYER_BATCH);
   }
 
   /**
@@ -588,15 +597,18 @@ export class Layer {
    * @param {number} tokens
    */
   #seen(tokens) {
-    const first = abi.TRAINING_DROPOUT + abi.DROPOUT_FIRST_TOKEN;
+    const first = abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN;
     this.#set(first, this.#get(first) + tokens);
   }
 }
+
+/** How many moments each parameter has, by the code of the optimizer. @type {Record<number, number>} */
+const MOMENTS = { [abi.MOMENTUM]: 1, [abi.ADAMW]: 2, [abi.SGD]: 0, [abi.IN_PLACE]: 0 };
 
 /** What a step uses up. */
 const GRADIENTS = ['da', 'db', 'dbias'];
 
 const POINTERS = /** @type {const} */ ([
-  [abi.TRAINING_WEIGHTS, 'weights'], [abi.TRAINING_BIAS, 'bias'], [abi.TRAINING_X, 'x'], [abi.TRAINING_Y, 'y'],
-  [abi.TRAINING_DY, 'dy'], [abi.TRAINING_DX, 'dx'], [abi.TRAINING_ARENA, 'arena'],
+  [abi.LAYER_WEIGHTS, 'weights'], [abi.LAYER_BIAS, 'bias'], [abi.LAYER_X, 'x'], [abi.LAYER_Y, 'y'],
+  [abi.LAYER_DY, 'dy'], [abi.LAYER_DX, 'dx'], [abi.LAYER_ARENA, 'arena'],
 ]);

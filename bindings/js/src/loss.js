@@ -103,7 +103,7 @@ export class Losses {
     data.setUint32(loss + abi.MEAN_LOSS_TOKENS, mean.tokens, true);
     data.setUint32(loss + abi.MEAN_LOSS_SEEN, mean.seen, true);
     data.setFloat32(loss + abi.MEAN_LOSS_SUM, mean.sum, true);
-    call(names, `lowrank_training_${name}`, layer, tokens, at, goal.length, loss);
+    call(names, `lowrank_layer_${name}`, layer, tokens, at, goal.length, loss);
     mean.keep(data.getUint32(loss + abi.MEAN_LOSS_SEEN, true), data.getFloat32(loss + abi.MEAN_LOSS_SUM, true));
     return mean.value;
   }

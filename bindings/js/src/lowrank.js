@@ -12,7 +12,7 @@ import { arrayKind } from './realm.js';
 /** The structs of the calls, one after the other: an error, a layer for the losses, settings, a mean. */
 const ERROR = 0;
 const LOSS_LAYER = ERROR + abi.ERROR_BYTES + 8 & ~7;
-const SETTINGS = LOSS_LAYER + abi.TRAINING_BYTES;
+const SETTINGS = LOSS_LAYER + abi.LAYER_BYTES;
 const LOSS = SETTINGS + abi.ADAMW_BYTES;
 const STRUCTS = LOSS + abi.MEAN_LOSS_BYTES;
 
@@ -72,10 +72,10 @@ export class Lowrank {
     this.contractVersion = exports.lowrank_contract_version();
     const data = this.#heap.data;
     data.setUint32(this.#structs + ERROR, abi.ERROR_BYTES, true);
-    data.setUint32(this.#structs + LOSS_LAYER, abi.TRAINING_BYTES, true);
-    data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_OPTIMIZER, abi.IN_PLACE, true);
-    data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_DROPOUT, abi.DROPOUT_BYTES, true);
-    data.setUint32(this.#structs + LOSS_LAYER + abi.TRAINING_CLOCK, abi.CLOCK_BYTES, true);
+    data.setUint32(this.#structs + LOSS_LAYER, abi.LAYER_BYTES, true);
+    data.setUint32(this.#structs + LOSS_LAYER + abi.LAYER_OPTIMIZER, abi.IN_PLACE, true);
+    data.setUint32(this.#structs + LOSS_LAYER + abi.LAYER_DROPOUT, abi.DROPOUT_BYTES, true);
+    data.setUint32(this.#structs + LOSS_LAYER + abi.LAYER_CLOCK, abi.CLOCK_BYTES, true);
     Object.freeze(this);
   }
 
@@ -155,10 +155,10 @@ export class Lowrank {
   /** A struct with these rows. @param {ReturnType<typeof rowsOf>} rows */
   #rows({ y, dy, cols, tokens }) {
     const [data, at] = [this.#heap.data, this.#structs + LOSS_LAYER];
-    data.setUint32(at + abi.TRAINING_OUTPUTS, cols, true);
-    data.setUint32(at + abi.TRAINING_TOKENS, tokens, true);
-    data.setUint32(at + abi.TRAINING_Y, y.byteOffset, true);
-    data.setUint32(at + abi.TRAINING_DY, dy.byteOffset, true);
+    data.setUint32(at + abi.LAYER_OUTPUTS, cols, true);
+    data.setUint32(at + abi.LAYER_TOKENS, tokens, true);
+    data.setUint32(at + abi.LAYER_Y, y.byteOffset, true);
+    data.setUint32(at + abi.LAYER_DY, dy.byteOffset, true);
     return at;
   }
 
@@ -179,10 +179,10 @@ export class Lowrank {
     const at = this.#structs + SETTINGS;
     let sum = 0;
     for (const struct of structs) {
-      this.#call({}, 'lowrank_training_square_sum', struct, at);
+      this.#call({}, 'lowrank_layer_square_sum', struct, at);
       sum = Math.fround(sum + this.#heap.data.getFloat32(at, true));
     }
-    for (const struct of structs) this.#call({}, 'lowrank_training_clip', struct, sum, maxNorm);
+    for (const struct of structs) this.#call({}, 'lowrank_layer_clip', struct, sum, maxNorm);
     return Math.fround(Math.sqrt(sum));
   }
 

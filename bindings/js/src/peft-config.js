@@ -2,43 +2,13 @@ import { LowrankError } from './error.js';
 import { members, stringify } from './json.js';
 import { refuseOther } from './other-files.js';
 import { Table, isIndex } from './pattern-table.js';
+import { CARRIED, DEFAULTS, NAMES, NAMES_IN_ANY_CASE, READ, VARIANTS } from './peft-fields.js';
 import { tagged } from './realm.js';
 import { factorOf, inSingle } from './scale.js';
 import { bytesOf, decode } from './text.js';
 
-/** Fields that say where an adapter comes from, where it goes or how it was made: they change no number of a layer. */
-const CARRIED = [
-  'auto_mapping', 'base_model_name_or_path', 'corda_config', 'eva_config', 'exclude_modules', 'inference_mode', 'layers_pattern',
-  'layers_to_transform', 'loftq_config', 'lora_ga_config', 'megatron_core', 'peft_version', 'qalora_group_size', 'revision',
-  'runtime_config', 'target_modules', 'task_type',
-];
-
-/** Fields that are read below. */
-const READ = [
-  'peft_type', 'r', 'lora_alpha', 'lora_dropout', 'rank_pattern', 'alpha_pattern', 'use_rslora', 'fan_in_fan_out', 'bias',
-  'lora_bias', 'init_lora_weights',
-];
-
 /** Tables of patterns. */
 const PATTERNS = ['rank_pattern', 'alpha_pattern'];
-
-/** Variants that are not implemented, and what they mean. */
-const VARIANTS = {
-  use_dora: 'DoRA scales the rows of the sum',
-  modules_to_save: 'whole modules are trained beside the adapter',
-  trainable_token_indices: 'rows of an embedding are trained beside the adapter',
-  target_parameters: 'parameters are adapted that are not those of a linear layer',
-  layer_replication: 'layers of the base are repeated',
-  alora_invocation_tokens: 'an activated LoRA is in effect after certain tokens only',
-  ensure_weight_tying: 'the adapters of tied layers are tied',
-  megatron_config: 'the layers are those of Megatron',
-  use_qalora: 'QA-LoRA pools the inputs',
-  use_bdlora: 'BD-LoRA has block-diagonal matrices',
-  velora_config: 'VeLoRA projects what is saved for the backward pass',
-  arrow_config: 'Arrow routes between adapters',
-  kasa_config: 'KaSA has singular values of its own',
-  monteclora_config: 'MonteCLoRA samples its matrices',
-};
 
 /** The name of the file. */
 export const CONFIG_FILE = 'adapter_config.json';
@@ -105,7 +75,7 @@ export class Config {
   #alphas;
   #rank;
   #alpha;
-  #rslora;
+  #rankStabilized;
 
   /** @param {unknown} source adapter_config.json: its text, bytes or fields */
   constructor(source) {
@@ -117,17 +87,17 @@ export class Config {
     /** What stands in the file, and its text. */
     this.fields = fields;
     this.text = text;
-    this.#rank = asRank('r', json.get('r') ?? '8');
-    this.#alpha = asAlpha('lora_alpha', json.get('lora_alpha') ?? '8');
+    this.#rank = asRank('r', json.get('r') ?? DEFAULTS.r);
+    this.#alpha = asAlpha('lora_alpha', json.get('lora_alpha') ?? DEFAULTS.lora_alpha);
     const table = (/** @type {string} */ field, /** @type {typeof asRank} */ as) =>
       new Table(field, tableOf(field, json.get(field), as), !unordered.includes(field));
     this.#ranks = table('rank_pattern', asRank);
     this.#alphas = table('alpha_pattern', asAlpha);
-    this.#rslora = flag(fields, 'use_rslora');
+    this.#rankStabilized = flag(fields, 'use_rslora');
     this.fanInFanOut = flag(fields, 'fan_in_fan_out');
     this.bBias = flag(fields, 'lora_bias');
     this.bias = biasOf(json.get('bias') ?? '"none"');
-    this.dropout = dropoutOf(json.get('lora_dropout') ?? '0');
+    this.dropout = dropoutOf(json.get('lora_dropout') ?? DEFAULTS.lora_dropout);
   }
 
   /** The rank of a layer, and the field that says so. @param {string} layer */
@@ -144,7 +114,7 @@ export class Config {
   scale(layer) {
     const { rank } = this.rank(layer);
     const alpha = this.#alphas.find(layer)?.value ?? this.#alpha;
-    const scale = /** @type {const} */ ({ mode: this.#rslora ? 'rslora' : 'alpha', alpha });
+    const scale = /** @type {const} */ ({ mode: this.#rankStabilized ? 'rank-stabilized' : 'alpha', alpha });
     if (Number.isFinite(factorOf(scale, rank))) return inSingle(scale, rank);
     throw new LowrankError('Range', 'lora_alpha', { text: `layer ${layer}: the scale is out of the range of f32` });
   }
@@ -194,20 +164,24 @@ function refuse(fields) {
   if (fields.peft_type === undefined) throw refusal('peft_type', 'the field is missing; the config.json of a model has none', '"LORA"');
   if (fields.peft_type !== 'LORA') throw refusal('peft_type', 'another method', '"LORA"');
   const how = fields.init_lora_weights ?? true;
-  if (typeof how !== 'boolean' && !(typeof how === 'string' && INITS.test(how))) {
+  if (typeof how !== 'boolean' && !isInitialisation(how)) {
     const known = typeof how === 'string' && BASE_CHANGED.test(how);
     const convert = 'the initialisation has changed the base; convert the adapter with path_initial_model_for_weight_conversion of PEFT';
     throw refusal('init_lora_weights', known ? convert : 'not known', 'true, false, "gaussian", "orthogonal" or "eva"');
   }
   for (const [field, value] of Object.entries(fields)) {
     if (!isSet(value) || READ.includes(field) || CARRIED.includes(field)) continue;
-    const text = Object.hasOwn(VARIANTS, field) ? VARIANTS[/** @type {keyof typeof VARIANTS} */ (field)] : 'the field is not known';
-    throw refusal(field, text, 'null, false or empty');
+    throw refusal(field, Object.hasOwn(VARIANTS, field) ? VARIANTS[field] : 'the field is not known', 'null, false or empty');
   }
 }
 
-/** PEFT takes "gaussian" in any case, the others as they are. */
-const INITS = /^([gG][aA][uU][sS]{2}[iI][aA][nN]|orthogonal|eva)$/;
+/** Whether a value is the name of an initialisation that leaves the base as it is. @param {unknown} how */
+function isInitialisation(how) {
+  if (typeof how !== 'string') return false;
+  const lower = how.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  return NAMES.init_lora_weights.includes(how) || NAMES_IN_ANY_CASE.init_lora_weights.includes(lower);
+}
+
 const BASE_CHANGED = /^(pissa.*|corda.*|olora|mica|loftq|lora_ga)$/i;
 
 /** Null is false where PEFT only asks whether a field holds. @param {Record<string, any>} fields @param {string} field */

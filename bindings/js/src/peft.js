@@ -1,4 +1,4 @@
-import { checkEntry } from './entry.js';
+import { checkEntry } from './check-entry.js';
 import { LowrankError, integer, onlyKnown, shown } from './error.js';
 import { TENSORS, dead } from './finite.js';
 import { numberText, stringify } from './json.js';
@@ -14,7 +14,7 @@ export { LowrankError } from './error.js';
 export { CONFIG_FILE } from './peft-config.js';
 export { TENSOR_FILE } from './safetensors.js';
 
-/** @typedef {import('./layer.js').Adapter} Adapter */
+/** @typedef {import('./layer.js').Entry} Entry */
 /** @typedef {import('./peft-names.js').Part} Part */
 /** @typedef {import('./safetensors.js').Tensor} Tensor */
 /** @typedef {{ name: string, tensor: Tensor }} Found */
@@ -34,8 +34,8 @@ export { TENSOR_FILE } from './safetensors.js';
  * @param {object} files
  * @param {ConfigSource} files.config
  * @param {Uint8Array | ArrayBuffer | DataView} files.tensors adapter_model.safetensors
- * @returns {{ config: Record<string, unknown>, layers: Adapter[], warnings: LowrankError[] }} the fields of the configuration, which
- *   `writePeft` writes as they stood in the file, and layers in the order of their names
+ * @returns {{ config: Record<string, unknown>, entries: Entry[], warnings: LowrankError[] }} the fields of the configuration, which
+ *   `writePeft` writes as they stood in the file, and the entries in the order of their names
  */
 export function readPeft(files) {
   onlyKnown('files', files, ['config', 'tensors', 'warnings']);
@@ -51,9 +51,9 @@ export function readPeft(files) {
   const sorted = [...layers].sort(([a], [b]) => byBytes(a, b));
   const names = sorted.map(([name]) => name);
   refuseWrapped(names);
-  const found = sorted.map(([name, parts]) => layerOf(name, parts, config));
+  const found = sorted.map(([name, parts]) => entryOf(name, parts, config));
   const left = sorted.flatMap(([, { base }]) => (base ? [leftOut(base)] : []));
-  return { config: config.fields, layers: found, warnings: [...config.warnings(names), ...prefixed(names), ...left, ...dead(found)] };
+  return { config: config.fields, entries: found, warnings: [...config.warnings(names), ...prefixed(names), ...left, ...dead(found)] };
 }
 
 /** @param {Found} base */
@@ -62,39 +62,39 @@ const leftOut = ({ name }) => new LowrankError('Unexpected', name, {
 });
 
 /**
- * Writes layers as PEFT does, in 32 bits: with this configuration, which has to agree with them, or with one that is made from them.
- * What is written here, `readPeft` reads, with the same names, scales and numbers. Refused is what PEFT cannot say: two layers of one
+ * Writes entries as PEFT does, in 32 bits: with this configuration, which has to agree with them, or with one that is made from them.
+ * What is written here, `readPeft` reads, with the same names, scales and numbers. Refused is what PEFT cannot say: two entries of one
  * name, for example.
- * @param {Adapter[]} layers
+ * @param {Entry[]} entries
  * @param {ConfigSource} [config]
  * @returns {{ config: string, tensors: Uint8Array<ArrayBuffer>, warnings: LowrankError[] }} as `readPeft` would give them
  */
-export function writePeft(layers, config) {
-  if (!Array.isArray(layers)) throw new LowrankError('Type', 'layers', { expected: 'an array of adapters', got: shown(layers) });
-  if (layers.length === 0) throw new LowrankError('Format', 'layers', { expected: 'at least one' });
-  layers.forEach(checkEntry);
-  layers.forEach(checkSizes);
-  const names = layers.map(({ name }) => name);
+export function writePeft(entries, config) {
+  if (!Array.isArray(entries)) throw new LowrankError('Type', 'entries', { expected: 'an array of entries', got: shown(entries) });
+  if (entries.length === 0) throw new LowrankError('Format', 'entries', { expected: 'at least one' });
+  entries.forEach(checkEntry);
+  entries.forEach(checkSizes);
+  const names = entries.map(({ name }) => name);
   const seen = new Set();
   const twice = names.find((name) => seen.size === seen.add(name).size);
   if (twice !== undefined) {
-    throw new LowrankError('Unsupported', 'name', { text: 'two layers have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
+    throw new LowrankError('Unsupported', 'name', { text: 'two entries have it, which PEFT cannot tell apart', got: JSON.stringify(twice) });
   }
   refuseWrapped(names);
-  const settings = new Config(config === undefined ? fromTable(layers) : config);
-  for (const layer of layers) agree(layer, settings);
-  const tensors = layers.flatMap((layer) => {
-    const { name, rank, inputs, outputs } = layer;
+  const settings = new Config(config === undefined ? fromTable(entries) : config);
+  for (const entry of entries) agree(entry, settings);
+  const tensors = entries.flatMap((entry) => {
+    const { name, rank, inputs, outputs } = entry;
     const shapes = { a: [rank, inputs], b: [outputs, rank], bias: [outputs], bBias: [outputs] };
     return TENSORS.flatMap((part) => {
-      const numbers = layer[part];
+      const numbers = entry[part];
       return numbers ? [/** @type {[string, number[], Float32Array]} */ ([tensorName(name, part), shapes[part], numbers])] : [];
     });
   });
-  return { config: settings.text, tensors: writeTensors(tensors), warnings: [...settings.warnings(names), ...prefixed(names), ...dead(layers)] };
+  return { config: settings.text, tensors: writeTensors(tensors), warnings: [...settings.warnings(names), ...prefixed(names), ...dead(entries)] };
 }
 
-/** PEFT has no layers of rank 0, nor without inputs or outputs. @param {Adapter} adapter */
+/** PEFT has no layers of rank 0, nor without inputs or outputs. @param {Entry} entry */
 function checkSizes({ rank, inputs, outputs }) {
   for (const [name, size] of Object.entries({ rank, inputs, outputs })) integer(name, size, 1);
 }
@@ -103,9 +103,9 @@ function checkSizes({ rank, inputs, outputs }) {
  * @param {string} name
  * @param {Partial<Record<Part, Found>>} parts
  * @param {Config} config
- * @returns {Adapter}
+ * @returns {Entry}
  */
-function layerOf(name, parts, config) {
+function entryOf(name, parts, config) {
   const { a, b, bias, bBias, base } = parts;
   if (!a || !b) throw new LowrankError('Format', tensorName(name, a ? 'b' : 'a'), { text: 'the tensor is missing' });
   const [rank, inputs] = matrix(a);
@@ -122,7 +122,7 @@ function layerOf(name, parts, config) {
     ...bias && { bias: numbers(bias) },
     ...bBias && { bBias: numbers(bBias) },
     fanInFanOut: config.fanInFanOut,
-    ...config.dropout > 0 && { random: { seed: 0n, step: 0, stream: 0, dropout: config.dropout } },
+    ...config.dropout > 0 && { random: { seed: 0n, step: 0, layerNumber: 0, dropout: config.dropout } },
   };
 }
 
@@ -168,81 +168,81 @@ function numbers({ name, tensor: { dtype, bytes } }) {
   return wide;
 }
 
-/** Checks that a configuration says of a layer what the layer says. @param {Adapter} layer @param {Config} config */
-function agree(layer, config) {
-  const { rank } = layer;
+/** Checks that a configuration says of a layer what its entry says. @param {Entry} entry @param {Config} config */
+function agree(entry, config) {
+  const { rank } = entry;
   const pairs = {
-    rank: [rank, config.rank(layer.name).rank],
-    scale: [factorOf(layer.scale, rank), factorOf(config.scale(layer.name), rank)],
-    dropout: [Math.fround(layer.random?.dropout ?? 0), config.dropout],
-    fanInFanOut: [layer.fanInFanOut === true, config.fanInFanOut],
-    bBias: [layer.bBias !== undefined, config.bBias],
-    bias: [layer.bias !== undefined && config.bias === 'none', false],
+    rank: [rank, config.rank(entry.name).rank],
+    scale: [factorOf(entry.scale, rank), factorOf(config.scale(entry.name), rank)],
+    dropout: [Math.fround(entry.random?.dropout ?? 0), config.dropout],
+    fanInFanOut: [entry.fanInFanOut === true, config.fanInFanOut],
+    bBias: [entry.bBias !== undefined, config.bBias],
+    bias: [entry.bias !== undefined && config.bias === 'none', false],
   };
   for (const [field, [own, other]] of Object.entries(pairs)) {
     if (Object.is(own, other)) continue;
-    throw new LowrankError('Format', field, { text: `layer ${layer.name}`, expected: `${other} by the configuration`, got: `${own}` });
+    throw new LowrankError('Format', field, { text: `layer ${entry.name}`, expected: `${other} by the configuration`, got: `${own}` });
   }
 }
 
-/** A configuration that says what the layers say, and nothing else. @param {Adapter[]} layers */
-function fromTable(layers) {
-  const rslora = layers.every(({ scale }) => scale.mode === 'rslora');
-  const [r, rankPattern] = usualAndOthers(layers, layers.map(({ rank }) => rank));
-  const [alpha, alphaPattern] = usualAndOthers(layers, layers.map((layer) => alphaOf(layer, rslora)));
+/** A configuration that says what the entries say, and nothing else. @param {Entry[]} entries */
+function fromTable(entries) {
+  const rankStabilized = entries.every(({ scale }) => scale.mode === 'rank-stabilized');
+  const [r, rankPattern] = usualAndOthers(entries, entries.map(({ rank }) => rank));
+  const [alpha, alphaPattern] = usualAndOthers(entries, entries.map((entry) => alphaOf(entry, rankStabilized)));
   return `${stringify('config', {
     alpha_pattern: alphaPattern,
-    bias: layers.some(({ bias }) => bias) ? 'lora_only' : 'none',
-    fan_in_fan_out: same(layers, 'fanInFanOut', ({ fanInFanOut }) => fanInFanOut === true),
+    bias: entries.some(({ bias }) => bias) ? 'lora_only' : 'none',
+    fan_in_fan_out: same(entries, 'fanInFanOut', ({ fanInFanOut }) => fanInFanOut === true),
     inference_mode: true,
     init_lora_weights: true,
     lora_alpha: alpha,
-    lora_bias: same(layers, 'bBias', ({ bBias }) => bBias !== undefined),
-    lora_dropout: shortest(same(layers, 'dropout', ({ random }) => Math.fround(random?.dropout ?? 0))),
+    lora_bias: same(entries, 'bBias', ({ bBias }) => bBias !== undefined),
+    lora_dropout: shortest(same(entries, 'dropout', ({ random }) => Math.fround(random?.dropout ?? 0))),
     peft_type: 'LORA',
     r,
     rank_pattern: rankPattern,
-    target_modules: `(?:${layers.map(({ name }) => escape(name)).join('|')})`,
-    use_rslora: rslora,
+    target_modules: `(?:${entries.map(({ name }) => escape(name)).join('|')})`,
+    use_rslora: rankStabilized,
   })}\n`;
 }
 
-/** The alpha that gives the factor of a layer. @param {Adapter} layer @param {boolean} rslora */
-function alphaOf({ scale, rank }, rslora) {
-  if (scale.mode === 'alpha' || (scale.mode === 'rslora' && rslora)) return scale.alpha;
+/** The alpha that gives the factor of a layer. @param {Entry} entry @param {boolean} rankStabilized */
+function alphaOf({ scale, rank }, rankStabilized) {
+  if (scale.mode === 'alpha' || (scale.mode === 'rank-stabilized' && rankStabilized)) return scale.alpha;
   // Exact below a rank of 2²⁹, and so is dividing by the rank again.
   return factorOf(scale, rank) * rank;
 }
 
 /**
  * The most frequent value, of several the first one, and a pattern for each layer with another one.
- * @param {Adapter[]} layers
+ * @param {Entry[]} entries
  * @param {number[]} values
  * @returns {[number, Map<string, number>]}
  */
-function usualAndOthers(layers, values) {
+function usualAndOthers(entries, values) {
   /** @type {Map<string, number>} */
   const counts = new Map();
   for (const value of values.map(numberText)) counts.set(value, (counts.get(value) ?? 0) + 1);
   const [most] = [...counts].reduce((best, each) => (each[1] > best[1] ? each : best));
   // A layer whose name is the key of another one would be looked up by it, if it had no key of its own.
-  const keys = new Set(layers.map(({ name }) => exactly(name)));
+  const keys = new Set(entries.map(({ name }) => exactly(name)));
   const usual = (/** @type {number} */ value) => numberText(value) === most;
-  const own = layers.flatMap(({ name }, i) => (usual(values[i]) && !keys.has(name) ? [] : [/** @type {const} */ ([exactly(name), values[i]])]));
+  const own = entries.flatMap(({ name }, i) => (usual(values[i]) && !keys.has(name) ? [] : [/** @type {const} */ ([exactly(name), values[i]])]));
   // With the usual value alone, a table says nothing.
   return [Number(most), new Map(own.every(([, value]) => usual(value)) ? [] : own)];
 }
 
 /**
- * What all layers have in common.
+ * What all entries have in common.
  * @template T
- * @param {Adapter[]} layers
+ * @param {Entry[]} entries
  * @param {string} field
- * @param {(layer: Adapter) => T} of
+ * @param {(entry: Entry) => T} of
  */
-function same(layers, field, of) {
-  const expected = of(layers[0]);
-  const other = layers.find((layer) => of(layer) !== expected);
+function same(entries, field, of) {
+  const expected = of(entries[0]);
+  const other = entries.find((entry) => of(entry) !== expected);
   if (!other) return expected;
   const text = `layer ${other.name}: PEFT has one setting for all layers`;
   throw new LowrankError('Unsupported', field, { text, expected: `${expected}`, got: `${of(other)}` });

@@ -7,7 +7,7 @@
  */
 export function factorOf({ mode, alpha }, rank) {
   if (mode === 'direct') return Math.fround(alpha);
-  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
+  return rank === 0 ? 0 : Math.fround(alpha / (mode === 'rank-stabilized' ? Math.sqrt(rank) : rank));
 }
 
 /**

@@ -22,7 +22,7 @@ import { LowrankError, boolean, number, shown } from './error.js';
 const RATES = ['learningRate', 'bRate'];
 
 /**
- * A number that may be left out; null is no number. The module checks ranges, but has no name of its own for each factor of a rate.
+ * A number that may be left out; null is no number. The module checks ranges, but has one name for both factors of a rate.
  * @param {string} name
  * @param {number | undefined} value
  * @param {number} otherwise
@@ -49,21 +49,22 @@ const writeSgd = (momentum) => (data, at, o) => {
   if (momentum === 0 && o.momentum !== undefined && number('momentum', o.momentum) !== 0) {
     throw new LowrankError('Unexpected', 'momentum', { text: "a layer with optimizer 'sgd' has no memory for it, one with 'momentum' has" });
   }
+  const nesterov = boolean('nesterov', o.nesterov === undefined ? false : o.nesterov);
   data.setUint32(at, abi.SGD_BYTES, true);
   floats(data, at, [
-    [abi.SGD_LR, 'learningRate', o.learningRate, 1e-3], [abi.SGD_B_RATE, 'bRate', o.bRate, 1],
+    [abi.SGD_LEARNING_RATE, 'learningRate', o.learningRate, 1e-3], [abi.SGD_B_RATE, 'bRate', o.bRate, 1],
     [abi.SGD_MOMENTUM, 'momentum', o.momentum, momentum], [abi.SGD_DAMPENING, 'dampening', o.dampening, 0],
     [abi.SGD_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 0],
   ]);
-  data.setUint32(at + abi.SGD_NESTEROV, Number(boolean('nesterov', o.nesterov === undefined ? false : o.nesterov)), true);
+  data.setUint32(at + abi.SGD_NESTEROV, Number(nesterov), true);
 };
 
 /** @type {(data: DataView, at: number, options: StepOptions) => void} */
 const writeAdamw = (data, at, o) => {
   data.setUint32(at, abi.ADAMW_BYTES, true);
   floats(data, at, [
-    [abi.ADAMW_LR, 'learningRate', o.learningRate, 1e-3], [abi.ADAMW_B_RATE, 'bRate', o.bRate, 1],
-    [abi.ADAMW_EPS, 'epsilon', o.epsilon, 1e-8], [abi.ADAMW_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 1e-2],
+    [abi.ADAMW_LEARNING_RATE, 'learningRate', o.learningRate, 1e-3], [abi.ADAMW_B_RATE, 'bRate', o.bRate, 1],
+    [abi.ADAMW_EPSILON, 'epsilon', o.epsilon, 1e-8], [abi.ADAMW_WEIGHT_DECAY, 'weightDecay', o.weightDecay, 1e-2],
   ]);
   data.setFloat64(at + abi.ADAMW_BETA1, setting('beta1', o.beta1, 0.9), true);
   data.setFloat64(at + abi.ADAMW_BETA2, setting('beta2', o.beta2, 0.999), true);
@@ -76,7 +77,7 @@ const writeInPlace = (data, at, o) => {
   }
   data.setUint32(at, abi.IN_PLACE_BYTES, true);
   floats(data, at, [
-    [abi.IN_PLACE_LR, 'learningRate', o.learningRate, 1e-3], [abi.IN_PLACE_B_RATE, 'bRate', o.bRate, 1],
+    [abi.IN_PLACE_LEARNING_RATE, 'learningRate', o.learningRate, 1e-3], [abi.IN_PLACE_B_RATE, 'bRate', o.bRate, 1],
     [abi.IN_PLACE_MAX_NORM, 'maxNorm', o.maxNorm, -1],
   ]);
 };
@@ -85,11 +86,11 @@ const SGD_NAMES = [...RATES, 'momentum', 'dampening', 'nesterov', 'weightDecay']
 
 /** How a step is made, by optimizer. */
 export const STEPS = {
-  adamw: { name: 'lowrank_training_adamw', names: [...RATES, 'beta1', 'beta2', 'epsilon', 'weightDecay'], write: writeAdamw },
-  momentum: { name: 'lowrank_training_sgd', names: SGD_NAMES, write: writeSgd(0.9) },
-  sgd: { name: 'lowrank_training_sgd', names: SGD_NAMES, write: writeSgd(0) },
-  'in-place': { name: 'lowrank_training_in_place', names: [...RATES, 'maxNorm', 'tokens'], write: writeInPlace },
-  none: {
+  adamw: { name: 'lowrank_layer_adamw_step', names: [...RATES, 'beta1', 'beta2', 'epsilon', 'weightDecay'], write: writeAdamw },
+  momentum: { name: 'lowrank_layer_sgd_step', names: SGD_NAMES, write: writeSgd(0.9) },
+  sgd: { name: 'lowrank_layer_sgd_step', names: SGD_NAMES, write: writeSgd(0) },
+  'in-place': { name: 'lowrank_layer_in_place_step', names: [...RATES, 'maxNorm', 'tokens'], write: writeInPlace },
+  inference: {
     name: '', names: /** @type {string[]} */ ([]),
     write() {
       throw new LowrankError('Unexpected', 'step', { text: 'the layer has no optimizer' });

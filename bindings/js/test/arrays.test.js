@@ -98,7 +98,7 @@ test('shuffle moves bits, also those of a NaN', () => {
   assert.deepEqual(new Uint32Array(lowrank.shuffle(new Float32Array(bits.slice().buffer), { seed: 2 }).buffer), order);
 });
 
-const SHAPE = { inputs: 5, outputs: 3, rank: 2, tokens: 4, seed: 3, stream: 0 };
+const SHAPE = { inputs: 5, outputs: 3, rank: 2, tokens: 4, seed: 3, layerNumber: 0 };
 const NUMBERS = {
   weights: new Rng(1).floats(15), bias: new Rng(2).floats(3), x: new Rng(3).floats(20), dy: new Rng(4).floats(12), targets: new Rng(5).floats(12),
   a: new Rng(6).floats(10), b: new Rng(7).floats(6),
@@ -109,15 +109,15 @@ const LABELS = [2, 0, 1, 1];
 function everything(carried) {
   const given = Object.fromEntries(Object.entries(NUMBERS).map(([name, plain]) => [name, carried(plain)]));
   const layer = lowrank.layer({ ...SHAPE, weights: given.weights, bias: given.bias, trainBias: true });
-  const adapter = { ...layer.toAdapter(), a: given.a, b: given.b, bias: given.bias };
+  const adapter = { ...layer.entry(), a: given.a, b: given.b, bias: given.bias };
   adapter.training.moments = adapter.training.moments.map((moment) => carried(moment.fill(0.25)));
-  layer.fromAdapter(adapter);
+  layer.resume(adapter);
   const results = [layer.forward(undefined, given.x).slice(), layer.meanSquaredError(given.targets), layer.dy.slice()];
   results.push(layer.softmaxCrossEntropy(carried(Uint32Array.from(LABELS))), layer.dy.slice());
   layer.backward(undefined, { dy: given.dy });
   results.push(layer.da.slice(), layer.db.slice());
   layer.step();
-  results.push(layer.toAdapter(), layer.weights.slice());
+  results.push(layer.entry(), layer.weights.slice());
   layer.free();
   return results;
 }
@@ -168,7 +168,7 @@ test('an array whose memory is gone is no array without elements', () => {
   };
   layer.forward();
   empty.forward();
-  const before = layer.toAdapter();
+  const before = layer.entry();
   for (const make of Object.values(gone)) {
     const array = make(Float32Array);
     assert.equal(array.length, 0);
@@ -177,19 +177,19 @@ test('an array whose memory is gone is no array without elements', () => {
       [() => empty.meanSquaredError(array), 'targets'], [() => empty.softmaxCrossEntropy(make(Uint8Array)), 'labels'],
       [() => lowrank.layer({ ...SHAPE, outputs: 0, weights: array }), 'weights'], [() => lowrank.layer({ ...SHAPE, x: array, weights: NUMBERS.weights }), 'x'],
       [() => lowrank.shuffle(array), 'items'], [() => lowrank.softmaxCrossEntropy(array, [], layer.dy), 'logits'],
-      [() => lowrank.softmaxCrossEntropy(layer.y, LABELS, array), 'dlogits'], [() => layer.fromAdapter({ ...before, a: array }), 'a'],
+      [() => lowrank.softmaxCrossEntropy(layer.y, LABELS, array), 'dlogits'], [() => layer.resume({ ...before, a: array }), 'a'],
     ]) refused(call, 'Detached', name);
   }
-  assert.deepEqual(layer.toAdapter(), before);
+  assert.deepEqual(layer.entry(), before);
 });
 
 /** The same numbers, the last of which is another one. @param {Float32Array} numbers @param {number} value */
 const with1 = (numbers, value) => numbers.map((each, i) => (i === numbers.length - 1 ? value : each));
 
-test('an adapter is checked as a whole before anything of it is taken', () => {
-  const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, dropout: { rate: 0.25 } });
-  const other = { ...lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, seed: 8, dropout: { rate: 0.5 } }).toAdapter(), name: 'adapter' };
-  const before = layer.toAdapter();
+test('an entry is checked as a whole before anything of it is taken', () => {
+  const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, dropout: { probability: 0.25 } });
+  const other = { ...lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, seed: 8, dropout: { probability: 0.5 } }).entry(), name: 'adapter' };
+  const before = layer.entry();
   const training = (more) => ({ training: { ...other.training, ...more } });
   const random = (more) => ({ random: { ...other.random, ...more } });
   for (const [change, code, argument] of [
@@ -199,8 +199,8 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
     [{ scale: { mode: 'beta', alpha: 1 } }, 'Unknown', 'scale.mode'], [{ scale: { mode: 'alpha', alpha: '1' } }, 'Type', 'scale.alpha'],
     [{ scale: { mode: 'direct', alpha: NaN } }, 'Range', 'scale'], [{ scale: { mode: 'direct', alpha: 1e39 } }, 'Range', 'scale'],
     [{ random: null }, 'Type', 'random'], [random({ seed: 1.5 }), 'Type', 'random.seed'], [random({ seed: -1n }), 'Range', 'random.seed'],
-    [random({ step: -1 }), 'Range', 'random.step'], [random({ stream: null }), 'Range', 'random.stream'],
-    [random({ stream: 2 ** 30 }), 'Range', 'random.stream'],
+    [random({ step: -1 }), 'Range', 'random.step'], [random({ layerNumber: null }), 'Range', 'random.layerNumber'],
+    [random({ layerNumber: 2 ** 30 }), 'Range', 'random.layerNumber'],
     [random({ dropout: 1 }), 'Range', 'random.dropout'], [random({ dropout: 1 - 1e-9 }), 'Range', 'random.dropout'],
     [random({ dropout: '0' }), 'Type', 'random.dropout'], [{ training: null }, 'Type', 'training'],
     [training({ optimizer: 'adamw' }), 'Range', 'training.optimizer'], [training({ trained: -1 }), 'Range', 'training.trained'],
@@ -208,6 +208,8 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
     [training({ weights: [1] }), 'Type', 'training.weights'], [training({ weights: [1, '2'] }), 'Type', 'training.weights'],
     [training({ moments: other.training.moments.slice(1) }), 'Type', 'training.moments'],
     [training({ moments: other.training.moments.map(() => []) }), 'Type', 'training.moments'],
+    [training({ optimizer: 3 }), 'OtherOptimizer', 'training.optimizer'], [training({ optimizer: 9 }), 'OtherOptimizer', 'training.optimizer'],
+    [training({ moments: other.training.moments.map(() => new Float32Array(1)) }), 'Length', 'training.moments'],
     ...[NaN, Infinity, -Infinity].flatMap((value) => [
       [{ a: with1(other.a, value) }, 'NonFinite', 'a'], [{ b: with1(other.b, value) }, 'NonFinite', 'b'],
       [{ bias: new Float32Array(SHAPE.outputs).fill(value) }, 'NonFinite', 'bias'],
@@ -216,16 +218,16 @@ test('an adapter is checked as a whole before anything of it is taken', () => {
     ]),
     [{ a: new Float32Array(other.a.length), b: new Float32Array(other.b.length).fill(-0) }, 'DeadAdapter', 'adapter'],
   ]) {
-    refused(() => layer.fromAdapter({ ...other, ...change }), code, argument);
-    refused(() => layer.checkAdapter({ ...other, ...change }), code, argument);
+    refused(() => layer.resume({ ...other, ...change }), code, argument);
+    refused(() => layer.checkEntry({ ...other, ...change }), code, argument);
   }
-  for (const adapter of [null, undefined, 5, 'adapter']) refused(() => layer.fromAdapter(adapter), 'Type', 'adapter');
-  assert.deepEqual(layer.toAdapter(), before);
-  layer.fromAdapter(other);
-  assert.deepEqual(layer.toAdapter(), other);
+  for (const entry of [null, undefined, 5, 'entry']) refused(() => layer.resume(entry), 'Type', 'entry');
+  assert.deepEqual(layer.entry(), before);
+  layer.resume(other);
+  assert.deepEqual(layer.entry(), other);
 });
 
-test('an adapter without a state, or with that of another optimizer, begins with the first step', () => {
+test('an entry without a state begins with the first step, and one with that of another optimizer is refused', () => {
   const trained = (optimizer) => {
     const layer = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, optimizer });
     layer.forward(undefined, NUMBERS.x);
@@ -233,22 +235,26 @@ test('an adapter without a state, or with that of another optimizer, begins with
     layer.step();
     return layer;
   };
-  const adapter = trained('adamw').toAdapter();
+  const entry = trained('adamw').entry();
+  const { training, ...stateless } = entry;
   for (const optimizer of ['adamw', 'momentum']) {
-    const { training, ...stateless } = adapter;
-    for (const given of optimizer === 'adamw' ? [stateless] : [stateless, adapter]) {
-      const layer = trained(optimizer);
-      assert.ok(layer.toAdapter().training.moments.some((moment) => moment.some((value) => value !== 0)));
-      layer.fromAdapter(given);
-      const { steps, weights, moments } = layer.toAdapter().training;
-      assert.deepEqual([steps, weights, moments.every((moment) => moment.every((value) => value === 0))], [0n, [0, 0], true]);
-      assert.deepEqual([layer.a, layer.b], [adapter.a, adapter.b]);
-    }
+    const layer = trained(optimizer);
+    const before = layer.entry();
+    assert.ok(before.training.moments.some((moment) => moment.some((value) => value !== 0)));
+    if (optimizer !== 'adamw') refused(() => layer.resume(entry), 'OtherOptimizer', 'training.optimizer');
+    assert.deepEqual(layer.entry(), before);
+    layer.resume(stateless);
+    const { steps, weights, moments } = layer.entry().training;
+    assert.deepEqual([steps, weights, moments.every((moment) => moment.every((value) => value === 0))], [0n, [0, 0], true]);
+    assert.deepEqual([layer.a, layer.b], [entry.a, entry.b]);
   }
   const layer = trained('adamw');
-  layer.reset();
-  layer.fromAdapter(adapter);
-  assert.deepEqual(layer.toAdapter(), adapter);
+  layer.init();
+  layer.resume(entry);
+  assert.deepEqual(layer.entry(), entry);
+  const inference = lowrank.layer({ ...SHAPE, weights: NUMBERS.weights, optimizer: 'inference' });
+  inference.resume(entry);
+  assert.deepEqual([inference.a, inference.b], [entry.a, entry.b]);
 });
 
 test('a view that reaches beyond its piece of memory is refused', () => {

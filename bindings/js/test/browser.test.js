@@ -48,9 +48,9 @@ const checks = {
   async files() {
     const lowrank = await create();
     const layer = lowrank.layer({ inputs: 2, outputs: 2, rank: 1, tokens: 1, weights: new Float32Array(4) });
-    const { layers, metadata } = await parse(await saveAll({ name: layer }, { metadata: 'words' }));
+    const { entries, metadata } = await parse(await saveAll({ name: layer }, { metadata: 'words' }));
     await layer.load(await layer.save());
-    return [layers[0].name, metadata];
+    return [entries[0].name, metadata];
   },
   async arrays() {
     const own = connect(make());

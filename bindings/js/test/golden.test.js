@@ -1,4 +1,4 @@
-// The golden hashes of the project (tests/golden_hashes.txt, tests/gates/support/golden.rs) through the package, in every module.
+// The golden hashes of the project (tests/golden_hashes.txt, tests/promises/support/golden.rs) through the package, in every module.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MODULES, Rng, hash, hostile, read, refused } from './support.js';
@@ -18,7 +18,7 @@ function data([inputs, outputs, rank, tokens], value) {
   const weights = random(outputs * inputs);
   const bias = rng.below(4) > 0 ? random(outputs) : undefined;
   const [a, b] = [random(rank * inputs), random(outputs * rank)];
-  return { options: { inputs, outputs, rank, tokens, weights, bias, alpha: 3, rslora: true }, a, b, x: random(tokens * inputs), dy: random(tokens * outputs) };
+  return { options: { inputs, outputs, rank, tokens, weights, bias, alpha: 3, rankStabilized: true }, a, b, x: random(tokens * inputs), dy: random(tokens * outputs) };
 }
 
 /** What is in the outputs before. */
@@ -67,7 +67,7 @@ function training(lowrank, { options, x, dy }, arithmetic, check) {
       refused(() => lowrank.layer({ ...options, optimizer }), 'Unsupported', 'optimizer');
       continue;
     }
-    const layer = lowrank.layer({ ...options, arithmetic, optimizer, seed: 99, stream: 3 });
+    const layer = lowrank.layer({ ...options, arithmetic, optimizer, seed: 99, layerNumber: 3 });
     layer.dy.set(dy);
     for (let step = 0; step < 4; step++) {
       layer.forward(undefined, x);
@@ -77,7 +77,7 @@ function training(lowrank, { options, x, dy }, arithmetic, check) {
       }
       layer.step(settings);
     }
-    check(name, [layer.a, layer.b, layer.da, layer.db, ...layer.toAdapter().training.moments, layer.y]);
+    check(name, [layer.a, layer.b, layer.da, layer.db, ...layer.entry().training.moments, layer.y]);
     layer.free();
   }
 }
@@ -98,7 +98,7 @@ function losses(lowrank, [inputs, outputs, rank, tokens], { dy }, value, check) 
 }
 
 function initialisation(lowrank, { options }, check) {
-  const layer = lowrank.layer({ ...options, seed: 42, stream: 7 });
+  const layer = lowrank.layer({ ...options, seed: 42, layerNumber: 7 });
   check('kaiming', [layer.a, layer.b]);
   layer.free();
 }

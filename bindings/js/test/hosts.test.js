@@ -55,7 +55,7 @@ test('setModule takes the module for files, and nothing else', async () => {
   for (const source of [files, Promise.resolve(files), WebAssembly.compile(files), new Response(files)]) {
     await setModule(source);
     assert.deepEqual(await emit([]), before);
-    assert.equal((await parse(before)).layers.length, 0);
+    assert.equal((await parse(before)).entries.length, 0);
   }
 });
 

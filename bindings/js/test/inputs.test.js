@@ -8,7 +8,7 @@ import { PREFIX, adapter, files, pair, safetensors, tensor } from './adapters.js
 import { refused, rejected } from './support.js';
 
 const lowrank = await create();
-const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'none' });
+const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'inference' });
 const realm = createContext({});
 
 /** The same bytes in everything that holds bytes. */
@@ -30,10 +30,10 @@ function holders(bytes) {
 test('files come in everything that holds bytes', async () => {
   const { config, tensors } = writePeft([adapter('q')]);
   const file = await emit([adapter('q')]);
-  for (const [name, given] of Object.entries(holders(tensors))) assert.equal(readPeft({ config, tensors: given }).layers[0].name, 'q', name);
-  for (const [name, given] of Object.entries(holders(new TextEncoder().encode(config)))) assert.equal(readPeft({ config: given, tensors }).layers.length, 1, name);
+  for (const [name, given] of Object.entries(holders(tensors))) assert.equal(readPeft({ config, tensors: given }).entries[0].name, 'q', name);
+  for (const [name, given] of Object.entries(holders(new TextEncoder().encode(config)))) assert.equal(readPeft({ config: given, tensors }).entries.length, 1, name);
   for (const [name, given] of Object.entries(holders(file))) {
-    assert.equal((await parse(given)).layers[0].name, 'q', name);
+    assert.equal((await parse(given)).entries[0].name, 'q', name);
     await loadAll(given, { q: layer });
   }
 });
@@ -84,7 +84,7 @@ test('options of a save are checked, and nothing is left out without a word', as
 
 test('adapters that are none are refused by name', async () => {
   const training = { optimizer: 1, trained: 1, steps: 0n, weights: [0, 0], moments: Array.from({ length: 6 }, () => new Float32Array()) };
-  const random = { seed: 0n, step: 0, stream: 0, dropout: 0.5 };
+  const random = { seed: 0n, step: 0, layerNumber: 0, dropout: 0.5 };
   for (const [code, argument, change] of [
     ['Type', 'name', { name: undefined }], ['Type', 'name', { name: 5 }], ['Range', 'rank', { rank: 1.5 }], ['Range', 'rank', { rank: '1' }],
     ['Range', 'inputs', { inputs: undefined }], ['Range', 'outputs', { outputs: -1 }], ['Type', 'a', { a: [1, 2] }], ['Type', 'a', { a: undefined }],
@@ -104,10 +104,10 @@ test('adapters that are none are refused by name', async () => {
     await rejected(emit([adapter('k'), wrong]), code, argument);
   }
   for (const wrong of [null, undefined, 5, 'q']) {
-    refused(() => writePeft([wrong]), 'Type', 'layers');
-    refused(() => writePeft(wrong), 'Type', 'layers');
-    await rejected(emit([wrong]), 'Type', 'layers');
-    await rejected(emit(wrong), 'Type', 'layers');
+    refused(() => writePeft([wrong]), 'Type', 'entries');
+    refused(() => writePeft(wrong), 'Type', 'entries');
+    await rejected(emit([wrong]), 'Type', 'entries');
+    await rejected(emit(wrong), 'Type', 'entries');
   }
   for (const size of ['rank', 'inputs', 'outputs']) {
     const none = { rank: 1, inputs: 2, outputs: 3, [size]: 0 };
@@ -131,7 +131,7 @@ test('null is no default where PEFT has none', () => {
     assert.throws(() => readPeft(files(['q'], { [field]: null })), { name: 'LowrankError', argument: field }, field);
   }
   for (const field of ['use_rslora', 'fan_in_fan_out', 'lora_bias', 'init_lora_weights', 'inference_mode', 'target_modules', 'use_dora']) {
-    assert.equal(readPeft(files(['q'], { [field]: null })).layers.length, 1, field);
+    assert.equal(readPeft(files(['q'], { [field]: null })).entries.length, 1, field);
   }
   const { tensors } = files(['q']);
   for (const r of ['1.0', '1e0', '-1', '0', '4294967296', 'true', '"1"', 'null', '[1]']) {
@@ -158,15 +158,15 @@ test('a path that is not UTF-8 is carried', () => {
   // As Python writes b'/data/mod\xe8le'.
   const config = '{"peft_type": "LORA", "r": 1, "base_model_name_or_path": "/data/mod\\udce8le"}';
   const read = readPeft({ ...files(['q']), config });
-  assert.equal(writePeft(read.layers, read.config).config, config);
-  assert.equal(JSON.parse(writePeft(read.layers, { ...read.config }).config).base_model_name_or_path, '/data/mod\udce8le');
+  assert.equal(writePeft(read.entries, read.config).config, config);
+  assert.equal(JSON.parse(writePeft(read.entries, { ...read.config }).config).base_model_name_or_path, '/data/mod\udce8le');
 });
 
 test('weights of the base beside an adapter of the head are left out with a warning, or refused by what they are', () => {
   const base = (shape, dtype = 'F32', name = 'lm_head.base_layer.weight') => safetensors([...pair('lm_head', 1, 2, 3), [PREFIX + name, dtype, shape, new Uint8Array(shape.reduce((a, b) => a * b, dtype === 'F32' ? 4 : 1))]]);
   const { config } = files(['lm_head']);
-  const { layers, warnings } = readPeft({ config, tensors: base([3, 2]) });
-  assert.deepEqual(layers.map(({ name, inputs, outputs }) => [name, inputs, outputs]), [['lm_head', 2, 3]]);
+  const { entries, warnings } = readPeft({ config, tensors: base([3, 2]) });
+  assert.deepEqual(entries.map(({ name, inputs, outputs }) => [name, inputs, outputs]), [['lm_head', 2, 3]]);
   assert.deepEqual(warnings.map(({ code, argument }) => [code, argument]), [['Unexpected', `${PREFIX}lm_head.base_layer.weight`]]);
   refused(() => readPeft({ config, tensors: base([2, 3]) }), 'Format', `${PREFIX}lm_head.base_layer.weight`);
   const says = (tensors, message) => assert.throws(() => readPeft({ config, tensors }), (error) => error.name === 'LowrankError' && message.test(error.message));

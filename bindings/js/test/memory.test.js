@@ -105,7 +105,7 @@ test('nothing of what is refused, and nothing that is freed, stays', async () =>
   const acts = [
     () => refused(() => layerOf(lowrank, endless), 'Overflow', 'arena'),
     () => refused(() => layerOf(lowrank, { alpha: Infinity }), 'Range', 'alpha'),
-    () => refused(() => layerOf(lowrank, { dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'),
+    () => refused(() => layerOf(lowrank, { dropout: { probability: 0.5 } }), 'Unsupported', 'dropout.probability'),
     () => refused(() => layerOf(lowrank, { tokens: 2 ** 25, inputGrads: false }), 'Overflow', 'options'),
     () => refused(() => lowrank.array(2 ** 30), 'Memory', 'length'),
     () => layerOf(lowrank).free(),

@@ -17,7 +17,7 @@ function world(more = {}) {
   layer.forward(undefined, new Rng(2).floats(20));
   layer.dy.set(new Rng(3).floats(12));
   const names = ['x', 'y', 'dy', 'dx', 'a', 'b', 'da', 'db', 'weights'];
-  const state = () => [names.map((name) => layer[name].slice()), layer.toAdapter(), layer.dropout];
+  const state = () => [names.map((name) => layer[name].slice()), layer.entry(), layer.dropout];
   const before = state();
   return { layer, same: () => assert.deepEqual(state(), before) };
 }
@@ -39,22 +39,22 @@ const CASES = {
     [() => lowrank.layer({ ...options, scale: Infinity }), 'Range', 'scale'],
     [() => lowrank.layer({ ...options, optimizer: 'adam' }), 'Unknown', 'optimizer'],
     [() => lowrank.layer({ ...options, optimizer: 'toString' }), 'Unknown', 'optimizer'],
-    [() => lowrank.layer({ ...options, optimizer: 'in-place', trainA: false }), 'Unexpected', 'trainA'],
+    [() => lowrank.layer({ ...options, optimizer: 'in-place', freezeA: true }), 'Unexpected', 'freezeA'],
     [() => lowrank.layer({ ...options, optimizer: 'in-place', trainBias: true }), 'Unexpected', 'trainBias'],
     [() => lowrank.layer({ ...options, arithmetic: 'Fused' }), 'Unsupported', 'arithmetic'],
     [() => small.layer({ ...options, arithmetic: 'fused' }), 'Unsupported', 'arithmetic'],
     [() => small.layer({ ...options, optimizer: 'in-place' }), 'Unsupported', 'optimizer'],
-    [() => small.layer({ ...options, dropout: { rate: 0.5 } }), 'Unsupported', 'dropout.rate'],
+    [() => small.layer({ ...options, dropout: { probability: 0.5 } }), 'Unsupported', 'dropout.probability'],
     [() => small.layer({ ...options, packed: true }), 'Unsupported', 'packed'],
     [() => small.selftest(), 'Unsupported', 'selftest'],
     [() => lowrank.layer({ ...options, seed: -1 }), 'Range', 'seed'],
     [() => lowrank.layer({ ...options, seed: 2 ** 53 }), 'Range', 'seed'],
-    [() => lowrank.layer({ ...options, stream: 2 ** 30 }), 'Range', 'stream'],
-    [() => lowrank.layer({ ...options, dropout: { rate: 1 } }), 'Range', 'dropout.rate'],
-    [() => lowrank.layer({ ...options, dropout: { rate: NaN } }), 'Range', 'dropout.rate'],
+    [() => lowrank.layer({ ...options, layerNumber: 2 ** 30 }), 'Range', 'layerNumber'],
+    [() => lowrank.layer({ ...options, dropout: { probability: 1 } }), 'Range', 'dropout.probability'],
+    [() => lowrank.layer({ ...options, dropout: { probability: NaN } }), 'Range', 'dropout.probability'],
     [() => lowrank.layer({ ...options, dropout: { p: 0.5 } }), 'Unknown', 'p'],
     [() => lowrank.layer({ ...options, dropout: 0.5 }), 'Type', 'dropout'],
-    [() => lowrank.layer({ ...options, optimizer: 'none', inputGrads: true, tokens: 0 }).backward(), 'ForInference', 'optimizer'],
+    [() => lowrank.layer({ ...options, optimizer: 'inference', inputGrads: true, tokens: 0 }).backward(), 'ForInference', 'optimizer'],
     [() => lowrank.layer({ ...options, x: new Float32Array(20) }), 'Foreign', 'x'],
     [() => lowrank.layer({ ...options, x: [1] }), 'Type', 'x'],
     [() => lowrank.layer({ ...options, x: lowrank.array(19) }), 'Length', 'x'],
@@ -84,10 +84,10 @@ const FLAG = ['boolean'];
 
 /** Each call with one option: the options, which of the values are of its type, and the call. */
 const OPTIONS = [
-  ['layer', { alpha: NUMBER, scale: NUMBER, rslora: FLAG, trainA: FLAG, trainBias: FLAG, inputGrads: FLAG, packed: FLAG, seed: ['number', 'bigint'],
-    stream: NUMBER, inputs: [], outputs: [], rank: NUMBER, tokens: NUMBER, weights: [], bias: [], optimizer: [], arithmetic: [], dropout: [], x: [], dx: [] },
+  ['layer', { alpha: NUMBER, scale: NUMBER, rankStabilized: FLAG, freezeA: FLAG, trainBias: FLAG, inputGrads: FLAG, packed: FLAG, seed: ['number', 'bigint'],
+    layerNumber: NUMBER, inputs: [], outputs: [], rank: NUMBER, tokens: NUMBER, weights: [], bias: [], optimizer: [], arithmetic: [], dropout: [], x: [], dx: [] },
   (_, more) => lowrank.layer({ ...options, ...more })],
-  ['dropout', { rate: [], seed: ['number', 'bigint'] }, (_, more) => lowrank.layer({ ...options, dropout: { rate: 0.5, ...more } })],
+  ['dropout', { probability: [], seed: ['number', 'bigint'] }, (_, more) => lowrank.layer({ ...options, dropout: { probability: 0.5, ...more } })],
   ['adamw', { learningRate: NUMBER, bRate: NUMBER, beta1: [], beta2: [], epsilon: NUMBER, weightDecay: NUMBER }, (layer, more) => layer.step(more)],
   ['momentum', { learningRate: NUMBER, bRate: NUMBER, momentum: NUMBER, dampening: NUMBER, nesterov: FLAG, weightDecay: NUMBER }, (layer, more) => layer.step(more)],
   ['sgd', { learningRate: NUMBER, bRate: NUMBER, momentum: [], dampening: NUMBER, nesterov: [], weightDecay: NUMBER }, (layer, more) => layer.step(more)],
@@ -100,9 +100,8 @@ const OPTIONS = [
 
 /** What an error is about, where it is not the option itself. */
 const OTHER_NAMES = {
-  'layer inputs number': 'weights', 'layer outputs number': 'weights', 'in-place tokens number': 'dy', 'dropout rate': 'dropout.rate', 'layer dropout object': 'dropout.rate',
-  'sgd nesterov boolean': 'beta1, beta2 or momentum',
-  'adamw beta1 number': 'beta1, beta2 or momentum', 'adamw beta2 number': 'beta1, beta2 or momentum',
+  'layer inputs number': 'weights', 'layer outputs number': 'weights', 'in-place tokens number': 'dy', 'dropout probability': 'dropout.probability', 'layer dropout object': 'dropout.probability',
+  'sgd nesterov boolean': 'momentum',
 };
 
 for (const [what, named, call] of OPTIONS) {
@@ -149,13 +148,13 @@ test('options that are none', async () => {
   same();
 });
 
-test('alpha, rslora and scale', () => {
+test('alpha, rankStabilized and scale', () => {
   for (const more of [{ alpha: 8, scale: 1 }, { alpha: 0, scale: 0 }]) refused(() => lowrank.layer({ ...options, ...more }), 'Unexpected', 'scale');
-  refused(() => lowrank.layer({ ...options, scale: 1, rslora: true }), 'Unexpected', 'rslora');
+  refused(() => lowrank.layer({ ...options, scale: 1, rankStabilized: true }), 'Unexpected', 'rankStabilized');
   refused(() => lowrank.layer({ ...options, dx: lowrank.array(20), inputGrads: false }), 'Unexpected', 'dx');
   const factor = (more) => lowrank.layer({ ...options, ...more }).scale;
   assert.deepEqual(
-    [factor({}), factor({ alpha: 8 }), factor({ alpha: 8, rslora: true }), factor({ rslora: true }), factor({ scale: 3, rslora: false }), factor({ scale: 0 })],
+    [factor({}), factor({ alpha: 8 }), factor({ alpha: 8, rankStabilized: true }), factor({ rankStabilized: true }), factor({ scale: 3, rankStabilized: false }), factor({ scale: 0 })],
     [1, 4, Math.fround(8 / Math.SQRT2), Math.fround(Math.SQRT2), 3, 0],
   );
   assert.equal(lowrank.layer({ ...options, rank: 0, alpha: 5 }).scale, 0);
@@ -199,7 +198,7 @@ test('step', () => {
     [{ lr: 1 }, 'Unknown', 'lr'], [{ momentum: 0.9 }, 'Unknown', 'momentum'], [null, 'Type', 'options'],
     [{ learningRate: '1' }, 'Type', 'learningRate'], [{ learningRate: NaN }, 'Range', 'learningRate'],
     [{ learningRate: -1 }, 'Range', 'learningRate'], [{ epsilon: 0 }, 'Range', 'epsilon'],
-    [{ beta1: 1 }, 'Range', 'beta1, beta2 or momentum'], [{ weightDecay: Infinity }, 'Range', 'weightDecay'],
+    [{ beta1: 1 }, 'Range', 'beta1'], [{ beta2: -0.1 }, 'Range', 'beta2'], [{ beta2: NaN }, 'Range', 'beta2'], [{ weightDecay: Infinity }, 'Range', 'weightDecay'],
   ]) refused(() => layer.step(settings), code, argument);
   same();
   layer.backward();
@@ -207,7 +206,10 @@ test('step', () => {
   refused(() => layer.step(), 'NonFinite', 'da');
   assert.equal(layer.steps, 0);
   refused(() => world({ optimizer: 'sgd' }).layer.step({ beta1: 0.9 }), 'Unknown', 'beta1');
-  refused(() => world({ optimizer: 'none' }).layer.step(), 'Unexpected', 'step');
+  refused(() => world({ optimizer: 'inference' }).layer.step(), 'Unexpected', 'step');
+  for (const [settings, argument] of [[{ momentum: 1.5 }, 'momentum'], [{ dampening: -1 }, 'dampening'], [{ nesterov: true, dampening: 0.5 }, 'dampening']]) {
+    refused(() => world({ optimizer: 'momentum' }).layer.step(settings), 'Range', argument);
+  }
   refused(() => world({ optimizer: 'in-place' }).layer.step({ maxNorm: -1 }), 'Range', 'maxNorm');
   refused(() => world({ optimizer: 'in-place' }).layer.step({ tokens: 3 }), 'Rows', 'dy');
   refused(() => lowrank.clip([layer], NaN), 'Range', 'maxNorm');
@@ -270,16 +272,16 @@ test('what was freed', () => {
   for (const name of ['x', 'y', 'dy', 'dx', 'weights', 'bias', 'a', 'b', 'da', 'db', 'dbias', 'steps', 'dropout', 'address']) {
     refused(() => layer[name], 'Freed', 'layer');
   }
-  for (const call of ['forward', 'backward', 'step', 'merge', 'reset', 'toAdapter']) refused(() => layer[call](), 'Freed', 'layer');
+  for (const call of ['forward', 'backward', 'step', 'merge', 'init', 'entry']) refused(() => layer[call](), 'Freed', 'layer');
 });
 
 test('reset, dropout and names', () => {
   const { layer, same } = world();
-  for (const seed of [-1, 0.5, '1', null, -1n, 2n ** 64n]) refused(() => layer.reset(seed), 'Range', 'seed');
+  for (const seed of [-1, 0.5, '1', null, -1n, 2n ** 64n]) refused(() => layer.init(seed), 'Range', 'seed');
   for (const [rate, code] of [[1, 'Range'], [1 - 1e-9, 'Range'], [-0.1, 'Range'], [NaN, 'Range'], ['0', 'Type'], [null, 'Type'], [undefined, 'Type']]) {
     refused(() => { layer.dropout = rate; }, code, 'dropout');
   }
-  for (const name of [null, 5, {}]) refused(() => layer.toAdapter(name), 'Type', 'name');
+  for (const name of [null, 5, {}]) refused(() => layer.entry(name), 'Type', 'name');
   same();
   const of = small.layer(options);
   refused(() => { of.dropout = 0.5; }, 'Unsupported', 'dropout');
@@ -289,10 +291,10 @@ test('reset, dropout and names', () => {
 
 test('a layer without an optimizer makes no backward pass', () => {
   for (const inputGrads of [false, true]) {
-    const { layer, same } = world({ optimizer: 'none', inputGrads });
+    const { layer, same } = world({ optimizer: 'inference', inputGrads });
     for (const call of [() => layer.backward(), () => layer.backward(4, { accumulate: true, dy: new Float32Array(12).fill(1) })]) {
       refused(call, 'ForInference', 'optimizer');
-      assert.throws(call, /optimizer: 'none' is for inference/);
+      assert.throws(call, /optimizer: 'inference' is for no training/);
     }
     same();
   }
@@ -323,7 +325,7 @@ test('a code is one that the type names', async () => {
   const named = (type) => [.../'(\w+)'/g[Symbol.matchAll](source.slice(source.lastIndexOf('@typedef', source.indexOf(`} ${type}`)), source.indexOf(`} ${type}`)))].map(([, name]) => name);
   assert.deepEqual(named('ModuleCode').sort(), Object.values(STATUS).sort());
   const thrown = new Set();
-  for (const file of ['arrays', 'adapter', 'heap', 'layer', 'loss', 'lowrank', 'options', 'packed', 'seed', 'steps', 'vector', 'views', 'worker', 'module', 'index']) {
+  for (const file of ['arrays', 'entry', 'heap', 'layer', 'loss', 'lowrank', 'options', 'packed', 'seed', 'steps', 'vector', 'views', 'worker', 'module', 'index']) {
     const text = await readFile(new URL(`../src/${file}.js`, import.meta.url), 'utf8');
     for (const [, code] of text.matchAll(/new LowrankError\(\s*'(\w+)'/g)) thrown.add(code);
   }
@@ -369,7 +371,7 @@ test('an error says what was expected and what came', () => {
     [() => layer.forward(undefined, () => 'a long function'), /^x: expected a Float32Array, got a function$/],
     [() => lowrank.layer({ ...options, outputs: 2n }), /^outputs: expected an integer from 0 to \d+, got 2n$/],
     [() => lowrank.softmaxCrossEntropy(layer.y, [0, 1, 2, 0], layer.y), /^logits: shares memory with dlogits$/],
-    [() => lowrank.layer({ ...options, dropout: 0.5 }), /^dropout: expected an object such as \{ rate: 0\.5 \}, got 0\.5$/],
+    [() => lowrank.layer({ ...options, dropout: 0.5 }), /^dropout: expected an object such as \{ probability: 0\.5 \}, got 0\.5$/],
     [() => (layer.free(), layer.forward()), /^layer: used after it was freed$/],
   ]) assert.throws(act, { name: 'LowrankError', message }, String(message));
 });
@@ -384,7 +386,7 @@ test('a merge of infinite numbers or NaN is refused', () => {
         layer[part][at] = value;
         refused(() => layer.merge(), 'NonFinite', part);
         // As it is, to be looked at; files and layers refuse it.
-        if (part !== 'weights') refused(() => layer.fromAdapter(layer.toAdapter()), 'NonFinite', part);
+        if (part !== 'weights') refused(() => layer.resume(layer.entry()), 'NonFinite', part);
         layer[part][at] = 1;
         assert.ok(layer.merge().every(Number.isFinite));
       }

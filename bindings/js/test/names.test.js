@@ -14,31 +14,31 @@ const NAMES = [
 ];
 /** In the order of the bytes of UTF-8. */
 const SORTED = [...NAMES].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-const layersOf = (names) => names.map((name, i) => adapter(name, { scale: { mode: 'alpha', alpha: i + 1 } }));
-const shortly = (layers) => layers.map(({ name, scale }) => [name, scale.alpha]);
+const entriesOf = (names) => names.map((name, i) => adapter(name, { scale: { mode: 'alpha', alpha: i + 1 } }));
+const shortly = (entries) => entries.map(({ name, scale }) => [name, scale.alpha]);
 const expected = SORTED.map((name) => [name, NAMES.indexOf(name) + 1]);
 
 test('names go into an adapter file and back, each to the byte', async () => {
-  assert.deepEqual(shortly((await parse(await emit(layersOf(NAMES)))).layers), expected);
+  assert.deepEqual(shortly((await parse(await emit(entriesOf(NAMES)))).entries), expected);
   // What was parsed is saved again, with the same bytes.
-  const file = await emit(layersOf(NAMES), { metadata: '\ufeff{"a": "\ufeff"}' });
+  const file = await emit(entriesOf(NAMES), { metadata: '\ufeff{"a": "\ufeff"}' });
   const contents = await parse(file);
   assert.equal(contents.metadata, '\ufeff{"a": "\ufeff"}');
-  assert.deepEqual(await emit(contents.layers, contents), file);
+  assert.deepEqual(await emit(contents.entries, contents), file);
 });
 
 test('names go into the files of PEFT and back, each to the byte, with a rank and a scale of its own', () => {
-  const layers = NAMES.map((name, i) => adapter(name, { rank: 1 + i % 3, scale: { mode: 'alpha', alpha: i + 1 } }));
-  const again = readPeft(writePeft(layers));
-  assert.deepEqual(shortly(again.layers), expected);
-  for (const layer of again.layers) {
-    const own = layers.find(({ name }) => name === layer.name);
+  const entries = NAMES.map((name, i) => adapter(name, { rank: 1 + i % 3, scale: { mode: 'alpha', alpha: i + 1 } }));
+  const again = readPeft(writePeft(entries));
+  assert.deepEqual(shortly(again.entries), expected);
+  for (const layer of again.entries) {
+    const own = entries.find(({ name }) => name === layer.name);
     assert.deepEqual([layer.rank, layer.a, layer.b], [own.rank, own.a, own.b], JSON.stringify(layer.name));
   }
   assert.deepEqual(again.warnings, []);
   // One by one, too, and with the configuration that came along.
-  for (const name of NAMES) assert.equal(readPeft(writePeft([adapter(name)])).layers[0].name, name);
-  assert.deepEqual(writePeft(again.layers, again.config).tensors, writePeft(layers).tensors);
+  for (const name of NAMES) assert.equal(readPeft(writePeft([adapter(name)])).entries[0].name, name);
+  assert.deepEqual(writePeft(again.entries, again.config).tensors, writePeft(entries).tensors);
 });
 
 test('names of any letters keep apart', () => {
@@ -47,10 +47,10 @@ test('names of any letters keep apart', () => {
   const LETTERS = ['a', 'b', '.', '0', '1', '+', '*', '(', ')', '[', ']', '{', '}', '?', '^', '$', '|', '\\', '-', '&', '~', '#', ' ', '\n', '"', '\u00e9', '\u0301', '\ufeff', '\ud83d\ude00'];
   for (let round = 0; round < 200; round++) {
     const names = [...new Set(Array.from({ length: 6 }, () => Array.from({ length: random(6) }, () => LETTERS[random(LETTERS.length)]).join('').replace(/\n$/, '')))];
-    const layers = names.map((name, i) => adapter(name, { rank: 1 + i % 2, scale: { mode: 'alpha', alpha: i % 3 } }));
-    const again = readPeft(writePeft(layers));
-    for (const { name, rank, scale } of layers) {
-      const { rank: other, scale: { alpha } } = again.layers.find((each) => each.name === name);
+    const entries = names.map((name, i) => adapter(name, { rank: 1 + i % 2, scale: { mode: 'alpha', alpha: i % 3 } }));
+    const again = readPeft(writePeft(entries));
+    for (const { name, rank, scale } of entries) {
+      const { rank: other, scale: { alpha } } = again.entries.find((each) => each.name === name);
       assert.deepEqual([other, alpha], [rank, scale.alpha], JSON.stringify(names));
     }
   }
@@ -66,9 +66,9 @@ test('a layer whose name is the key of another one has a key of its own', () => 
   for (const [one, other] of [['', '^'], ['a', '^a'], ['^a', '^\\^a']]) {
     for (const [first, second] of [[one, other], [other, one]]) {
       const rank = (name) => (name === one ? 4 : 1);
-      const layers = [first, second, 'x'].map((name) => adapter(name, { rank: rank(name), scale: { mode: 'alpha', alpha: 2 * rank(name) } }));
-      const read = readPeft(writePeft(layers)).layers;
-      assert.deepEqual(read.map(({ name, scale }) => [name, scale.alpha]).sort(), layers.map(({ name, scale }) => [name, scale.alpha]).sort());
+      const entries = [first, second, 'x'].map((name) => adapter(name, { rank: rank(name), scale: { mode: 'alpha', alpha: 2 * rank(name) } }));
+      const read = readPeft(writePeft(entries)).entries;
+      assert.deepEqual(read.map(({ name, scale }) => [name, scale.alpha]).sort(), entries.map(({ name, scale }) => [name, scale.alpha]).sort());
       assert.ok(read.every((layer) => layer.rank === rank(layer.name)));
     }
   }
@@ -83,22 +83,22 @@ test('equal names are refused by who cannot express them', async () => {
   refused(() => writePeft([...twice, adapter('k')], { peft_type: 'LORA', r: 1, lora_alpha: 1 }), 'Unsupported', 'name');
   // An adapter file tells them apart by their ids, and who loads by name does not.
   const file = await emit(twice);
-  assert.deepEqual((await parse(file)).layers.map(({ name, id }) => [name, id]), [['q', 0], ['q', 1]]);
+  assert.deepEqual((await parse(file)).entries.map(({ name, id }) => [name, id]), [['q', 0], ['q', 1]]);
   const lowrank = await create();
-  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'none' });
-  const before = layer.toAdapter();
+  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'inference' });
+  const before = layer.entry();
   await rejected(loadAll(file, { q: layer }), 'Unsupported', 'q');
-  assert.deepEqual(layer.toAdapter(), before);
+  assert.deepEqual(layer.entry(), before);
   await rejected(emit([twice[0], twice[0]]), 'File', 'file');
 });
 
 test('a layer inside of an adapted one is refused by both sides', () => {
   refused(() => writePeft([adapter('attn'), adapter('attn.base_layer.out_proj')]), 'Unsupported', 'attn.base_layer.out_proj');
   refused(() => readPeft(files(['attn', 'attn.base_layer.out_proj'])), 'Unsupported', 'attn.base_layer.out_proj');
-  for (const names of [['attn', 'attn2.base_layer.q'], ['attn', 'attn.base_layers.q'], ['attn', 'attn.q']]) assert.equal(readPeft(files(names)).layers.length, 2);
+  for (const names of [['attn', 'attn2.base_layer.q'], ['attn', 'attn.base_layers.q'], ['attn', 'attn.q']]) assert.equal(readPeft(files(names)).entries.length, 2);
   // A name of megabytes takes no time: 400,000 steps that could each be the end of a layer.
   const long = `x${'.base_layer'.repeat(400_000)}`;
-  assert.equal(readPeft(files([long, 'x.y'])).layers[0].name, long);
+  assert.equal(readPeft(files([long, 'x.y'])).entries[0].name, long);
 });
 
 test('halves of surrogate pairs are no names, since all of them would become one', async () => {
@@ -112,12 +112,12 @@ test('halves of surrogate pairs are no names, since all of them would become one
 
 test('layers are saved and loaded by name from an object or a Map', async () => {
   const lowrank = await create();
-  const make = (seed) => lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'none', seed });
+  const make = (seed) => lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6), optimizer: 'inference', seed });
   const [one, two, three, four] = [1, 2, 3, 4].map(make);
   const layers = { b: one, 10: two, ['__proto__']: three, constructor: four };
   const file = await saveAll(layers);
   assert.deepEqual(await saveAll(new Map(Object.entries(layers))), file);
-  const names = (await parse(file)).layers.map(({ name }) => name);
+  const names = (await parse(file)).entries.map(({ name }) => name);
   assert.deepEqual(names, ['10', '__proto__', 'b', 'constructor']);
   const fresh = Object.fromEntries(names.map((name, i) => [name, make(10 + i)]));
   await loadAll(file, fresh);
@@ -129,7 +129,7 @@ test('layers are saved and loaded by name from an object or a Map', async () => 
     await rejected(saveAll(wrong), 'Type', 'layers');
     await rejected(loadAll(file, wrong), 'Type', 'layers');
   }
-  for (const wrong of [null, undefined, {}, 'x', one.toAdapter()]) await rejected(saveAll({ q: wrong }), 'Type', 'q');
+  for (const wrong of [null, undefined, {}, 'x', one.entry()]) await rejected(saveAll({ q: wrong }), 'Type', 'q');
 });
 
 test('tensors are written in the order of the bytes of their names, as PEFT writes them', () => {
@@ -147,5 +147,5 @@ test('a name that has the prefix of PEFT in it is warned of by both sides', () =
     assert.deepEqual(warnings.map(({ code, argument }) => [code, argument]), [['Unexpected', odd]]);
     assert.match(warnings[0].message, /twice/);
   }
-  assert.deepEqual(readPeft(written).layers.map(({ name }) => name), [odd, 'net.base_model.model.k', 'net.q']);
+  assert.deepEqual(readPeft(written).entries.map(({ name }) => name), [odd, 'net.base_model.model.k', 'net.q']);
 });

@@ -14,27 +14,27 @@ const view = new DataView(new ArrayBuffer(8));
 const bitsOf = (value) => (view.setFloat32(0, value), view.getUint32(0).toString(16).padStart(8, '0'));
 const single = (rng) => (view.setUint32(0, Number(rng.next() & 0xffffffffn)), view.getFloat32(0));
 const double = (rng) => (view.setBigUint64(0, rng.next()), view.getFloat64(0));
-const factor = ({ scale: { mode, alpha }, rank }) => Math.fround(mode === 'direct' ? alpha : alpha / (mode === 'rslora' ? Math.sqrt(rank) : rank));
+const factor = ({ scale: { mode, alpha }, rank }) => Math.fround(mode === 'direct' ? alpha : alpha / (mode === 'rank-stabilized' ? Math.sqrt(rank) : rank));
 
 /** The configuration as text, and tensors that are as small as they can be. A rank of many needs no tensor to be refused or taken. */
-const read = (alpha, rank, rslora) => {
-  const config = `{"peft_type": "LORA", "r": ${rank}, "lora_alpha": ${alpha}, "use_rslora": ${rslora}}`;
+const read = (alpha, rank, rankStabilized) => {
+  const config = `{"peft_type": "LORA", "r": ${rank}, "lora_alpha": ${alpha}, "use_rslora": ${rankStabilized}}`;
   return readPeft({ config, tensors: safetensors(pair('q', rank)) });
 };
 
 test('the factor of each alpha and rank is that of PEFT, to the bit, or it is refused', () => {
   let [taken, refusals] = [0, 0];
-  for (const { lora_alpha: alpha, r, use_rslora: rslora, bits } of ROWS) {
+  for (const { lora_alpha: alpha, r, use_rslora: rankStabilized, bits } of ROWS) {
     if (r > 70_000) continue;
     if (bits === 'refused') {
-      assert.throws(() => read(alpha, r, rslora), { name: 'LowrankError', argument: 'lora_alpha' }, alpha);
+      assert.throws(() => read(alpha, r, rankStabilized), { name: 'LowrankError', argument: 'lora_alpha' }, alpha);
       refusals++;
       continue;
     }
-    const { layers: [layer], config } = read(alpha, r, rslora);
-    assert.equal(bitsOf(factor(layer)), bits, `${alpha} ${r} ${rslora}`);
+    const { entries: [entry], config } = read(alpha, r, rankStabilized);
+    assert.equal(bitsOf(factor(entry)), bits, `${alpha} ${r} ${rankStabilized}`);
     // Written with its configuration and without, it is the same one.
-    for (const written of [writePeft([layer], config), writePeft([layer])]) assert.equal(bitsOf(factor(readPeft(written).layers[0])), bits, alpha);
+    for (const written of [writePeft([entry], config), writePeft([entry])]) assert.equal(bitsOf(factor(readPeft(written).entries[0])), bits, alpha);
     taken++;
   }
   assert.ok(taken > 300 && refusals > 50, `${taken} ${refusals}`);
@@ -48,10 +48,10 @@ test('the alpha of a configuration comes back to the bit', () => {
   for (const alpha of values) {
     if (!(Math.abs(alpha) < 1e38)) continue;
     // As a number in an object, and as its digits in a text.
-    const { layers, config } = readPeft(files(['q'], { lora_alpha: alpha }));
-    const { config: text } = writePeft(layers, { ...config, lora_alpha: alpha });
+    const { entries, config } = readPeft(files(['q'], { lora_alpha: alpha }));
+    const { config: text } = writePeft(entries, { ...config, lora_alpha: alpha });
     assert.ok(Object.is(JSON.parse(text).lora_alpha, alpha), `${alpha}`);
-    assert.ok(Object.is(JSON.parse(writePeft(layers, config).config).lora_alpha, alpha), `${alpha}`);
+    assert.ok(Object.is(JSON.parse(writePeft(entries, config).config).lora_alpha, alpha), `${alpha}`);
     taken++;
   }
   assert.ok(taken > 100, `${taken}`);
@@ -59,11 +59,11 @@ test('the alpha of a configuration comes back to the bit', () => {
 
 test('the text of a configuration is written as it stood in the file', () => {
   const text = ' {"lora_alpha":16.0,"r":1, "peft_type":"LORA","revision":"\\udce8","loftq_config":{"seed":18446744073709551617,"10":1e400,"9":-0}}\n\n';
-  const { layers, config } = readPeft({ ...files(['q']), config: text });
-  for (const same of [config, text, new TextEncoder().encode(text)]) assert.equal(writePeft(layers, same).config, text);
+  const { entries, config } = readPeft({ ...files(['q']), config: text });
+  for (const same of [config, text, new TextEncoder().encode(text)]) assert.equal(writePeft(entries, same).config, text);
   // An object that was changed is written anew, and has to be one that JSON can hold.
-  refused(() => writePeft(layers, { ...config, revision: 'main' }), 'Type', 'config.loftq_config.10');
-  const other = JSON.parse(writePeft(layers, { ...config, revision: 'main', loftq_config: null }).config);
+  refused(() => writePeft(entries, { ...config, revision: 'main' }), 'Type', 'config.loftq_config.10');
+  const other = JSON.parse(writePeft(entries, { ...config, revision: 'main', loftq_config: null }).config);
   assert.deepEqual([other.revision, other.lora_alpha], ['main', 16]);
 });
 
@@ -71,28 +71,28 @@ test('scales of random bits go into the files of PEFT and back', () => {
   const rng = new Rng(4);
   let taken = 0;
   for (let round = 0; round < 300; round++) {
-    const layers = Array.from({ length: 3 }, (_, i) => {
-      const mode = ['alpha', 'rslora', 'direct'][round % 4 === 3 ? 1 : rng.below(3)];
+    const entries = Array.from({ length: 3 }, (_, i) => {
+      const mode = ['alpha', 'rank-stabilized', 'direct'][round % 4 === 3 ? 1 : rng.below(3)];
       return adapter(`l${i}`, { rank: 1 + rng.below(9), scale: { mode, alpha: single(rng) } });
     }).filter((layer) => Number.isFinite(factor(layer)));
-    if (layers.length === 0) continue;
-    const again = readPeft(writePeft(layers)).layers;
-    assert.deepEqual(again.map((layer) => bitsOf(factor(layer))), layers.map((layer) => bitsOf(factor(layer))), JSON.stringify(layers.map(({ scale }) => scale)));
-    taken += layers.length;
+    if (entries.length === 0) continue;
+    const again = readPeft(writePeft(entries)).entries;
+    assert.deepEqual(again.map((layer) => bitsOf(factor(layer))), entries.map((layer) => bitsOf(factor(layer))), JSON.stringify(entries.map(({ scale }) => scale)));
+    taken += entries.length;
   }
   assert.ok(taken > 500, `${taken}`);
 });
 
 test('scales of any bits keep their factor in an adapter file', async () => {
   const rng = new Rng(5);
-  const scales = Array.from({ length: 200 }, (_, i) => ({ mode: ['alpha', 'rslora', 'direct'][i % 3], alpha: i % 2 ? double(rng) : single(rng) }));
-  const layers = [...scales, { mode: 'alpha', alpha: 0.1 }, { mode: 'rslora', alpha: 1 / 3 }, { mode: 'direct', alpha: -0 }, { mode: 'alpha', alpha: -0 }]
+  const scales = Array.from({ length: 200 }, (_, i) => ({ mode: ['alpha', 'rank-stabilized', 'direct'][i % 3], alpha: i % 2 ? double(rng) : single(rng) }));
+  const entries = [...scales, { mode: 'alpha', alpha: 0.1 }, { mode: 'rank-stabilized', alpha: 1 / 3 }, { mode: 'direct', alpha: -0 }, { mode: 'alpha', alpha: -0 }]
     .map((scale, i) => adapter(`${String(i).padStart(3, '0')}`, { rank: 3, scale }));
-  const fit = layers.filter((layer) => Number.isFinite(factor(layer)));
+  const fit = entries.filter((layer) => Number.isFinite(factor(layer)));
   assert.ok(fit.length > 100);
-  const again = (await parse(await emit(fit))).layers;
+  const again = (await parse(await emit(fit))).entries;
   assert.deepEqual(again.map((layer) => bitsOf(factor(layer))), fit.map((layer) => bitsOf(factor(layer))));
-  for (const layer of layers.filter((each) => !fit.includes(each))) {
+  for (const layer of entries.filter((each) => !fit.includes(each))) {
     await rejected(emit([layer]), 'Range', 'scale');
     refused(() => writePeft([layer]), 'Range', 'scale');
   }
@@ -103,8 +103,8 @@ test('dropout of random bits goes into the files of PEFT and back', () => {
   for (let i = 0; i < 300; i++) {
     const dropout = Math.fround((rng.unit() + 1) / 2 * 2 ** -(i % 40));
     if (dropout >= 1) continue;
-    const random = { seed: 0n, step: 0, stream: 0, dropout };
-    const again = readPeft(writePeft([adapter('q', { random })])).layers[0];
+    const random = { seed: 0n, step: 0, layerNumber: 0, dropout };
+    const again = readPeft(writePeft([adapter('q', { random })])).entries[0];
     assert.equal(again.random?.dropout ?? 0, dropout);
   }
 });
@@ -133,10 +133,10 @@ test('NaN and infinite numbers are refused by all that read and write', async ()
 test('NaN in an adapter file is refused, also in the moments, and loaded into no layer', async () => {
   const lowrank = await create();
   const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 2, weights: new Float32Array(6) });
-  const untouched = layer.toAdapter();
+  const untouched = layer.entry();
   for (const [part, numbers] of Object.entries({ a: { a: Float32Array.of(1, 12345) }, b: { b: Float32Array.of(1, 2, 12345) } })) {
     const file = await emit([adapter('q', numbers)]);
-    assert.equal((await parse(replaced(file, 12345, 54321))).layers[0][part].at(-1), 54321);
+    assert.equal((await parse(replaced(file, 12345, 54321))).entries[0][part].at(-1), 54321);
     for (const value of [NaN, Infinity, -Infinity]) {
       const spoilt = replaced(file, 12345, value);
       await rejected(parse(spoilt), 'NonFinite', part);
@@ -144,12 +144,12 @@ test('NaN in an adapter file is refused, also in the moments, and loaded into no
       await rejected(layer.load(spoilt), 'NonFinite', part);
     }
   }
-  assert.deepEqual(layer.toAdapter(), untouched);
+  assert.deepEqual(layer.entry(), untouched);
   layer.forward(2, Float32Array.of(1, 2, 3, 4));
   lowrank.softmaxCrossEntropy(layer.y, [0, 1], layer.dy);
   layer.backward();
   layer.step();
-  const stepped = layer.toAdapter();
+  const stepped = layer.entry();
   for (let i = 0; i < 4; i++) {
     const moments = stepped.training.moments.map((moment, j) => (i === j ? moment.map(() => NaN) : moment));
     await rejected(emit([{ ...stepped, training: { ...stepped.training, moments } }]), 'NonFinite', 'training.moments');
@@ -173,12 +173,12 @@ test('a dead adapter is a warning where it is read, and an error where it would 
   for (const half of [{ a: zero(2) }, { b: zero(3) }]) assert.deepEqual(writePeft([adapter('q', half)]).warnings, []);
   const lowrank = await create();
   const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 1, tokens: 1, weights: new Float32Array(6) });
-  const before = layer.toAdapter();
+  const before = layer.entry();
   await rejected(loadAll(file, { q: layer, dead: layer }), 'DeadAdapter', 'dead');
-  assert.deepEqual(layer.toAdapter(), before);
+  assert.deepEqual(layer.entry(), before);
   await rejected(layer.load(await emit([dead])), 'DeadAdapter', 'dead');
-  refused(() => layer.fromAdapter(dead), 'DeadAdapter', 'dead');
-  assert.deepEqual(layer.toAdapter(), before);
+  refused(() => layer.resume(dead), 'DeadAdapter', 'dead');
+  assert.deepEqual(layer.entry(), before);
   layer.a.fill(0);
   await rejected(layer.save('q'), 'DeadAdapter', 'q');
 });

@@ -30,7 +30,7 @@ test('each layer has the alpha and the rank that PEFT gives it', () => {
       continue;
     }
     const [one, other] = [readPeft(alphas), readPeft(byRank)];
-    const by = (read) => Object.fromEntries(read.layers.map((layer) => [`:${layer.name}`, layer]));
+    const by = (read) => Object.fromEntries(read.entries.map((layer) => [`:${layer.name}`, layer]));
     assert.deepEqual(layers.map((layer) => by(one)[`:${layer}`].scale.alpha), expected, about);
     assert.deepEqual(layers.map((layer) => by(other)[`:${layer}`].rank), expected.map(Math.log2), about);
     for (const [read, field] of [[one, 'alpha_pattern'], [other, 'rank_pattern']]) {
@@ -43,7 +43,7 @@ test('each layer has the alpha and the rank that PEFT gives it', () => {
 });
 
 test('where the order of an object would decide, it is refused, and a Map or the text is taken', () => {
-  const [names, alphas] = [['net.0', 'net.2'], (read) => read.layers.map(({ scale }) => scale.alpha)];
+  const [names, alphas] = [['net.0', 'net.2'], (read) => read.entries.map(({ scale }) => scale.alpha)];
   const [first, second] = [[['(0|2)', 16], ['0', 4]], [['0', 4], ['(0|2)', 16]]];
   for (const [keys, expected] of [[first, [16, 16]], [second, [4, 16]]]) {
     const json = text('alpha_pattern', keys, '"r": 1');
@@ -53,14 +53,14 @@ test('where the order of an object would decide, it is refused, and a Map or the
       const read = readPeft({ ...files(names), config });
       assert.deepEqual(alphas(read), expected);
       // What was read is written in the same order.
-      const written = writePeft(read.layers, read.config);
+      const written = writePeft(read.entries, read.config);
       assert.deepEqual(alphas(readPeft(written)), expected);
       if (typeof config === 'string') assert.equal(written.config, json);
     }
     // Of a changed object, it is not known any more.
     const read = readPeft({ ...files(names), config: json });
     read.config.revision = 'main';
-    refused(() => writePeft(read.layers, read.config), 'Unsupported', 'alpha_pattern');
+    refused(() => writePeft(read.entries, read.config), 'Unsupported', 'alpha_pattern');
   }
   // Where the order does not matter, an object is as good.
   assert.deepEqual(alphas(readPeft(files(names, { alpha_pattern: { q: 1, '[^0]': 16, 0: 4 } }))), [4, 16]);
@@ -70,7 +70,7 @@ test('where the order of an object would decide, it is refused, and a Map or the
 test('names beyond ASCII are not matched with what depends on a version of Unicode', () => {
   refused(() => readPeft(files(['é'], { rank_pattern: { '\\w': 1 } })), 'Unsupported', 'é');
   refused(() => readPeft(files(['é'], { alpha_pattern: { '[^\\d]': 1 } })), 'Unsupported', 'é');
-  assert.equal(readPeft(files(['é'], { alpha_pattern: { '[é-ü]': 3 } })).layers[0].scale.alpha, 3);
+  assert.equal(readPeft(files(['é'], { alpha_pattern: { '[é-ü]': 3 } })).entries[0].scale.alpha, 3);
 });
 
 test('no key takes more steps than it has states, times the length of the name and one', () => {

@@ -24,8 +24,8 @@ const readWith = (fields = {}, tensors = []) => {
 };
 
 test('the adapter that the others are made of is good', () => {
-  const { layers } = readWith();
-  assert.deepEqual(layers.map(({ name, rank, inputs, outputs, scale }) => [name, rank, inputs, outputs, scale]), [
+  const { entries } = readWith();
+  assert.deepEqual(entries.map(({ name, rank, inputs, outputs, scale }) => [name, rank, inputs, outputs, scale]), [
     ['net.q', 2, 4, 3, { mode: 'alpha', alpha: 4 }], ['net.v', 2, 4, 4, { mode: 'alpha', alpha: 4 }],
   ]);
 });
@@ -102,10 +102,10 @@ test('a header with a key that is there twice, or with a size that is no integer
     const json = new TextEncoder().encode(text);
     return Uint8Array.of(...new Uint8Array(new BigUint64Array([BigInt(json.length)]).buffer), ...json, ...data);
   };
-  const { layers } = readPeft({ config: CONFIG, tensors: withHeader(header) });
+  const { entries } = readPeft({ config: CONFIG, tensors: withHeader(header) });
   // Digits in names and in the metadata are none of sizes.
   const noted = header.replace('{', '{"__metadata__":{"x\\"2.0":"-1e0"},');
-  assert.deepEqual(readPeft({ config: CONFIG, tensors: withHeader(noted) }).layers, layers);
+  assert.deepEqual(readPeft({ config: CONFIG, tensors: withHeader(noted) }).entries, entries);
   const first = JSON.stringify(Object.entries(JSON.parse(header))[0]).slice(1, -1).replace(',', ':');
   for (const text of [
     header.replace('{', `{${first},`), header.replace('"shape":', '"shape":[2,4],"sh\\u0061pe":'), header.replace('[2,4]', '[2.0,4]'),
@@ -121,7 +121,7 @@ test('numbers of 16 bits are widened exactly, and those that are none are refuse
   const of = (dtype, words) => readPeft({
     config: { ...CONFIG, r: 1 },
     tensors: safetensors([[`${PREFIX}x.lora_A.weight`, dtype, [1, words.length], half(words)], tensor('x.lora_B.weight', [1, 1])]),
-  }).layers[0].a;
+  }).entries[0].a;
   assert.deepEqual(of('F16', [0x3c00, 0xc000, 0x0001, 0x83ff, 0x7bff, 0x8000]), Float32Array.of(1, -2, 2 ** -24, -1023 * 2 ** -24, 65504, -0));
   assert.deepEqual(of('BF16', [0x3f80, 0xc000, 0x0001, 0x7f7f]), Float32Array.of(1, -2, 2 ** -133, (2 - 2 ** -7) * 2 ** 127));
   for (const [dtype, word] of [['F16', 0x7c00], ['F16', 0xfc00], ['F16', 0x7e00], ['BF16', 0x7f80], ['BF16', 0xff80], ['BF16', 0x7fc0]]) {
@@ -133,20 +133,20 @@ test('what is written is read, and the bytes are those of PEFT', async () => {
   const path = 'firmware/peft-adapter/adapter';
   const [config, tensors] = [await read(`${path}_config.json`), await read(`${path}_model.safetensors`)];
   const adapter = readPeft({ config, tensors });
-  assert.deepEqual(writePeft(adapter.layers).tensors, new Uint8Array(tensors));
-  const kept = writePeft(adapter.layers, adapter.config);
+  assert.deepEqual(writePeft(adapter.entries).tensors, new Uint8Array(tensors));
+  const kept = writePeft(adapter.entries, adapter.config);
   assert.deepEqual(JSON.parse(kept.config), adapter.config);
-  refused(() => writePeft(adapter.layers, { ...adapter.config, lora_alpha: 3 }), 'Format', 'scale');
-  refused(() => writePeft(adapter.layers, { ...adapter.config, r: 3 }), 'Format', 'rank');
-  refused(() => writePeft([]), 'Format', 'layers');
-  const mixed = [{ ...adapter.layers[0], fanInFanOut: true }, adapter.layers[1]];
+  refused(() => writePeft(adapter.entries, { ...adapter.config, lora_alpha: 3 }), 'Format', 'scale');
+  refused(() => writePeft(adapter.entries, { ...adapter.config, r: 3 }), 'Format', 'rank');
+  refused(() => writePeft([]), 'Format', 'entries');
+  const mixed = [{ ...adapter.entries[0], fanInFanOut: true }, adapter.entries[1]];
   refused(() => writePeft(mixed), 'Unsupported', 'fanInFanOut');
   // Other ranks and factors become patterns.
-  const layers = readWith().layers;
-  layers[1] = { ...layers[1], rank: 1, a: layers[1].a.slice(0, 4), b: layers[1].b.slice(0, 4), scale: { mode: 'direct', alpha: 0.1 } };
-  const again = readPeft(writePeft(layers)).layers;
+  const entries = readWith().entries;
+  entries[1] = { ...entries[1], rank: 1, a: entries[1].a.slice(0, 4), b: entries[1].b.slice(0, 4), scale: { mode: 'direct', alpha: 0.1 } };
+  const again = readPeft(writePeft(entries)).entries;
   const factor = ({ rank, scale: { mode, alpha } }) => Math.fround(mode === 'direct' ? alpha : alpha / rank);
-  again.forEach((layer, i) => assert.deepEqual([layer.a, layer.b, factor(layer)], [layers[i].a, layers[i].b, factor(layers[i])]));
+  again.forEach((layer, i) => assert.deepEqual([layer.a, layer.b, factor(layer)], [entries[i].a, entries[i].b, factor(entries[i])]));
 });
 
 const PYTHON = ['target/peft/bin/python', process.env.LOWRANK_PEFT_PYTHON].filter(Boolean)
@@ -160,7 +160,7 @@ for (const name of ['patterns', 'scales']) {
 
 test('PEFT loads what was trained here, and computes the same', { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, async () => {
   const lowrank = await create();
-  const options = { inputs: 6, outputs: 5, rank: 2, tokens: 4, weights: new Rng(1).floats(30), bias: new Rng(2).floats(5), alpha: 3, rslora: true };
+  const options = { inputs: 6, outputs: 5, rank: 2, tokens: 4, weights: new Rng(1).floats(30), bias: new Rng(2).floats(5), alpha: 3, rankStabilized: true };
   const layer = lowrank.layer(options);
   const x = new Rng(3).floats(24);
   for (let step = 0; step < 20; step++) {
@@ -169,7 +169,7 @@ test('PEFT loads what was trained here, and computes the same', { skip: !PYTHON 
     layer.backward();
     layer.step({ learningRate: 0.1 });
   }
-  const { config, tensors } = writePeft([layer.toAdapter('linear')]);
+  const { config, tensors } = writePeft([layer.entry('linear')]);
   writeFileSync(join(directory, 'adapter_config.json'), config);
   writeFileSync(join(directory, 'adapter_model.safetensors'), tensors);
   const list = (array) => JSON.stringify([...array]);
@@ -195,17 +195,17 @@ model.save_pretrained(${JSON.stringify(join(directory, 'again'))})
   // 8 products and a bias in any order: below 20 roundings of sums below 8.
   theirs.forEach((value, i) => assert.ok(Math.abs(value - ours[i]) < 20 * 8 * 2 ** -24, `${value} ${ours[i]}`));
   const back = readPeft({ config: readFileSync(join(directory, 'again', 'adapter_config.json')), tensors: readFileSync(join(directory, 'again', 'adapter_model.safetensors')) });
-  assert.deepEqual(back.layers[0].a, layer.a.slice());
-  assert.deepEqual(back.layers[0].b, layer.b.slice());
-  const { training, ...adapter } = layer.toAdapter('linear');
-  assert.deepEqual(await emit(back.layers), await emit([adapter]));
+  assert.deepEqual(back.entries[0].a, layer.a.slice());
+  assert.deepEqual(back.entries[0].b, layer.b.slice());
+  const { training, ...adapter } = layer.entry('linear');
+  assert.deepEqual(await emit(back.entries), await emit([adapter]));
 });
 
 test('PEFT gives each layer the rank and the scale that it was written with, whatever its name is', { skip: !PYTHON && 'no PyTorch: scripts/setup peft' }, () => {
   const names = ['net.0', 'net.10', 'net.c+d', 'net.a[0]', 'net.ccd', 'a b', '\u00e9', 'e\u0301', '\ufeffq', 'q', 'x.q', 'a"b', '__proto__', '(q)', 'a$b', 'a\tb', '\ud83d\ude00', '\uffff'];
-  const modes = ['alpha', 'rslora', 'direct'];
-  const layers = names.map((name, i) => adapter(name, { rank: 1 + i % 3, scale: { mode: modes[i % 3], alpha: Math.fround(1 + i / 7) } }));
-  const { config, tensors } = writePeft(layers);
+  const modes = ['alpha', 'rank-stabilized', 'direct'];
+  const entries = names.map((name, i) => adapter(name, { rank: 1 + i % 3, scale: { mode: modes[i % 3], alpha: Math.fround(1 + i / 7) } }));
+  const { config, tensors } = writePeft(entries);
   writeFileSync(join(directory, 'adapter_config.json'), config);
   writeFileSync(join(directory, 'adapter_model.safetensors'), tensors);
   writeFileSync(join(directory, 'names.json'), JSON.stringify(names));
@@ -229,9 +229,9 @@ say = lambda layer: [layer.r['default'], torch.tensor(layer.scaling['default']).
 print(json.dumps([say(layer) for layer in found]))
 `;
   const theirs = JSON.parse(execFileSync(PYTHON, ['-c', script, directory], { encoding: 'utf8' }));
-  const root = { direct: () => 1, alpha: (rank) => rank, rslora: Math.sqrt };
+  const root = { direct: () => 1, alpha: (rank) => rank, 'rank-stabilized': Math.sqrt };
   theirs.forEach(([rank, scale, a, b], i) => {
-    const layer = layers[i];
+    const layer = entries[i];
     const factor = Math.fround(layer.scale.alpha / root[layer.scale.mode](layer.rank));
     assert.deepEqual([rank, scale, a, b], [layer.rank, factor, [...layer.a], [...layer.b]], JSON.stringify(names[i]));
   });

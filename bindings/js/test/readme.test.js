@@ -27,8 +27,8 @@ const LAYERS = `import { create } from 'lowrank';
 test('files are written and read as it is written', () => {
   const [alone, several] = blocks('Files and PEFT');
   assert.equal(runs(LAYERS, alone, 'console.log(bytes.length > 200, layer.steps);'), 'true 0\n');
-  const made = "const { config, tensors } = (await import('lowrank/peft')).writePeft([output.toAdapter('model.fc1')]);";
-  const shown = "console.log((await parse(file)).layers.map(({ name }) => name), warnings, files.tensors.length === tensors.length, typeof loadAll);";
+  const made = "const { config, tensors } = (await import('lowrank/peft')).writePeft([output.entry('model.fc1')]);";
+  const shown = "console.log((await parse(file)).entries.map(({ name }) => name), warnings, files.tensors.length === tensors.length, typeof loadAll);";
   assert.equal(runs(LAYERS, made, several, shown), "[ 'model.fc1', 'model.fc2' ] [] true function\n");
 });
 

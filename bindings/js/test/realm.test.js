@@ -40,10 +40,10 @@ const CALLS = {
     return Float32Array.of(lr.meanSquaredError(layer.y, of(new Float32Array(6).fill(3)), layer.dy, { tokens: 2 }));
   },
   'shuffle, items': (lr, of) => Float32Array.from(lr.shuffle(of(Uint16Array.from({ length: 99 }, (_, i) => i)), { seed: 3 })),
-  'fromAdapter, a and b': (lr, of) => {
+  'resume, a and b': (lr, of) => {
     const layer = lr.layer({ ...SHAPE, weights: WEIGHTS });
-    const adapter = layer.toAdapter();
-    layer.fromAdapter({ ...adapter, a: of(Float32Array.of(1, 2)), b: of(Float32Array.of(3, 4, 5)) });
+    const adapter = layer.entry();
+    layer.resume({ ...adapter, a: of(Float32Array.of(1, 2)), b: of(Float32Array.of(3, 4, 5)) });
     return layer.merge();
   },
 };
@@ -88,19 +88,19 @@ test('adapter files, and the module for them, of another realm', async () => {
   const layer = lr.layer({ ...SHAPE, weights: WEIGHTS });
   await setModule(bufferOf(new Uint8Array(await read('bindings/js/dist/files.wasm'))));
   const file = await saveAll({ layer });
-  assert.equal((await parse(copy(file))).layers[0].name, 'layer');
+  assert.equal((await parse(copy(file))).entries[0].name, 'layer');
   await layer.load(copy(file));
   await loadAll(copy(file), { layer });
-  const adapter = layer.toAdapter('layer');
+  const adapter = layer.entry('layer');
   assert.deepEqual(await emit([{ ...adapter, a: copy(adapter.a), b: copy(adapter.b) }]), file);
 });
 
 test('PEFT adapters of another realm', async () => {
   const lr = await create();
-  const { config, tensors } = writePeft([lr.layer({ ...SHAPE, weights: WEIGHTS }).toAdapter('net.layer')]);
+  const { config, tensors } = writePeft([lr.layer({ ...SHAPE, weights: WEIGHTS }).entry('net.layer')]);
   const utf8 = new TextEncoder().encode(config);
-  const expected = readPeft({ config, tensors }).layers;
+  const expected = readPeft({ config, tensors }).entries;
   for (const files of [{ config: copy(utf8), tensors: copy(tensors) }, { config: bufferOf(utf8), tensors: bufferOf(tensors) }]) {
-    assert.deepEqual(readPeft(files).layers, expected);
+    assert.deepEqual(readPeft(files).entries, expected);
   }
 });

@@ -6,7 +6,7 @@ import { MODULES, read } from './support.js';
 const base = decodeBase(await read('demo/data/base.bin'));
 const digits = decodeDigits(await read('demo/data/digits.bin'));
 
-/** Of tests/gates/personalize.rs. */
+/** Of tests/promises/personalize.rs. */
 const DIGESTS = { separate: '413b7e114830f661', fused: '9225dbd07a60eb1a' };
 
 for (const [name, load] of Object.entries(MODULES)) {

@@ -10,10 +10,10 @@ const small = await create();
 
 /** Batches of a layer [outputs, tokens], and shorter ones: those of which the lengths divide are the ones that were taken for others. */
 const SHAPES = [[3, 4], [10, 32], [6, 4], [1, 5], [12, 12], [2, 6]];
-const OPTIMIZERS = ['adamw', 'momentum', 'sgd', 'in-place', 'none'];
+const OPTIMIZERS = ['adamw', 'momentum', 'sgd', 'in-place', 'inference'];
 
 const layerOf = ([outputs, tokens], more = {}) => {
-  const options = { inputs: 5, outputs, rank: 2, tokens, weights: new Rng(1).floats(5 * outputs), seed: 7, stream: 0, ...more };
+  const options = { inputs: 5, outputs, rank: 2, tokens, weights: new Rng(1).floats(5 * outputs), seed: 7, layerNumber: 0, ...more };
   const layer = lowrank.layer(options);
   layer.b.set(new Rng(3).floats(layer.b.length));
   return layer;
@@ -51,8 +51,8 @@ for (const shape of SHAPES) {
           const { loss: right, gradient } = expected(y, outputs, labelsOf(n));
           if (n > 0) close([loss, ...layer.dy], [right, ...gradient]);
           assert.ok(layer.dy.subarray(n * outputs).every((value) => value === 9), 'more of dy was written');
-          if (!['in-place', 'none'].includes(optimizer)) layer.backward();
-          if (optimizer !== 'none') layer.step({ learningRate: 0.1 });
+          if (!['in-place', 'inference'].includes(optimizer)) layer.backward();
+          if (optimizer !== 'inference') layer.step({ learningRate: 0.1 });
           const all = [loss, y, layer.dy.slice(0, n * outputs), layer.a.slice(), layer.b.slice()];
           layer.free();
           return all;
@@ -197,7 +197,7 @@ const SPLITS = [[7], [4, 3], [1, 6], [2, 2, 3], [0, 7], [3, 0, 4], [1, 1, 1, 1, 
 
 test('micro-batches that all accumulate have the bits of the batch, step after step, and after a reset or another adapter', () => {
   for (const optimizer of ['adamw', 'momentum', 'sgd']) {
-    for (const more of [{}, { trainBias: true }, { dropout: { rate: 0.25 } }]) {
+    for (const more of [{}, { trainBias: true }, { dropout: { probability: 0.25 } }]) {
       const steps = (sizes, accumulate) => {
         const layer = layerOf([3, 7], { optimizer, ...more });
         const seen = [];
@@ -211,10 +211,10 @@ test('micro-batches that all accumulate have the bits of the batch, step after s
             layer.backward(undefined, { accumulate });
             from += size;
           }
-          if (step === 4) layer.reset();
-          else if (step === 6) layer.fromAdapter(layer.toAdapter());
+          if (step === 4) layer.init();
+          else if (step === 6) layer.resume(layer.entry());
           else layer.step({ learningRate: 0.1 });
-          seen.push([mean.value, layer.toAdapter()]);
+          seen.push([mean.value, layer.entry()]);
         }
         layer.free();
         return seen;
@@ -238,8 +238,8 @@ test('what comes before what: no forward, no backward, no step', () => {
   };
   const fresh = {
     'a new layer': (layer) => layer,
-    'after reset': (layer) => layer.reset(),
-    'after fromAdapter': (layer) => layer.fromAdapter(layer.toAdapter()),
+    'after init': (layer) => layer.init(),
+    'after resume': (layer) => layer.resume(layer.entry()),
     'after another dropout': (layer) => { layer.dropout = 0.25; },
     'after the same dropout': (layer) => { layer.dropout = 0; },
   };
@@ -258,7 +258,7 @@ test('a step needs a gradient that no step has used', () => {
   const x = new Rng(2).floats(20);
   for (const optimizer of ['adamw', 'momentum', 'sgd']) {
     const layer = layerOf([3, 4], { optimizer });
-    const state = () => [layer.toAdapter(), layer.steps];
+    const state = () => [layer.entry(), layer.steps];
     const no = (call) => {
       const before = state();
       refused(call, 'NoBackward', 'backward');
@@ -280,7 +280,7 @@ test('a step needs a gradient that no step has used', () => {
     assert.equal(layer.steps, 1);
     no(() => layer.step());
     no(() => lowrank.clip([layer], 1));
-    for (const act of [() => layer.reset(), () => layer.fromAdapter(layer.toAdapter())]) {
+    for (const act of [() => layer.init(), () => layer.resume(layer.entry())]) {
       pass();
       act();
       no(() => layer.step());
@@ -291,16 +291,16 @@ test('a step needs a gradient that no step has used', () => {
 test('a gradient that the caller writes needs no backward pass', () => {
   for (const name of ['da', 'db', 'dbias']) {
     const layer = layerOf([3, 4], { optimizer: 'sgd', trainBias: true });
-    const before = layer.toAdapter();
+    const before = layer.entry();
     layer[name].fill(1);
     layer.step({ learningRate: 0.5 });
     const part = { da: 'a', db: 'b', dbias: 'bias' }[name];
-    assert.deepEqual(layer.toAdapter()[part], before[part].map((value) => value - 0.5));
+    assert.deepEqual(layer.entry()[part], before[part].map((value) => value - 0.5));
   }
 });
 
 test('a reset, and another adapter, leave no gradient behind', () => {
-  for (const act of [(layer) => layer.reset(), (layer) => layer.fromAdapter(layer.toAdapter())]) {
+  for (const act of [(layer) => layer.init(), (layer) => layer.resume(layer.entry())]) {
     const layer = layerOf([3, 4], { trainBias: true });
     layer.forward();
     layer.dy.fill(1);
@@ -316,11 +316,11 @@ test('a reset layer is a new one, in all that it holds', () => {
     const [layer, fresh] = [layerOf([3, 4], more), layerOf([3, 4], more)];
     layer.forward(4, new Rng(2).floats(20));
     layer.softmaxCrossEntropy([0, 1, 2, 0]);
-    if (!['in-place', 'none'].includes(optimizer)) layer.backward();
-    if (optimizer !== 'none') layer.step({ learningRate: 0.1 });
-    layer.reset();
-    fresh.reset();
-    assert.deepEqual(layer.toAdapter(), fresh.toAdapter(), optimizer);
+    if (!['in-place', 'inference'].includes(optimizer)) layer.backward();
+    if (optimizer !== 'inference') layer.step({ learningRate: 0.1 });
+    layer.init();
+    fresh.init();
+    assert.deepEqual(layer.entry(), fresh.entry(), optimizer);
   }
 });
 
@@ -329,7 +329,7 @@ test('clip takes each layer of its module once', () => {
     const layer = from.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), ...more });
     layer.forward(4, new Rng(2).floats(20));
     layer.dy.fill(1);
-    if (!['in-place', 'none'].includes(more.optimizer)) layer.backward();
+    if (!['in-place', 'inference'].includes(more.optimizer)) layer.backward();
     return layer;
   };
   const [layer, other] = [graded(), graded({ seed: 2 })];
@@ -337,7 +337,7 @@ test('clip takes each layer of its module once', () => {
   for (const [layers, code, argument] of [
     [[layer, layer], 'Unexpected', 'layers'], [[layer, graded({}, small)], 'Foreign', 'layers'], [layer, 'Type', 'layers'],
     [undefined, 'Type', 'layers'], [[layer, undefined], 'Type', 'layers'], [[layer, {}], 'Type', 'layers'],
-    [[layer, graded({ optimizer: 'in-place' })], 'Unexpected', 'layers'], [[layer, graded({ optimizer: 'none' })], 'Unexpected', 'layers'],
+    [[layer, graded({ optimizer: 'in-place' })], 'Unexpected', 'layers'], [[layer, graded({ optimizer: 'inference' })], 'Unexpected', 'layers'],
   ]) refused(() => lowrank.clip(layers, 1e-3), code, argument);
   for (const [norm, code] of [[NaN, 'Range'], [-1, 'Range'], ['1', 'Type'], [null, 'Type'], [undefined, 'Type']]) {
     refused(() => lowrank.clip([layer], norm), code, 'maxNorm');

@@ -17,7 +17,7 @@ const SETTINGS = {
 
 /** What three steps make of an adapter. */
 function after(optimizer, settings) {
-  const layer = lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), optimizer, seed: 3, stream: 0 });
+  const layer = lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), optimizer, seed: 3, layerNumber: 0 });
   layer.b.set(new Rng(4).floats(6));
   for (let step = 0; step < 3; step++) {
     layer.forward(undefined, new Rng(step + 5).floats(20));
@@ -25,7 +25,7 @@ function after(optimizer, settings) {
     if (optimizer !== 'in-place') layer.backward();
     layer.step(settings);
   }
-  const { a, b } = layer.toAdapter();
+  const { a, b } = layer.entry();
   layer.free();
   return [a, b];
 }
@@ -54,23 +54,23 @@ test('the rate of B is that of B alone', () => {
 
 test('seeds and streams', () => {
   const made = (more) => lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(15), ...more }).a;
-  const right = made({ seed: 3, stream: 7 });
-  assert.deepEqual(made({ seed: 3n, stream: 7 }), right);
-  for (const more of [{ seed: 4, stream: 7 }, { seed: 3, stream: 8 }, { seed: 3n + 2n ** 40n, stream: 7 }]) assert.notDeepEqual(made(more), right);
+  const right = made({ seed: 3, layerNumber: 7 });
+  assert.deepEqual(made({ seed: 3n, layerNumber: 7 }), right);
+  for (const more of [{ seed: 4, layerNumber: 7 }, { seed: 3, layerNumber: 8 }, { seed: 3n + 2n ** 40n, layerNumber: 7 }]) assert.notDeepEqual(made(more), right);
   // Each layer of a module has a stream of its own, in the order in which they were made.
   assert.notDeepEqual(made({ seed: 3 }), made({ seed: 3 }));
-  const layer = lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(15), seed: 1, stream: 7 });
-  layer.reset(3);
+  const layer = lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(15), seed: 1, layerNumber: 7 });
+  layer.init(3);
   assert.deepEqual(layer.a, right);
   layer.a.fill(0);
-  layer.reset();
+  layer.init();
   assert.deepEqual(layer.a, right);
-  assert.equal(lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(15), stream: 2 ** 30 - 1 }).a.length, 10);
+  assert.equal(lowrank.layer({ inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(15), layerNumber: 2 ** 30 - 1 }).a.length, 10);
 });
 
 test('dropout goes on from step to step, from token to token, and from its own seed', () => {
   const of = (more, dropout) => lowrank.layer({
-    inputs: 40, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(120), stream: 5, seed: 1, dropout: { rate: 0.5, ...dropout }, optimizer: 'sgd', ...more,
+    inputs: 40, outputs: 3, rank: 2, tokens: 4, weights: new Float32Array(120), layerNumber: 5, seed: 1, dropout: { probability: 0.5, ...dropout }, optimizer: 'sgd', ...more,
   });
   /** The gradient of A after a pass, with B all 1 and x all 1: which inputs were kept. */
   const kept = (layer, tokens = 1) => {
@@ -85,7 +85,7 @@ test('dropout goes on from step to step, from token to token, and from its own s
   assert.deepEqual(kept(of()), right);
   assert.deepEqual(kept(of({}, { seed: 1 })), right);
   assert.deepEqual(kept(of({ seed: 9 }, { seed: 1 })), right);
-  for (const layer of [of({}, { seed: 2 }), of({ stream: 6 })]) assert.notDeepEqual(kept(layer), right);
+  for (const layer of [of({}, { seed: 2 }), of({ layerNumber: 6 })]) assert.notDeepEqual(kept(layer), right);
   const layer = of();
   const first = kept(layer);
   const second = kept(layer);
@@ -93,25 +93,25 @@ test('dropout goes on from step to step, from token to token, and from its own s
   layer.step({ learningRate: 0 });
   const next = kept(layer);
   assert.notDeepEqual(next, first, 'the next step has the dropout of the one before');
-  layer.reset();
+  layer.init();
   assert.deepEqual(kept(layer), first);
   // Step 1, token 0, in another layer that skipped the second micro-batch.
   const other = of();
   kept(other);
   other.step({ learningRate: 0 });
   assert.deepEqual(kept(other), next, 'a step does not begin with its first token');
-  const resumed = of({ seed: 8, stream: 3 }, { rate: 0.25 });
+  const resumed = of({ seed: 8, layerNumber: 3 }, { probability: 0.25 });
   const fresh = of();
   kept(fresh);
   fresh.step({ learningRate: 0 });
-  resumed.fromAdapter(fresh.toAdapter());
+  resumed.resume(fresh.entry());
   assert.equal(resumed.dropout, 0.5);
   assert.deepEqual(kept(resumed), next);
   const plain = of();
   kept(plain);
   plain.step({ learningRate: 0 });
-  const { random, training, ...adapter } = fresh.toAdapter();
-  plain.fromAdapter(adapter);
+  const { random, training, ...adapter } = fresh.entry();
+  plain.resume(adapter);
   assert.deepEqual(kept(plain), first, 'an adapter without a state begins with the first step');
 });
 
@@ -119,7 +119,8 @@ test('what is trained is what was asked for', () => {
   for (const optimizer of ['adamw', 'momentum', 'sgd']) {
     for (const [trainA, trainBias] of [[true, true], [true, false], [false, true], [false, false]]) {
       const layer = lowrank.layer({
-        inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), bias: new Rng(2).floats(3), optimizer, trainA, trainBias,
+        inputs: 5, outputs: 3, rank: 2, tokens: 4, weights: new Rng(1).floats(15), bias: new Rng(2).floats(3), optimizer,
+        freezeA: !trainA, trainBias,
       });
       layer.b.set(new Rng(4).floats(6));
       const parts = () => [layer.a, layer.b, layer.bias, layer.weights].map((part) => part.slice());

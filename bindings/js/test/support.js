@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { LowrankError, create } from 'lowrank';
 import { bytes } from 'lowrank/wasm';
 
@@ -16,6 +18,12 @@ export const ROOT = new URL('../../../', import.meta.url);
 /** The bytes of a file of the project, in a buffer of their own. */
 export const read = async (path) => new Uint8Array(await readFile(new URL(path, ROOT))).buffer;
 
+/** The command `lowrank` of the project: what it has printed, and how it has ended. */
+export function command(...args) {
+  const cargo = ['run', '--quiet', '--release', '--package', 'lowrank-tools', '--bin', 'lowrank', '--', ...args];
+  return spawnSync('cargo', cargo, { cwd: fileURLToPath(ROOT), encoding: 'utf8', maxBuffer: 2 ** 28 });
+}
+
 /** Whether a call throws a LowrankError with this code about this argument. */
 export function refused(call, code, argument) {
   assert.throws(call, (error) => matches(error, code, argument));
@@ -30,7 +38,7 @@ function matches(error, code, argument) {
   return true;
 }
 
-/** Seeded numbers: those of tests/gates/support/data.rs. */
+/** Seeded numbers: those of tests/promises/support/data.rs. */
 export class Rng {
   #state;
 

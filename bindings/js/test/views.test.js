@@ -77,7 +77,7 @@ for (const [engine, load] of Object.entries(ENGINES)) {
         assert.ok(views[i].length > 0, name);
         views[i].fill(i + 1);
         assert.equal(layer[name], views[i], name);
-        assert.ok(layer.toAdapter() && layer[name].every((value) => value === i + 1), name);
+        assert.ok(layer.entry() && layer[name].every((value) => value === i + 1), name);
       });
       numbers[2] = 7;
       assert.deepEqual([...vector.view], [0, 0, 7]);
@@ -157,7 +157,7 @@ test('memory that is grown from outside is found at the next call', async () => 
   assert.equal(x.length + y.length + view.length, 0);
   for (const call of [
     () => layer.forward(), () => layer.softmaxCrossEntropy([0, 0, 0, 0]), () => layer.meanSquaredError(new Float32Array(20)),
-    () => layer.backward(), () => layer.step(), () => layer.merge(), () => layer.toAdapter(),
+    () => layer.backward(), () => layer.step(), () => layer.merge(), () => layer.entry(),
   ]) refused(call, 'Detached', 'x');
   layer.x.fill(1);
   refused(() => layer.forward(), 'Detached', 'y');

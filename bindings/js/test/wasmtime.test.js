@@ -14,7 +14,7 @@ const SCRIPT = fileURLToPath(new URL('../examples/wasmtime_host.py', import.meta
 async function expected() {
   const lowrank = await create({ simd: false });
   const weights = Float32Array.of(1, 0, 0, 1, 1, 1);
-  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 2, tokens: 4, weights, scale: 1, seed: 42, stream: 0 });
+  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 2, tokens: 4, weights, scale: 1, seed: 42, layerNumber: 0 });
   layer.x.set([1, 2, 2, 1, 0, 1, 1, 0]);
   const losses = [];
   for (let step = 0; step < 20; step++) {

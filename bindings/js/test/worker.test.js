@@ -84,7 +84,7 @@ test('trains in a worker, and reports on the way', async () => {
   assert.equal(steps, 50);
   assert.deepEqual(seen.map(({ step }) => step), [0, 10, 20, 30, 40]);
   assert.ok(seen.at(-1).loss < seen[0].loss);
-  assert.equal((await parse(file)).layers[0].rank, 4);
+  assert.equal((await parse(file)).entries[0].rank, 4);
 });
 
 /** What is handed over: numbers from 1 to 4 in memory of every kind. */

@@ -1,7 +1,6 @@
 //! Adapter files and the store.
 
-use lowrank::Error;
-use lowrank::format::{AdapterFile, Aligned, Contents, Layer};
+use lowrank::format::{AdapterFile, Aligned, Contents, Entry};
 use lowrank::store::{Flash, Store};
 
 use crate::fixed::{FixedAdapter, FixedBase};
@@ -76,8 +75,8 @@ fn status<E>(result: Result<(), E>) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn emit_file(m: &mut Files) -> u32 {
-    let layers = [Layer::of("layer", &m.adapter.view())];
-    let contents = Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+    let entries = [Entry::of("layer", &m.adapter.view())];
+    let contents = Contents { entries: &entries, metadata: "", fingerprint: 0, generation: 0 };
     status(contents.emit(&mut m.file.0).map(|len| m.len = len as u32))
 }
 
@@ -86,13 +85,12 @@ pub extern "C" fn emit_file(m: &mut Files) -> u32 {
 #[inline(never)]
 pub extern "C" fn parse_file(m: &mut Files) -> u32 {
     let mut parse = || {
-        let file = AdapterFile::parse(m.file.0.get(..m.len as usize).unwrap_or(&[]))?;
-        let missing = Error::Missing { argument: lowrank::Argument::File };
-        let adapter = file.find("layer").and_then(|layer| layer.adapter()).ok_or(missing)?;
+        let file = AdapterFile::parse(m.file.0.get(..m.len as usize).unwrap_or(&[])).ok()?;
+        let adapter = file.find("layer")?.adapter().ok()?;
         m.len = adapter.a.rows() as u32;
-        Ok::<(), Error>(())
+        Some(())
     };
-    status(parse())
+    status(parse().ok_or(()))
 }
 
 /// The fingerprint of the base.
@@ -115,8 +113,8 @@ const SLOTS: [core::ops::Range<u32>; 2] = [0..SLOT, SLOT..2 * SLOT];
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn store_save(m: &mut Files) -> u32 {
-    let layers = [Layer::of("layer", &m.adapter.view())];
-    let contents = Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+    let entries = [Entry::of("layer", &m.adapter.view())];
+    let contents = Contents { entries: &entries, metadata: "", fingerprint: 0, generation: 0 };
     let saved = Store::new(RamFlash(&mut m.flash), SLOTS, &mut m.page).and_then(|mut store| store.save(&contents));
     status(saved.map(|stored| m.len = stored.len as u32))
 }

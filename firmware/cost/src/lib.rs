@@ -10,7 +10,7 @@ mod fixed;
 
 use fixed::{FixedAdapter, FixedBase, FixedGrads};
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Plan, Sgd, State, Trained, clip, init};
-use lowrank::{Accum, Backend, Backprop, Cut, Error, MatMut, MatRef, Packed, Saved, Shape};
+use lowrank::{Accum, Backend, Backprop, Cut, Error, MatMut, MatRef, Packed, Saved, Scale, Shape};
 
 pub use files::{Files, RamFlash};
 
@@ -43,6 +43,7 @@ const fn state_len(optimizer: Optimizer) -> usize {
     }
 }
 pub const PLAN: Plan = Plan::training(SHAPE, TOKENS, Optimizer::AdamW);
+pub const INFERENCE: Plan = Plan::inference(SHAPE, TOKENS);
 
 type Side = [[f32; SIDE]; TOKENS];
 
@@ -64,6 +65,7 @@ pub struct Memory {
     pub merged: [[f32; SIDE]; SIDE],
     pub labels: [u32; TOKENS],
     pub arena: [f32; PLAN.len()],
+    pub inner: [f32; INFERENCE.len()],
     /// Tokens in use.
     pub tokens: u32,
 }
@@ -84,6 +86,7 @@ impl Memory {
         merged: [[0.0; SIDE]; SIDE],
         labels: [0; TOKENS],
         arena: [0.0; PLAN.len()],
+        inner: [0.0; INFERENCE.len()],
         tokens: 1,
     };
 
@@ -97,7 +100,7 @@ impl Memory {
         let rows = self.base.w.as_flattened_mut().iter_mut().chain(&mut self.base.bias).chain(&mut self.packed);
         let adapter = self.adapter.a.as_flattened_mut().iter_mut().chain(self.adapter.b.as_flattened_mut());
         let tokens = self.x.as_flattened_mut().iter_mut().chain(self.dy.as_flattened_mut());
-        rows.chain(adapter).chain(tokens).for_each(|number| *number = next());
+        rows.chain(adapter).chain(tokens).chain(&mut self.arena).for_each(|number| *number = next());
     }
 }
 
@@ -226,9 +229,22 @@ operations! {
         AdamW::DEFAULT.step(BACKEND, &mut m.adapter.view_mut(), &grads, &mut state)?;
         lowrank::merge(BACKEND, &base, &m.adapter.view(), MatMut::from_rows(&mut m.merged))
     }
+    /// The same through a layer.
+    layer_training(m) {
+        let mut layer = PLAN.layer(m.base.view(), &mut m.arena)?;
+        layer.adopt(Scale::Direct(0.5))?;
+        layer.forward(BACKEND, rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens))?;
+        layer.backward(BACKEND, rows(&m.x, m.tokens), rows(&m.dy, m.tokens), None)?;
+        layer.step(BACKEND, &AdamW::DEFAULT)?;
+        layer.merge(BACKEND, &mut m.merged)
+    }
+    layer_inference(m) {
+        let mut layer = INFERENCE.adapted(m.base.view(), m.adapter.view(), &mut m.inner)?;
+        layer.forward(BACKEND, rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens))
+    }
 }
 
-/// A panic for the gate to find: the linker has to refuse it.
+/// A panic for the check to find: the linker has to refuse it.
 #[cfg(feature = "proof")]
 #[unsafe(no_mangle)]
 pub extern "C" fn planted(m: &mut Memory) -> u32 {

@@ -31,5 +31,5 @@ fn run() -> Result<(), Failure> {
 /// The adapter of a layer where it lies.
 fn in_place<'a>(file: &AdapterFile<'a>, name: &str) -> Result<Adapter<'a>, Error> {
     let missing = Error::Missing { argument: Argument::File };
-    file.find(name).and_then(|layer| layer.adapter()).ok_or(missing)
+    file.find(name).and_then(|entry| entry.adapter().ok()).ok_or(missing)
 }

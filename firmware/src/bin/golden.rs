@@ -10,7 +10,7 @@ use semihosting::println;
 /// Fused is emulated: only sizes that take little time.
 const MOST_FUSED: usize = 20_000;
 
-/// What gate 20 promises.
+/// What is promised of the golden hashes.
 const AT_LEAST: usize = 200;
 
 #[entry]

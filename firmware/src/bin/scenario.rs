@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use lowrank::format::{Aligned, Contents, Fingerprint, Layer, Outline, encoded_len};
+use lowrank::format::{Aligned, Contents, Entry, Fingerprint, Outline, encoded_len};
 use lowrank::store::{page_len, slot_len};
 use lowrank::train::Optimizer;
 use lowrank::{Adapter, Argument, Arithmetic, Backend, Dtype, Error, Scale, Store, selftest};
@@ -16,8 +16,9 @@ use semihosting::println;
 const CONFIG: Config = Config { micro_batch: 4, ..Config::new(Backend::BASELINE, Optimizer::AdamW) };
 const SHAPES: Layers<lowrank::Shape> = CONFIG.shapes();
 const FILE: usize = {
-    let layers = [Outline::new("hidden", SHAPES.hidden, Dtype::F32), Outline::new("output", SHAPES.output, Dtype::F32)];
-    encoded_len(&layers, 0).expect("the layers fit into a file")
+    let entries =
+        [Outline::new("hidden", SHAPES.hidden, Dtype::F32), Outline::new("output", SHAPES.output, Dtype::F32)];
+    encoded_len(&entries, 0).expect("the entries fit into a file")
 };
 const SLOT: usize = slot_len::<RamFlash<'_>>(FILE).expect("the file fits into the address space");
 const SLOTS: [core::ops::Range<u32>; 2] = [0..SLOT as u32, SLOT as u32..2 * SLOT as u32];
@@ -75,11 +76,11 @@ fn save(
 ) -> Result<lowrank::store::Stored, Failure> {
     let mut page = [0; page_len::<RamFlash<'_>>()];
     let scale = Scale::Alpha(CONFIG.alpha);
-    let layers = [
-        Layer { scale, ..Layer::of("hidden", &adapters.hidden) },
-        Layer { scale, ..Layer::of("output", &adapters.output) },
+    let entries = [
+        Entry { scale, ..Entry::of("hidden", &adapters.hidden) },
+        Entry { scale, ..Entry::of("output", &adapters.output) },
     ];
-    let contents = Contents { layers: &layers, metadata: "", fingerprint: fingerprint(network), generation: 0 };
+    let contents = Contents { entries: &entries, metadata: "", fingerprint: fingerprint(network), generation: 0 };
     Ok(Store::new(RamFlash(cells), SLOTS, &mut page)?.save(&contents)?)
 }
 
@@ -93,7 +94,7 @@ fn recover<'m>(
     let missing = Error::Missing { argument: Argument::File };
     let file = Store::new(RamFlash(cells), SLOTS, &mut page)?.load(&mut memory.0)?.ok_or(missing)?;
     check(file.fingerprint() == fingerprint(network), "the adapter belongs to this network")?;
-    let adapter = |name| file.find(name).and_then(|layer| layer.adapter()).ok_or(missing);
+    let adapter = |name| file.find(name).and_then(|entry| entry.adapter().ok()).ok_or(missing);
     Ok((Layers { hidden: adapter("hidden")?, output: adapter("output")? }, file.generation()))
 }
 

@@ -5,12 +5,12 @@
 
 use core::hint::black_box;
 
-use lowrank::format::{Aligned, Contents, Layer, Outline, encoded_len};
+use lowrank::format::{Aligned, Contents, Entry, Outline, encoded_len};
 use lowrank::store::{page_len, slot_len};
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Rng, Sgd, clip, init};
 use lowrank::{
-    AdapterFile, Backend, Backprop, Base, Dtype, MatMut, MatRef, Plan, Shape, Store, backward, forward, merge, pack,
-    selftest,
+    AdapterFile, Backend, Backprop, Base, Dtype, MatMut, MatRef, Plan, Scale, Shape, Store, backward, forward, merge,
+    pack, selftest,
 };
 use lowrank_firmware::flash::RamFlash;
 use lowrank_firmware::{Failure, check, entry, finish, stack};
@@ -39,6 +39,7 @@ fn run() -> Result<(), Failure> {
     training::<{ Plan::training(SHAPE, TOKENS, Optimizer::AdamW).len() }>(Optimizer::AdamW)?;
     training::<{ Plan::training(SHAPE, TOKENS, Optimizer::Momentum).len() }>(Optimizer::Momentum)?;
     training::<{ Plan::training(SHAPE, TOKENS, Optimizer::InPlace).len() }>(Optimizer::InPlace)?;
+    layer()?;
     files()
 }
 
@@ -84,12 +85,12 @@ fn training<const LEN: usize>(optimizer: Optimizer) -> Result<(), Failure> {
     let (adapter, saved) = (&mut work.adapter, &mut work.saved);
     forward(BACKEND, &base, &adapter.as_ref(), x, MatMut::from_rows(&mut y), saved)?;
     if optimizer == Optimizer::InPlace {
-        let in_place = InPlace { lr: 0.1, ..InPlace::DEFAULT };
+        let in_place = InPlace { learning_rate: 0.1, ..InPlace::DEFAULT };
         return row("in_place_step", || in_place.step(BACKEND, &base, adapter, flow(x, dy, &mut dx), saved));
     }
     if !is_first {
         backward(BACKEND, &base, &adapter.as_ref(), flow(x, dy, &mut dx), saved, &mut work.grads)?;
-        let sgd = Sgd { lr: 0.1, momentum: 0.9, ..Sgd::DEFAULT };
+        let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, ..Sgd::DEFAULT };
         return row("sgd_step", || sgd.step(BACKEND, adapter, &work.grads, &mut work.state));
     }
     let packed = Base { weights: pack(BACKEND, MatRef::from_rows(&w), &mut panels)?.into(), bias: None };
@@ -105,6 +106,19 @@ fn training<const LEN: usize>(optimizer: Optimizer) -> Result<(), Failure> {
     row("merge", || merge(BACKEND, &base, &adapter.as_ref(), MatMut::from_rows(&mut merged)))
 }
 
+/// The calls of a layer.
+fn layer() -> Result<(), Failure> {
+    const PLAN: Plan = Plan::training(SHAPE, TOKENS, Optimizer::AdamW);
+    let (w, x, dy, mut arena) = (random::<64>(0), random::<TOKENS>(1), random::<TOKENS>(2), [0.0; PLAN.len()]);
+    let (mut y, mut dx, mut merged): (Signal, Signal, _) = ([[0.0; 64]; TOKENS], [[0.0; 64]; TOKENS], [[0.0; 64]; 64]);
+    let mut layer = PLAN.layer(Base::rows(&w, None), &mut arena)?;
+    layer.init(Scale::Alpha(16.0), 1, 0)?;
+    row("layer_forward", || layer.forward(BACKEND, &x, &mut y))?;
+    row("layer_backward", || layer.backward(BACKEND, &x, &dy, Some(MatMut::from_rows(&mut dx))))?;
+    row("layer_adamw_step", || layer.step(BACKEND, &AdamW::DEFAULT))?;
+    row("layer_merge", || layer.merge(BACKEND, &mut merged))
+}
+
 fn flow<'a>(x: MatRef<'a>, dy: MatRef<'a>, dx: &'a mut Signal) -> Backprop<'a> {
     Backprop { x: Some(x), dy, dx: Some(MatMut::from_rows(dx)) }
 }
@@ -113,13 +127,13 @@ fn files() -> Result<(), Failure> {
     let (a, b) = (random::<8>(0), random::<8>(1));
     let b = MatRef::new(b.as_flattened(), 64, 8)?;
     let adapter = lowrank::Adapter { a: MatRef::from_rows(&a), b, bias: None, scale: 2.0 };
-    let layers = [Layer { scale: lowrank::Scale::Alpha(16.0), ..Layer::of("layer", &adapter) }];
-    let contents = Contents { layers: &layers, metadata: "", fingerprint: 0, generation: 0 };
+    let entries = [Entry { scale: Scale::Alpha(16.0), ..Entry::of("layer", &adapter) }];
+    let contents = Contents { entries: &entries, metadata: "", fingerprint: 0, generation: 0 };
     let (mut memory, mut cells, mut page) = (Aligned([0; FILE]), [0xff; 2 * SLOT], [0; page_len::<RamFlash<'_>>()]);
     row("emit", || contents.emit(&mut memory.0).map(|_| ()))?;
     row("parse", || AdapterFile::parse(&memory.0).map(|_| ()))?;
     let file = AdapterFile::parse(&memory.0)?;
-    row("find", || file.find("layer").and_then(|layer| layer.adapter()).map(|_| ()).ok_or(()))?;
+    row("find", || file.find("layer").and_then(|entry| entry.adapter().ok()).map(|_| ()).ok_or(()))?;
     let slots = [0..SLOT as u32, SLOT as u32..2 * SLOT as u32];
     let mut store = Store::new(RamFlash(&mut cells), slots, &mut page)?;
     row("store_save", || store.save(&contents).map(|_| ()))?;

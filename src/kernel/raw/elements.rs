@@ -1,9 +1,8 @@
-//! Matrices element by element, where there are no vectors.
+//! Parameters one by one, where there are no vectors.
 
-#![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
+#![allow(unsafe_code, reason = "the lengths of slices, compared once, then raw pointers")]
 
 use crate::simd::Simd;
-use crate::view::{MatMut, MatRef};
 
 /// Repeats a block for each of at most two moments. A loop over an array of pointers would keep them in memory at "s".
 macro_rules! each_moment {
@@ -19,17 +18,17 @@ macro_rules! each_moment {
     };
 }
 
-/// Parameters, their gradients, and what an optimizer remembers of them.
-pub(crate) struct Elements<'a, 'p, 'm> {
-    pub param: &'a mut MatMut<'p>,
-    pub grad: &'a MatRef<'a>,
-    pub first: &'a mut MatMut<'m>,
-    pub second: &'a mut MatMut<'m>,
+/// Parameters, their gradients, and what an optimizer remembers of them, one after the other.
+pub(crate) struct Elements<'a> {
+    pub param: &'a mut [f32],
+    pub grad: &'a [f32],
+    pub first: &'a mut [f32],
+    pub second: &'a mut [f32],
 }
 
-impl Elements<'_, '_, '_> {
+impl Elements<'_> {
     /// Replaces every parameter and its moments by what `each` makes of parameter, gradient and moments. Of the moments, the
-    /// first `MOMENTS` are read and written, the others are zero. What one matrix has more than the others is left out.
+    /// first `MOMENTS` are read and written, the others are zero. What one slice has more than the others is left out.
     #[inline(always)]
     pub(crate) fn replace<S: Simd, const MOMENTS: usize>(
         self,
@@ -37,40 +36,30 @@ impl Elements<'_, '_, '_> {
         each: impl Fn(S::V, S::V, [S::V; 2]) -> (S::V, [S::V; 2]),
     ) {
         let Self { param, grad, first, second } = self;
-        let (mut rows, mut cols) = (param.rows().min(grad.rows()), param.cols().min(grad.cols()));
-        let views = [&*first, &*second];
-        each_moment!(k < MOMENTS, { (rows, cols) = (rows.min(views[k].rows()), cols.min(views[k].cols())) });
-        let (gap_p, gap_g, mut gap) = (param.stride() - cols, grad.stride() - cols, [0; 2]);
-        each_moment!(k < MOMENTS, { gap[k] = views[k].stride() - cols });
-        // Rows without gaps are one long row.
-        if gap_p | gap_g | gap[0] | gap[1] == 0 {
-            (rows, cols) = (1, rows * cols);
-        }
-        let (mut p, mut g) = (param.data_mut().as_mut_ptr(), grad.data().as_ptr());
-        let mut moments = [first.data_mut().as_mut_ptr(), second.data_mut().as_mut_ptr()];
-        for _ in 0..rows {
-            for _ in 0..cols {
-                let mut old = [simd.splat(0.0); 2];
-                each_moment!(k < MOMENTS, {
-                    // SAFETY: a view lies inside its slice, and no row or column is behind the last one of any view.
-                    old[k] = unsafe { simd.load_first(moments[k], 1) };
-                });
+        let mut count = param.len().min(grad.len());
+        let lens = [first.len(), second.len()];
+        each_moment!(k < MOMENTS, { count = count.min(lens[k]) });
+        let (mut p, mut g) = (param.as_mut_ptr(), grad.as_ptr());
+        let mut moments = [first.as_mut_ptr(), second.as_mut_ptr()];
+        for _ in 0..count {
+            let mut old = [simd.splat(0.0); 2];
+            each_moment!(k < MOMENTS, {
+                // SAFETY: no slice is shorter than `count`.
+                old[k] = unsafe { simd.load_first(moments[k], 1) };
+            });
+            // SAFETY: as above.
+            let old_p = unsafe { simd.load_first(p, 1) };
+            // SAFETY: as above.
+            let old_g = unsafe { simd.load_first(g, 1) };
+            let (new, new_moments) = each(old_p, old_g, old);
+            // SAFETY: as above, and each slice is borrowed for writing.
+            unsafe { simd.store_first(p, 1, new) };
+            (p, g) = (p.wrapping_add(1), g.wrapping_add(1));
+            each_moment!(k < MOMENTS, {
                 // SAFETY: as above.
-                let old_p = unsafe { simd.load_first(p, 1) };
-                // SAFETY: as above.
-                let old_g = unsafe { simd.load_first(g, 1) };
-                let (new, new_moments) = each(old_p, old_g, old);
-                // SAFETY: as above, and each matrix is borrowed for writing.
-                unsafe { simd.store_first(p, 1, new) };
-                (p, g) = (p.wrapping_add(1), g.wrapping_add(1));
-                each_moment!(k < MOMENTS, {
-                    // SAFETY: as above.
-                    unsafe { simd.store_first(moments[k], 1, new_moments[k]) };
-                    moments[k] = moments[k].wrapping_add(1);
-                });
-            }
-            (p, g) = (p.wrapping_add(gap_p), g.wrapping_add(gap_g));
-            each_moment!(k < MOMENTS, { moments[k] = moments[k].wrapping_add(gap[k]) });
+                unsafe { simd.store_first(moments[k], 1, new_moments[k]) };
+                moments[k] = moments[k].wrapping_add(1);
+            });
         }
     }
 }
@@ -80,40 +69,41 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::kernel::product::replace;
     use crate::simd::{Backend, Kernel};
 
-    /// Matrices of these strides; the other sizes are what the smallest has, and more.
+    /// Slices of these lengths.
     #[derive(Copy, Clone, Debug)]
-    struct Replace {
-        rows: [usize; 4],
-        cols: [usize; 4],
-        strides: [usize; 4],
-    }
+    struct Replace([usize; 4]);
 
     impl Replace {
-        fn data(&self, at: usize) -> Vec<f32> {
-            (0..self.rows[at] * self.strides[at]).map(|i| (100 * at + i) as f32).collect()
+        /// One by one, or as the passes have it done, which asks for slices of one length.
+        fn with<S: Simd, const MOMENTS: usize>(self, simd: S) {
+            self.check::<S, MOMENTS>(simd, false);
+            if self.0[1..] == self.0[..3] {
+                self.check::<S, MOMENTS>(simd, true);
+            }
         }
 
-        fn with<S: Simd, const MOMENTS: usize>(self, simd: S) {
-            let Self { rows, cols, strides } = self;
-            let mut data = [0, 1, 2, 3].map(|at| self.data(at));
+        fn check<S: Simd, const MOMENTS: usize>(self, simd: S, by_passes: bool) {
+            let mut data = [0, 1, 2, 3].map(|at| (0..self.0[at]).map(|i| (100 * at + i) as f32).collect::<Vec<_>>());
             let mut expected = data.clone();
-            let least = |sizes: [usize; 4]| sizes.into_iter().take(2 + MOMENTS).min().unwrap_or(0);
-            for (i, j) in (0..least(rows)).flat_map(|i| (0..least(cols)).map(move |j| (i, j))) {
-                let old = [0, 1, 2, 3].map(|at| if at < 2 + MOMENTS { expected[at][i * strides[at] + j] } else { 0.0 });
+            let count = self.0.into_iter().take(2 + MOMENTS).min().unwrap_or(0);
+            (0..count).for_each(|i| {
+                let old = [0, 1, 2, 3].map(|at| if at < 2 + MOMENTS { expected[at][i] } else { 0.0 });
                 let new = [old[0] - old[1] + old[2] - old[3], old[1], old[2] + old[1], old[3] - old[0]];
-                (0..2 + MOMENTS).for_each(|at| expected[at][i * strides[at] + j] = new[at]);
-            }
-
-            let [p, g, m, v] = &mut data;
-            let view = |data, at: usize| MatMut::with_stride(data, rows[at], cols[at], strides[at]).unwrap();
-            let (mut p, mut m, mut v) = (view(p, 0), view(m, 2), view(v, 3));
-            let g = MatRef::with_stride(g, rows[1], cols[1], strides[1]).unwrap();
-            let elements = Elements { param: &mut p, grad: &g, first: &mut m, second: &mut v };
-            elements.replace::<S, MOMENTS>(simd, |p, g, [m, v]| {
-                (simd.sub(simd.add(simd.sub(p, g), m), v), [simd.add(m, g), simd.sub(v, p)])
+                (0..2 + MOMENTS).for_each(|at| expected[at][i] = new[at]);
             });
+
+            let [param, grad, first, second] = &mut data;
+            let elements = Elements { param, grad, first, second };
+            let each =
+                |p, g, [m, v]: [S::V; 2]| (simd.sub(simd.add(simd.sub(p, g), m), v), [simd.add(m, g), simd.sub(v, p)]);
+            if by_passes {
+                replace::<S, MOMENTS>(simd, elements, each);
+            } else {
+                elements.replace::<S, MOMENTS>(simd, each);
+            }
             assert_eq!(data, expected, "{self:?}, {MOMENTS} moments");
         }
     }
@@ -128,27 +118,19 @@ mod tests {
         }
     }
 
-    /// Some of the four matrices have gaps, each set of them; each in turn has more rows or more columns, or fewer.
+    /// Each of the four slices in turn is longer than the others, or shorter.
     #[test]
     fn every_element_is_replaced_and_no_other() {
-        let plain = Replace { rows: [3; 4], cols: [4; 4], strides: [4; 4] };
-        let mut all = Vec::from([Replace { strides: [5, 6, 7, 9], ..plain }]);
-        for set in 0..16 {
-            all.push(Replace { strides: [0, 1, 2, 3].map(|at| 4 + 2 * (set >> at & 1)), ..plain });
-        }
-        for at in 0..4 {
-            let with = |change: fn(&mut Replace, usize)| {
-                let mut replace = plain;
-                change(&mut replace, at);
-                replace
-            };
-            all.push(with(|it, at| it.rows[at] += 1));
-            all.push(with(|it, at| it.rows[at] = 0));
-            all.push(with(|it, at| (it.cols[at], it.strides[at]) = (5, 5)));
-            all.push(with(|it, at| it.cols[at] -= 1));
-        }
-        for replace in all {
-            Backend::SCALAR.run(replace);
+        for len in [0, 1, 7, 12, 35, 70] {
+            let mut all = Vec::from([Replace([len; 4])]);
+            for (at, other) in (0..4).flat_map(|at| [len + 1, len.saturating_sub(1)].map(|other| (at, other))) {
+                let mut lens = [len; 4];
+                lens[at] = other;
+                all.push(Replace(lens));
+            }
+            for replace in all {
+                Backend::available().for_each(|backend| backend.run(replace));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "one check of all lengths in `run`, then raw pointers")]
 
-use super::Start;
+use super::tile::Start;
 use crate::simd::{Kernel, Simd};
 
 /// One row of the output over panels that lie one after the other, several at a time: memory is faster when it is read at

@@ -5,7 +5,7 @@
 use core::mem::MaybeUninit;
 
 use super::room::PANEL;
-use super::{Raw, Start};
+use super::tile::{Raw, RawProduct, Start};
 use crate::kernel::operand::Factor;
 use crate::simd::Simd;
 use crate::view::MatMut;
@@ -19,17 +19,23 @@ const ROWS: usize = 4;
 // A function of its own for all calls.
 #[inline(never)]
 pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: &Start<'_>) {
-    let (left, rows, left_depth) = Raw::of_factor(left);
-    let (right, right_depth, lanes) = Raw::of_factor(right);
-    let (depth, mut lanes, rows) = (left_depth.min(right_depth), lanes.min(out.cols()), rows.min(out.rows()));
-    if let Start::Bias(bias) = start {
-        lanes = lanes.min(bias.len());
-    }
-    let (at, stride) = (out.data_mut().as_mut_ptr(), out.stride());
-    // SAFETY: the output has so many rows and lanes, and a bias has as many lanes.
-    unsafe { begin(at, stride, rows, lanes, start) };
+    // SAFETY: views lie inside their slices, and `of` takes the smallest of all sizes.
+    unsafe { cover(simd, &mut RawProduct::of(left, right, out, start)) }
+}
+
+/// All chains of a product.
+///
+/// # Safety
+/// All chains are there, with an output and a start for each. The lanes of the output lie side by side.
+#[inline(never)]
+pub(super) unsafe fn cover<S: Simd>(simd: S, product: &mut RawProduct) {
+    let RawProduct { few: left, many, depth, width: lanes, height: rows, out, .. } = *product;
+    let (right, at, stride) = (many.t(), out.at.cast_mut(), out.col_stride);
+    // SAFETY: as the caller says.
+    unsafe { begin(product) };
     let (tile, mut room) = (VECTORS * S::LANES, [const { MaybeUninit::<f32>::uninit() }; PANEL]);
     let most = PANEL / tile;
+    debug_assert!(most > 0, "a target without vectors has no room for a panel");
     let mut lane = 0;
     while lane < lanes {
         let width = tile.min(lanes - lane);
@@ -39,8 +45,8 @@ pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out
             let mut panel = Raw { at: right.at(from, lane), ..right };
             if right.col_stride != 1 || width < tile {
                 let copy = room.as_mut_ptr().cast();
-                // SAFETY: the view has so many lanes from `lane` on, and so many depths from `from` on; of these, as many as
-                // the room holds.
+                // SAFETY: the right operand has so many lanes from `lane` on, and so many depths from `from` on; of these, as
+                // many as the room holds.
                 unsafe { copy_panel(simd, panel, width, count, copy) };
                 panel = Raw { at: copy, row_stride: tile, col_stride: 1 };
             }
@@ -52,7 +58,7 @@ pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out
                 stride,
                 width,
             };
-            // SAFETY: the views have so many rows, depths and lanes; the panel has full vectors.
+            // SAFETY: the operands have so many rows, depths and lanes; the panel has full vectors.
             unsafe { block.rows(simd, rows) };
             from += count;
         }
@@ -63,23 +69,20 @@ pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out
 /// Writes the start of the chains into the output, where they go on.
 ///
 /// # Safety
-/// The output has so many rows and lanes, and a bias has as many lanes.
+/// There is an output and a start for each chain.
 #[inline(always)]
-unsafe fn begin(mut row: *mut f32, stride: usize, rows: usize, lanes: usize, start: &Start<'_>) {
-    let zero = 0.0;
-    let (from, next) = match *start {
-        Start::Zero => (&raw const zero, 0),
-        Start::Bias(bias) => (bias.as_ptr(), 1),
-        Start::Existing => return,
-    };
-    for _ in 0..rows {
+unsafe fn begin(product: &RawProduct) {
+    let RawProduct { width: lanes, height: rows, out, start, .. } = *product;
+    if start.at == out.at {
+        return;
+    }
+    for row in 0..rows {
         for lane in 0..lanes {
-            // SAFETY: a bias has this lane, and the zero is read again and again.
-            let value = unsafe { from.wrapping_add(lane * next).read() };
-            // SAFETY: this row of the output has this lane.
-            unsafe { row.wrapping_add(lane).write(value) };
+            // SAFETY: each chain has a start.
+            let value = unsafe { start.at(lane, row).read() };
+            // SAFETY: each chain has an output.
+            unsafe { out.at(lane, row).cast_mut().write(value) };
         }
-        row = row.wrapping_add(stride);
     }
 }
 
@@ -190,5 +193,48 @@ impl Block {
         let (at, count) = self.at::<S>(row, v);
         // SAFETY: of these lanes, the output has as many.
         unsafe { simd.store_first(at, count, value) }
+    }
+}
+
+// One-lane targets have no room for panels, and never come here.
+#[cfg(test)]
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod tests {
+    use core::arch::wasm32::memory_grow;
+    use core::ptr::with_exposed_provenance_mut;
+
+    use super::*;
+    use crate::kernel::operand::plain;
+    use crate::simd::{Backend, Kernel};
+    use crate::view::MatRef;
+
+    struct Last<'a>(MatRef<'a>);
+
+    impl Kernel for Last<'_> {
+        type Output = ();
+
+        fn run<S: Simd>(self, simd: S) {
+            let (ones, lanes) = ([1.0; 2], self.0.cols());
+            let mut sums = [7.0; 20];
+            let mut out = MatMut::dense(&mut sums[..lanes], 1, lanes);
+            product(simd, plain(&MatRef::dense(&ones, 1, 2)), plain(&self.0), &mut out, &Start::Zero);
+            assert_eq!(sums[..lanes], [3.0; 20][..lanes], "{lanes} lanes");
+            assert_eq!(sums[lanes..], [7.0; 20][lanes..], "{lanes} lanes");
+        }
+    }
+
+    /// The right operand is the last that there is in memory: a vector that reaches beyond it ends the program.
+    #[test]
+    fn nothing_is_read_behind_the_last_lane() {
+        const PAGE: usize = 1 << 16;
+        for lanes in 1..20 {
+            let end = (memory_grow::<0>(1) + 1) * PAGE;
+            let start = with_exposed_provenance_mut::<f32>(end - 2 * lanes * size_of::<f32>());
+            // SAFETY: the numbers lie at the end of a page that nobody else has.
+            let numbers = unsafe { core::slice::from_raw_parts_mut(start, 2 * lanes) };
+            numbers[..lanes].fill(1.0);
+            numbers[lanes..].fill(2.0);
+            Backend::available().for_each(|backend| backend.run(Last(MatRef::dense(numbers, 2, lanes))));
+        }
     }
 }

@@ -3,8 +3,10 @@
 use std::vec;
 
 use super::room::{Room, rows_in};
-use super::*;
-use crate::simd::Backend;
+use super::tile::*;
+use crate::kernel::operand::Operand;
+use crate::simd::{Backend, Kernel, Simd};
+use crate::view::MatMut;
 
 #[test]
 fn numbers_at_two_strides_are_held_if_the_last_one_is() {

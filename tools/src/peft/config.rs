@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::error::PeftError;
 use super::fields::{Fields, compact, depth, integer, number, python_number, table, text};
+use super::known::Known;
 use super::pattern::{Flaw, LARGEST, LONGEST as LONGEST_MATCH, Matches, Patterns, Stop};
 
 /// PEFT's file has about 1,500 bytes; patterns for every layer of a large model make it longer.
@@ -12,61 +13,6 @@ const LONGEST: usize = 4 << 20;
 
 /// Objects and lists inside of each other.
 const DEEPEST: usize = 100;
-
-/// Fields that say where an adapter comes from, where it goes or how it was made: they change no number of a layer, and
-/// travel with it.
-const CARRIED: [&str; 17] = [
-    "auto_mapping",
-    "base_model_name_or_path",
-    "corda_config",
-    "eva_config",
-    "exclude_modules",
-    "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
-    "loftq_config",
-    "lora_ga_config",
-    "megatron_core",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "runtime_config",
-    "target_modules",
-    "task_type",
-];
-
-/// Fields that are read below.
-const READ: [&str; 11] = [
-    "peft_type",
-    "r",
-    "lora_alpha",
-    "lora_dropout",
-    "rank_pattern",
-    "alpha_pattern",
-    "use_rslora",
-    "fan_in_fan_out",
-    "bias",
-    "lora_bias",
-    "init_lora_weights",
-];
-
-/// Variants that are not implemented: the field and what it means.
-const VARIANTS: [(&str, &str); 14] = [
-    ("use_dora", "DoRA scales the rows of the sum"),
-    ("modules_to_save", "whole modules are trained beside the adapter"),
-    ("trainable_token_indices", "rows of an embedding are trained beside the adapter"),
-    ("target_parameters", "parameters are adapted that are not those of a linear layer"),
-    ("layer_replication", "layers of the base are repeated"),
-    ("alora_invocation_tokens", "an activated LoRA is in effect after certain tokens only"),
-    ("ensure_weight_tying", "the adapters of tied layers are tied"),
-    ("megatron_config", "the layers are those of Megatron"),
-    ("use_qalora", "QA-LoRA pools the inputs"),
-    ("use_bdlora", "BD-LoRA has block-diagonal matrices"),
-    ("velora_config", "VeLoRA projects what is saved for the backward pass"),
-    ("arrow_config", "Arrow routes between adapters"),
-    ("kasa_config", "KaSA has singular values of its own"),
-    ("monteclora_config", "MonteCLoRA samples its matrices"),
-];
 
 /// What happens to biases of the base.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -127,19 +73,19 @@ impl Config {
         }
         let fields = fields(text)?;
         refuse(&fields)?;
-        let with = |field, default, parse: fn(&str, &RawValue) -> Result<f64, PeftError>| {
-            fields.get(field).map_or(Ok(default), |value| parse(field, value))
+        let with = |field, parse: fn(&str, &RawValue) -> Result<f64, PeftError>| {
+            fields.get(field).map_or_else(|| Ok(Known::default(field)), |value| parse(field, value))
         };
         Ok(Self {
-            rank: fields.get("r").map_or(Ok(8), |value| rank("r", value))?,
-            alpha: with("lora_alpha", 8.0, alpha)?,
+            rank: fields.get("r").map_or(Ok(Known::default("r") as u32), |value| rank("r", value))?,
+            alpha: with("lora_alpha", alpha)?,
             ranks: Table::parse(&fields, "rank_pattern", rank)?,
             alphas: Table::parse(&fields, "alpha_pattern", alpha)?,
             rank_stabilized: flag(&fields, "use_rslora")?,
             fan_in_fan_out: flag(&fields, "fan_in_fan_out")?,
             bias: bias(&fields)?,
             b_bias: flag(&fields, "lora_bias")?,
-            dropout: with("lora_dropout", 0.0, dropout)? as f32,
+            dropout: with("lora_dropout", dropout)? as f32,
             fields,
         })
     }
@@ -263,12 +209,12 @@ fn refuse(fields: &Fields) -> Result<(), PeftError> {
         check_initialisation(how)?;
     }
     for (field, value) in fields.iter().filter(|(_, value)| is_set(value)) {
-        if let Some((_, means)) = VARIANTS.iter().find(|(name, _)| *name == field) {
+        let Some(known) = Known::find(field) else {
+            return Err(PeftError::UnknownField { field: field.into(), got: shown(value) });
+        };
+        if let Some(means) = known.refused() {
             let (advice, expected) = ("train without it, or merge it with PEFT", "null, false or empty");
             return Err(PeftError::Variant { field: field.into(), got: shown(value), means, expected, advice });
-        }
-        if !READ.contains(&field) && !CARRIED.contains(&field) {
-            return Err(PeftError::UnknownField { field: field.into(), got: shown(value) });
         }
     }
     Ok(())
@@ -281,11 +227,8 @@ fn check_initialisation(how: &RawValue) -> Result<(), PeftError> {
         let wrong = || wrong_type("init_lora_weights", "true, false or the name of an initialisation", how);
         return if known { Ok(()) } else { Err(wrong()) };
     };
-    let lower = name.to_ascii_lowercase();
-    if lower == "gaussian" || ["orthogonal", "eva"].contains(&name.as_str()) {
-        return Ok(());
-    }
-    Err(PeftError::ChangedBase { got: shown(how) })
+    let taken = Known::find("init_lora_weights").is_some_and(|field| field.takes(&name));
+    if taken { Ok(()) } else { Err(PeftError::ChangedBase { got: shown(how) }) }
 }
 
 /// Whether a field holds more than nothing.

@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod fields;
+mod known;
 mod metadata;
 mod names;
 mod pattern;

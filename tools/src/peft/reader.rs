@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lowrank::Scale;
-use lowrank::format::{Layer, RandomState, Tensor};
+use lowrank::format::{Entry, RandomState, Tensor};
 use safetensors::tensor::TensorInfo;
 
 use super::config::{Bias, Config, Setting, Unused};
@@ -60,7 +60,7 @@ pub struct Adapter<'a> {
 
 impl Adapter<'_> {
     /// The layers as an adapter file holds them, without training state.
-    pub fn layers(&self) -> Vec<Layer<'_>> {
+    pub fn entries(&self) -> Vec<Entry<'_>> {
         self.layers.iter().map(|layer| layer.layer(&self.config)).collect()
     }
 }
@@ -83,8 +83,8 @@ pub struct PeftLayer<'a> {
 }
 
 impl PeftLayer<'_> {
-    fn layer(&self, config: &Config) -> Layer<'_> {
-        Layer {
+    fn layer(&self, config: &Config) -> Entry<'_> {
+        Entry {
             name: &self.name,
             id: 0,
             scale: self.scale,

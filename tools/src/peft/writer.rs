@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use indexmap::IndexMap;
 use lowrank::Scale;
-use lowrank::format::{Layer, Tensor};
+use lowrank::format::{Entry, Tensor};
 use safetensors::tensor::{Dtype, View};
 use serde_json::{Map, Number, Value, json};
 
@@ -30,44 +30,44 @@ pub struct Written {
 /// # Errors
 /// [`PeftError::Disagreement`] when the configuration says something else than a layer; [`PeftError::Mixed`],
 /// [`PeftError::SameName`] and [`PeftError::Wrapped`] when PEFT has no configuration or no names for these layers.
-pub fn write(layers: &[Layer<'_>], config: Option<&Config>) -> Result<Written, PeftError> {
-    check_names(layers)?;
+pub fn write(entries: &[Entry<'_>], config: Option<&Config>) -> Result<Written, PeftError> {
+    check_names(entries)?;
     let text = match config {
         Some(config) => {
-            agree(layers, config)?;
+            agree(entries, config)?;
             config.pretty()
         }
-        None => from_table(layers)?,
+        None => from_table(entries)?,
     };
-    let tensors: BTreeMap<String, Stored<'_>> = layers.iter().flat_map(stored).collect();
+    let tensors: BTreeMap<String, Stored<'_>> = entries.iter().flat_map(stored).collect();
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let tensors = safetensors::serialize(tensors, Some(format)).map_err(PeftError::Serialize)?;
     Ok(Written { config: text, tensors })
 }
 
 /// Checks that each layer has a name of its own, which its tensors can bear.
-fn check_names(layers: &[Layer<'_>]) -> Result<(), PeftError> {
+fn check_names(entries: &[Entry<'_>]) -> Result<(), PeftError> {
     let mut seen = HashMap::new();
-    for layer in layers {
-        if let Some(first) = seen.insert(layer.name, layer.id) {
-            return Err(PeftError::SameName { layer: layer.name.to_owned(), first, second: layer.id });
+    for entry in entries {
+        if let Some(first) = seen.insert(entry.name, entry.id) {
+            return Err(PeftError::SameName { layer: entry.name.to_owned(), first, second: entry.id });
         }
     }
-    check_wrapped(layers.iter().map(|layer| layer.name))
+    check_wrapped(entries.iter().map(|entry| entry.name))
 }
 
 /// The tensors of a layer and their names.
-fn stored<'a>(layer: &Layer<'a>) -> impl Iterator<Item = (String, Stored<'a>)> {
-    let shape = layer.shape();
+fn stored<'a>(entry: &Entry<'a>) -> impl Iterator<Item = (String, Stored<'a>)> {
+    let shape = entry.shape();
     let matrix = |tensor: Tensor<'a>| Stored { tensor, shape: vec![tensor.rows(), tensor.cols()] };
     let vector = |tensor| Stored { tensor, shape: vec![shape.outputs] };
     let tensors = [
-        (Part::A, Some(matrix(layer.a))),
-        (Part::B, Some(matrix(layer.b))),
-        (Part::Bias, layer.bias.map(vector)),
-        (Part::BBias, layer.b_bias.map(vector)),
+        (Part::A, Some(matrix(entry.a))),
+        (Part::B, Some(matrix(entry.b))),
+        (Part::Bias, entry.bias.map(vector)),
+        (Part::BBias, entry.b_bias.map(vector)),
     ];
-    let name = layer.name.to_owned();
+    let name = entry.name.to_owned();
     tensors.into_iter().filter_map(move |(part, tensor)| Some((part.tensor(&name), tensor?)))
 }
 
@@ -96,26 +96,26 @@ impl View for Stored<'_> {
 }
 
 /// Checks that a configuration says of each layer what the table says.
-fn agree(layers: &[Layer<'_>], config: &Config) -> Result<(), PeftError> {
-    let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+fn agree(entries: &[Entry<'_>], config: &Config) -> Result<(), PeftError> {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
     let (settings, _) = config.settings(&names)?;
-    layers.iter().zip(&settings).try_for_each(|(layer, setting)| agrees(layer, setting, config))
+    entries.iter().zip(&settings).try_for_each(|(entry, setting)| agrees(entry, setting, config))
 }
 
-fn agrees(layer: &Layer<'_>, setting: &Setting<'_>, config: &Config) -> Result<(), PeftError> {
-    let rank = layer.shape().rank;
+fn agrees(entry: &Entry<'_>, setting: &Setting<'_>, config: &Config) -> Result<(), PeftError> {
+    let rank = entry.shape().rank;
     let same = |field, table: String, config: String| {
         if table == config {
             return Ok(());
         }
-        Err(PeftError::Disagreement { layer: layer.name.to_owned(), field, table, config })
+        Err(PeftError::Disagreement { layer: entry.name.to_owned(), field, table, config })
     };
     same("rank", rank.to_string(), setting.rank.to_string())?;
-    same("scale", number(layer.scale.factor(rank)), number(setting.scale.factor(rank)))?;
-    same("dropout", number(layer.random.dropout), number(config.dropout))?;
-    same("fan_in_fan_out", layer.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
-    same("a bias of B", layer.b_bias.is_some().to_string(), config.b_bias.to_string())?;
-    if layer.bias.is_some() {
+    same("scale", number(entry.scale.factor(rank)), number(setting.scale.factor(rank)))?;
+    same("dropout", number(entry.random.dropout), number(config.dropout))?;
+    same("fan_in_fan_out", entry.fan_in_fan_out.to_string(), config.fan_in_fan_out.to_string())?;
+    same("a bias of B", entry.b_bias.is_some().to_string(), config.b_bias.to_string())?;
+    if entry.bias.is_some() {
         same("a trained bias", true.to_string(), (config.bias == Bias::LoraOnly).to_string())?;
     }
     Ok(())
@@ -132,12 +132,12 @@ fn shortest(value: f32) -> f64 {
 }
 
 /// A configuration that says what the layers say, and nothing else.
-fn from_table(layers: &[Layer<'_>]) -> Result<String, PeftError> {
-    let rank_stabilized = layers.iter().all(|layer| matches!(layer.scale, Scale::RankStabilized(_)));
+fn from_table(entries: &[Entry<'_>]) -> Result<String, PeftError> {
+    let rank_stabilized = entries.iter().all(|entry| matches!(entry.scale, Scale::RankStabilized(_)));
     // A pattern for one name can match another one that only has a line feed more.
     let checked = |rank_stabilized| {
-        let text = fields(layers, rank_stabilized)?;
-        agree(layers, &Config::parse(text.as_bytes())?).map(|()| text)
+        let text = fields(entries, rank_stabilized)?;
+        agree(entries, &Config::parse(text.as_bytes())?).map(|()| text)
     };
     match checked(rank_stabilized) {
         // A root that was rounded in another way: alpha/r can express any factor.
@@ -146,22 +146,22 @@ fn from_table(layers: &[Layer<'_>]) -> Result<String, PeftError> {
     }
 }
 
-fn fields(layers: &[Layer<'_>], rank_stabilized: bool) -> Result<String, PeftError> {
-    let ranks: Vec<_> = layers.iter().map(|layer| Value::from(layer.shape().rank)).collect();
-    let alphas: Vec<_> = layers.iter().map(|layer| alpha(layer, rank_stabilized)).collect();
-    let (rank, rank_pattern) = usual_and_others(layers, &ranks);
-    let (alpha, alpha_pattern) = usual_and_others(layers, &alphas);
-    let any_bias = layers.iter().any(|layer| layer.bias.is_some());
-    let names: Vec<_> = layers.iter().map(|layer| escape(layer.name)).collect();
+fn fields(entries: &[Entry<'_>], rank_stabilized: bool) -> Result<String, PeftError> {
+    let ranks: Vec<_> = entries.iter().map(|entry| Value::from(entry.shape().rank)).collect();
+    let alphas: Vec<_> = entries.iter().map(|entry| alpha(entry, rank_stabilized)).collect();
+    let (rank, rank_pattern) = usual_and_others(entries, &ranks);
+    let (alpha, alpha_pattern) = usual_and_others(entries, &alphas);
+    let any_bias = entries.iter().any(|entry| entry.bias.is_some());
+    let names: Vec<_> = entries.iter().map(|entry| escape(entry.name)).collect();
     let fields = json!({
         "alpha_pattern": alpha_pattern,
         "bias": if any_bias { "lora_only" } else { "none" },
-        "fan_in_fan_out": same(layers, "fan_in_fan_out", |layer| layer.fan_in_fan_out)?,
+        "fan_in_fan_out": same(entries, "fan_in_fan_out", |entry| entry.fan_in_fan_out)?,
         "inference_mode": true,
         "init_lora_weights": true,
         "lora_alpha": alpha,
-        "lora_bias": same(layers, "a bias of B", |layer| layer.b_bias.is_some())?,
-        "lora_dropout": shortest(same(layers, "dropout", |layer| layer.random.dropout)?),
+        "lora_bias": same(entries, "a bias of B", |entry| entry.b_bias.is_some())?,
+        "lora_dropout": shortest(same(entries, "dropout", |entry| entry.random.dropout)?),
         "peft_type": "LORA",
         "r": rank,
         "rank_pattern": rank_pattern,
@@ -172,9 +172,9 @@ fn fields(layers: &[Layer<'_>], rank_stabilized: bool) -> Result<String, PeftErr
 }
 
 /// The alpha that gives the factor of a layer.
-fn alpha(layer: &Layer<'_>, rank_stabilized: bool) -> Value {
-    let rank = layer.shape().rank;
-    let alpha = match layer.scale {
+fn alpha(entry: &Entry<'_>, rank_stabilized: bool) -> Value {
+    let rank = entry.shape().rank;
+    let alpha = match entry.scale {
         Scale::RankStabilized(alpha) if rank_stabilized => f64::from(alpha),
         Scale::Alpha(alpha) => f64::from(alpha),
         // Exact below a rank of 2²⁹, and so is dividing by the rank again.
@@ -189,17 +189,17 @@ fn alpha(layer: &Layer<'_>, rank_stabilized: bool) -> Value {
 }
 
 /// The most frequent value, of several the first one, and a pattern for each layer with another one.
-fn usual_and_others(layers: &[Layer<'_>], values: &[Value]) -> (Value, Map<String, Value>) {
+fn usual_and_others(entries: &[Entry<'_>], values: &[Value]) -> (Value, Map<String, Value>) {
     let mut counts: IndexMap<String, usize> = IndexMap::new();
     values.iter().for_each(|value| *counts.entry(value.to_string()).or_default() += 1);
     // Of several, `max_by_key` takes the last.
     let usual = counts.iter().rev().max_by_key(|(_, count)| **count).map(|(text, _)| text.clone()).unwrap_or_default();
     let is_usual = |value: &&Value| value.to_string() == usual;
     // A layer whose name is the key of another one would be looked up by it, if it had no key of its own.
-    let keys: HashSet<String> = layers.iter().map(|layer| exactly(layer.name)).collect();
-    let own_key = |(layer, value): &(&Layer<'_>, &Value)| !is_usual(value) || keys.contains(layer.name);
-    let others = layers.iter().zip(values).filter(own_key);
-    let patterns: Map<_, _> = others.map(|(layer, value)| (exactly(layer.name), value.clone())).collect();
+    let keys: HashSet<String> = entries.iter().map(|entry| exactly(entry.name)).collect();
+    let own_key = |(entry, value): &(&Entry<'_>, &Value)| !is_usual(value) || keys.contains(entry.name);
+    let others = entries.iter().zip(values).filter(own_key);
+    let patterns: Map<_, _> = others.map(|(entry, value)| (exactly(entry.name), value.clone())).collect();
     // With the usual value alone, a table says nothing.
     let patterns = if patterns.values().all(|value| is_usual(&value)) { Map::new() } else { patterns };
     (values.iter().find(is_usual).cloned().unwrap_or_default(), patterns)
@@ -207,16 +207,16 @@ fn usual_and_others(layers: &[Layer<'_>], values: &[Value]) -> (Value, Map<Strin
 
 /// What all layers have in common.
 fn same<T: Copy + PartialEq + std::fmt::Debug>(
-    layers: &[Layer<'_>],
+    entries: &[Entry<'_>],
     field: &'static str,
-    of: impl Fn(&Layer<'_>) -> T,
+    of: impl Fn(&Entry<'_>) -> T,
 ) -> Result<T, PeftError> {
-    let mut values = layers.iter().map(|layer| (layer.name, of(layer)));
+    let mut values = entries.iter().map(|entry| (entry.name, of(entry)));
     let (_, expected) = values.next().ok_or(PeftError::NoLayers)?;
     match values.find(|(_, value)| *value != expected) {
         None => Ok(expected),
-        Some((layer, got)) => Err(PeftError::Mixed {
-            layer: layer.to_owned(),
+        Some((entry, got)) => Err(PeftError::Mixed {
+            layer: entry.to_owned(),
             field,
             got: format!("{got:?}"),
             expected: format!("{expected:?}"),

@@ -154,8 +154,8 @@ impl Peft {
 }
 
 /// An adapter file.
-pub(crate) fn emit(layers: &[lowrank::format::Layer<'_>]) -> Vec<u8> {
-    let contents = lowrank::format::Contents { layers, metadata: "", fingerprint: 0, generation: 0 };
+pub(crate) fn emit(entries: &[lowrank::format::Entry<'_>]) -> Vec<u8> {
+    let contents = lowrank::format::Contents { entries, metadata: "", fingerprint: 0, generation: 0 };
     let mut bytes = vec![0; contents.encoded_len().unwrap()];
     contents.emit(&mut bytes).unwrap();
     bytes
@@ -211,4 +211,23 @@ impl Room {
         names.sort();
         names
     }
+}
+
+/// A base for the layers of [`Peft::new`], with another tensor.
+pub(crate) fn base() -> Vec<Tensor> {
+    vec![
+        Tensor::f32("net.q.weight", &[3, 4], &noise(20, 12)),
+        Tensor::f32("net.q.bias", &[3], &noise(21, 3)),
+        Tensor::f32("net.v.weight", &[5, 4], &noise(22, 20)),
+        Tensor::f32("other", &[7], &noise(23, 7)),
+    ]
+}
+
+/// A room with `my-adapter`, `base.safetensors`, and the adapter file of it.
+pub(crate) fn furnished() -> Room {
+    let room = Room::new();
+    Peft::new().write(&room.path("my-adapter"));
+    std::fs::write(room.path("base.safetensors"), safetensors(&base())).unwrap();
+    room.good(&["convert", "my-adapter", "adapter.lowrank"]);
+    room
 }

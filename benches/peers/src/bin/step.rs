@@ -109,7 +109,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sizes = [(outputs, inputs), (1, outputs), (rank, inputs), (outputs, rank), (tokens, inputs), (tokens, outputs)];
     let [w, bias, mut a, mut b, x, dy] = std::array::from_fn(|i| Buffer::numbers(sizes[i].0 * sizes[i].1, SEEDS[i]));
     let mut packed = Buffer::zeros(w.len());
-    let weights = Weights::Packed(pack(backend, MatRef::new(&w, outputs, inputs)?, &mut packed)?);
+    let weights = Weights::from(pack(backend, MatRef::new(&w, outputs, inputs)?, &mut packed)?);
     let [mut y, mut dx, mut da, mut db] = [dy.len(), x.len(), a.len(), b.len()].map(Buffer::zeros);
     let mut saved = Buffer::zeros(Saved::training_len(shape, tokens).ok_or("too many tokens")?);
     let mut state = Buffer::zeros(State::len(shape, Optimizer::AdamW, Trained::DEFAULT).ok_or("too large a state")?);

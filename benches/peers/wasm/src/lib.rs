@@ -51,7 +51,7 @@ impl Layer {
         let Shape { inputs, outputs, rank } = shape;
         let backend = backend();
         let rows = MatRef::new(numbers(outputs, inputs, 0), outputs, inputs)?;
-        let weights = Weights::Packed(pack(backend, rows, zeros(outputs * inputs))?);
+        let weights = Weights::from(pack(backend, rows, zeros(outputs * inputs))?);
         let numbers_of = |rows, cols, part| MatMut::new(numbers(rows, cols, part), rows, cols);
         let zeros_of = |rows, cols| MatMut::new(zeros(rows * cols), rows, cols);
         let saved = Saved::training_len(shape, tokens).ok_or(Error::Overflow { argument: Argument::Saved })?;

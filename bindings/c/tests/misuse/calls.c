@@ -5,37 +5,37 @@
 /* Plans both layers for another optimizer, and runs them forward. */
 void plan_for(uint32_t optimizer)
 {
-    w.plan.optimizer = w.training.optimizer = optimizer;
+    w.plan.optimizer = w.layer.optimizer = optimizer;
     lowrank_plan_lengths(&w.plan, &w.lengths, &error);
-    lowrank_plan_split(&w.plan, w.arena, w.lengths.total, &w.work, &error);
+    lowrank_plan_split(&w.plan, w.arena, w.lengths.arena, &w.work, &error);
     w.adapter = lowrank_adapter_of(&w.work.adapter);
     lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error);
-    lowrank_training_plan(&w.training, &error);
-    lowrank_training_open(&w.training, 7, 1, &error);
-    lowrank_training_forward(&w.training, N, &error);
+    lowrank_layer_plan(&w.layer, &error);
+    lowrank_layer_init(&w.layer, 7, 1, &error);
+    lowrank_layer_forward(&w.layer, N, &error);
 }
 
 static void after_backward(void)
 {
     lowrank_backward(1, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, &error);
-    lowrank_training_backward(&w.training, N, LOWRANK_REPLACE, &error);
+    lowrank_layer_backward(&w.layer, N, LOWRANK_REPLACE, &error);
 }
 
 #define OUT_BYTES (uint8_t *)w.out
-#define TRAINED &w.training
+#define TRAINED &w.layer
 #define EVERY_CALL(CALL)                                                                                              \
     CALL(encoded_len, (void)0, (&w.contents, &w.len, it))                                                             \
     CALL(emit, (void)0, (&w.contents, OUT_BYTES, sizeof w.out, &w.len, it))                                           \
     CALL(parse, (void)0, (BYTES, file_len, &w.parsed, it))                                                            \
-    CALL(layer_at, (void)0, (BYTES, file_len, 0, &w.layer, it))                                                       \
-    CALL(layer_find, (void)0, (BYTES, file_len, w.name, 3, &w.layer, it))                                             \
-    CALL(layer_find_id, (void)0, (BYTES, file_len, 0, &w.layer, it))                                                  \
+    CALL(entry_at, (void)0, (BYTES, file_len, 0, &w.entry, it))                                                       \
+    CALL(entry_find, (void)0, (BYTES, file_len, w.name, 3, &w.entry, it))                                             \
+    CALL(entry_find_id, (void)0, (BYTES, file_len, 0, &w.entry, it))                                                  \
     CALL(fingerprint, (void)0, (&w.base, &w.fingerprint, it))                                                         \
-    CALL(layer_adapter, (void)0, (&w.layer, &w.adapter, it))                                                          \
-    CALL(layer_load, (void)0, (&w.layer, &w.split.adapter, it))                                                       \
-    CALL(layer_restore, (void)0, (&w.layer, &w.split.state, it))                                                      \
-    CALL(layer_of, (void)0, (w.name, 3, &w.adapter, &w.layer, it))                                                    \
-    CALL(layer_keep, (void)0, (&w.layer, &w.work.state, LOWRANK_ADAMW, LOWRANK_TRAINS_A, it))                         \
+    CALL(entry_adapter, (void)0, (&w.entry, &w.adapter, it))                                                          \
+    CALL(entry_load, (void)0, (&w.entry, &w.split.adapter, it))                                                       \
+    CALL(entry_restore, (void)0, (&w.entry, &w.split.state, it))                                                      \
+    CALL(entry_of, (void)0, (w.name, 3, &w.adapter, &w.entry, it))                                                    \
+    CALL(entry_keep, (void)0, (&w.entry, &w.work.state, LOWRANK_ADAMW, LOWRANK_TRAINS_A, it))                         \
     CALL(mean_loss_value, (void)0, (&w.loss, &w.number, it))                                                          \
     CALL(softmax_cross_entropy, (void)0, (&w.loss, targets, w.labels, N, loss_grad, it))                              \
     CALL(mean_squared_error, (void)0, (&w.loss, lowrank_rows(w.y, N, OUT), targets, loss_grad, it))                   \
@@ -73,18 +73,18 @@ static void after_backward(void)
     CALL(store_recover, (void)0, (&w.store, &w.stored, it))                                                           \
     CALL(store_load, (void)0, (&w.store, OUT_BYTES, sizeof w.out, &w.len, it))                                        \
     CALL(store_save, (void)0, (&w.store, &w.contents, &w.stored, it))                                                 \
-    CALL(training_plan, (void)0, (TRAINED, it))                                                                       \
-    CALL(training_open, (void)0, (TRAINED, 7, 1, it))                                                                 \
-    CALL(training_forward, (void)0, (TRAINED, N, it))                                                                 \
-    CALL(training_backward, (void)0, (TRAINED, N, LOWRANK_ADD, it))                                                   \
-    CALL(training_adamw, after_backward(), (TRAINED, &w.adamw, it))                                                   \
-    CALL(training_sgd, (plan_for(LOWRANK_SGD), after_backward()), (TRAINED, &w.sgd, it))                              \
-    CALL(training_in_place, plan_for(LOWRANK_IN_PLACE), (TRAINED, N, &w.in_place, it))                                \
-    CALL(training_square_sum, after_backward(), (TRAINED, &w.number, it))                                             \
-    CALL(training_clip, after_backward(), (TRAINED, 1.0f, 0.5f, it))                                                  \
-    CALL(training_merge, (void)0, (TRAINED, w.merged, OUT * IN, it))                                                  \
-    CALL(training_softmax_cross_entropy, (void)0, (TRAINED, N, w.labels, N, &w.loss, it))                             \
-    CALL(training_mean_squared_error, (void)0, (TRAINED, N, w.targets, N * OUT, &w.loss, it))
+    CALL(layer_plan, (void)0, (TRAINED, it))                                                                          \
+    CALL(layer_init, (void)0, (TRAINED, 7, 1, it))                                                                    \
+    CALL(layer_forward, (void)0, (TRAINED, N, it))                                                                    \
+    CALL(layer_backward, (void)0, (TRAINED, N, LOWRANK_ACCUMULATE, it))                                               \
+    CALL(layer_adamw_step, after_backward(), (TRAINED, &w.adamw, it))                                                 \
+    CALL(layer_sgd_step, (plan_for(LOWRANK_SGD), after_backward()), (TRAINED, &w.sgd, it))                            \
+    CALL(layer_in_place_step, plan_for(LOWRANK_IN_PLACE), (TRAINED, N, &w.in_place, it))                              \
+    CALL(layer_square_sum, after_backward(), (TRAINED, &w.number, it))                                                \
+    CALL(layer_clip, after_backward(), (TRAINED, 1.0f, 0.5f, it))                                                     \
+    CALL(layer_merge, (void)0, (TRAINED, w.merged, OUT * IN, it))                                                     \
+    CALL(layer_softmax_cross_entropy, (void)0, (TRAINED, N, w.labels, N, &w.loss, it))                                \
+    CALL(layer_mean_squared_error, (void)0, (TRAINED, N, w.targets, N * OUT, &w.loss, it))
 
 typedef struct {
     const char *name;
@@ -167,7 +167,7 @@ static void refuses_an_error_in_its_arguments(const function *it)
         ready(it);
         here->size = sizeof error;
         /* Addresses that the world does not have are the caller's fault, and the flash is known to its driver only. */
-        if (w.contents.layers != &w.layer || w.contents.layers_len != 1) continue;
+        if (w.contents.entries != &w.entry || w.contents.entries_len != 1) continue;
         if (strncmp(it->name, "store", 5) == 0 && (uint8_t *)here < w.flash + sizeof w.flash
             && (uint8_t *)(here + 1) > w.flash) continue;
         memcpy(&before, &w, sizeof w);
@@ -202,28 +202,28 @@ static void the_error_comes_first(void)
         }                                                                                                             \
     } while (0)
     static lowrank_error here;
-    lowrank_training *layer = &w.training;
+    lowrank_layer *layer = &w.layer;
     IN_ERROR((void)0, w.arena, lowrank_forward(99, NULL, &w.adapter, x, y, &w.work.saved, it));
     IN_ERROR(x.size = 1, w.own, lowrank_forward(99, &w.base, &w.adapter, x, lowrank_rows_mut(w.own, N, OUT), NULL, it));
     IN_ERROR(w.adapter.a.size = 1, w.other,
              lowrank_forward(1, &w.base, &w.adapter, x, lowrank_rows_mut(w.other, N, OUT), &w.work.saved, it));
-    IN_ERROR(w.work.grads.accum = 9, w.arena,
+    IN_ERROR(w.work.grads.accumulate = 9, w.arena,
              lowrank_backward(99, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, it));
     IN_ERROR(w.contents.room_len = 0, w.out, lowrank_emit(&w.contents, OUT_BYTES, sizeof w.out, NULL, it));
     IN_ERROR(w.contents.metadata_len = 1, w.out, lowrank_emit(&w.contents, OUT_BYTES, sizeof w.out, &w.len, it));
-    IN_ERROR((w.layer.a.dtype = 9, w.layer.b.data = w.other), w.other,
+    IN_ERROR((w.entry.a.dtype = 9, w.entry.b.data = w.other), w.other,
              lowrank_emit(&w.contents, OUT_BYTES, sizeof w.out, &w.len, it));
     IN_ERROR((w.store.flash.read = NULL, w.store.page = (uint8_t *)w.out, w.store.page_len = 128), w.out,
              lowrank_store_newest(&w.store, &w.stored, it));
-    IN_ERROR(layer->optimizer = 9, layer->parts, lowrank_training_plan(layer, it));
-    IN_ERROR((void)0, layer->parts, lowrank_training_backward(layer, N, 9, it));
-    IN_ERROR(layer->weights = NULL, w.own, lowrank_training_forward(layer, N, it));
-    IN_ERROR((void)0, w.own, lowrank_training_adamw(layer, NULL, it));
-    IN_ERROR((void)0, w.room, lowrank_training_merge(NULL, (float *)w.room, OUT * IN, it));
+    IN_ERROR(layer->optimizer = 9, layer->parts, lowrank_layer_plan(layer, it));
+    IN_ERROR((void)0, layer->parts, lowrank_layer_backward(layer, N, 9, it));
+    IN_ERROR(layer->weights = NULL, w.own, lowrank_layer_forward(layer, N, it));
+    IN_ERROR((void)0, w.own, lowrank_layer_adamw_step(layer, NULL, it));
+    IN_ERROR((void)0, w.room, lowrank_layer_merge(NULL, (float *)w.room, OUT * IN, it));
     reset();
     here.size = 1;
     if (lowrank_forward(99, NULL, NULL, x, y, NULL, &here) != LOWRANK_STRUCT_SIZE) failures++, puts("size of error");
-    if (lowrank_training_backward(NULL, N, 9, &here) != LOWRANK_STRUCT_SIZE) failures++, puts("size of error");
+    if (lowrank_layer_backward(NULL, N, 9, &here) != LOWRANK_STRUCT_SIZE) failures++, puts("size of error");
     refused += 2;
 }
 

@@ -5,7 +5,7 @@
 #define ANYTHING(it) memset(&(it), 0xa5, sizeof(it))
 
 /* "The caller fills in what comes before `batch`": all of it, with or without dropout; the rest holds anything. */
-static void fill_in(lowrank_training *it, float *arena)
+static void fill_in(lowrank_layer *it, float *arena)
 {
     ANYTHING(*it);
     it->size = sizeof *it;
@@ -18,7 +18,7 @@ static void fill_in(lowrank_training *it, float *arena)
     it->backend = LOWRANK_BASELINE_SEPARATE;
     it->scale = 0.5f;
     it->weights = w.w;
-    it->panel = 0;
+    it->panel_width = 0;
     it->bias = w.bias;
     it->x = w.x;
     it->y = w.own_y;
@@ -28,18 +28,18 @@ static void fill_in(lowrank_training *it, float *arena)
     memset(&it->dropout, 0, sizeof it->dropout);
 }
 
-static void step(lowrank_training *it, size_t tokens, uint32_t number)
+static void step(lowrank_layer *it, size_t tokens, uint32_t number)
 {
     lowrank_mean_loss loss = lowrank_mean_loss_over(tokens);
     if (it->dropout.size) it->dropout.step = number;
-    OK(lowrank_training_forward(it, tokens, &error));
-    OK(lowrank_training_softmax_cross_entropy(it, tokens, w.labels, tokens, &loss, &error));
-    OK(lowrank_training_backward(it, tokens, LOWRANK_REPLACE, &error));
-    OK(lowrank_training_adamw(it, &w.adamw, &error));
+    OK(lowrank_layer_forward(it, tokens, &error));
+    OK(lowrank_layer_softmax_cross_entropy(it, tokens, w.labels, tokens, &loss, &error));
+    OK(lowrank_layer_backward(it, tokens, LOWRANK_REPLACE, &error));
+    OK(lowrank_layer_adamw_step(it, &w.adamw, &error));
 }
 
 /* "The gradients zero", whatever the arena held. */
-static void gradients_are_zero(const lowrank_training *it)
+static void gradients_are_zero(const lowrank_layer *it)
 {
     int i;
     for (i = 0; i < RANK * IN; i++) HOLDS(it->parts[3][i] == 0);
@@ -48,20 +48,20 @@ static void gradients_are_zero(const lowrank_training *it)
 
 static void a_layer_is_filled_in_up_to_the_batch(void)
 {
-    lowrank_training it, again;
+    lowrank_layer it, again;
     static float first[LEN(w.own)];
     int i;
     reset();
-    w.adamw.lr = 0.05f;
+    w.adamw.learning_rate = 0.05f;
     for (i = 0; i < 2; i++) {
         fill_in(&it, w.own);
         if (i == 1) {
             it.dropout.size = sizeof it.dropout;
-            it.dropout.p = 0.5f;
+            it.dropout.probability = 0.5f;
         }
-        OK(lowrank_training_plan(&it, &error));
+        OK(lowrank_layer_plan(&it, &error));
         HOLDS(it.arena_len == LEN(w.own));
-        OK(lowrank_training_open(&it, 7, 1, &error));
+        OK(lowrank_layer_init(&it, 7, 1, &error));
         HOLDS(it.batch == 0 && it.progress == LOWRANK_PROGRESS_NONE);
         gradients_are_zero(&it);
         HOLDS(it.clock.size == sizeof it.clock && it.clock.steps == 0);
@@ -70,15 +70,15 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
         HOLDS(it.batch == N && it.progress == LOWRANK_PROGRESS_BACKWARD && it.clock.steps == 1);
         step(&it, N, 1);
         memcpy(first, w.own, sizeof first);
-        /* Reopened, it starts anew. */
-        OK(lowrank_training_open(&it, 7, 1, &error));
+        /* Initialized once more, it starts anew. */
+        OK(lowrank_layer_init(&it, 7, 1, &error));
         HOLDS(it.batch == 0 && it.progress == LOWRANK_PROGRESS_NONE && it.clock.steps == 0 && it.clock.weight1 == 0);
         step(&it, N, 0);
-        /* "To resume, open, fill the parts of the arena and set [the clock]." */
+        /* "To resume, call lowrank_layer_init, fill the parts of the arena and set [the clock]." */
         fill_in(&again, w.other);
         again.dropout = it.dropout;
-        OK(lowrank_training_plan(&again, &error));
-        OK(lowrank_training_open(&again, 8, 2, &error));
+        OK(lowrank_layer_plan(&again, &error));
+        OK(lowrank_layer_init(&again, 8, 2, &error));
         memcpy(again.parts[0], it.parts[0], 4 * RANK * IN);
         memcpy(again.parts[1], it.parts[1], 4 * RANK * OUT);
         memcpy(again.parts[6], it.parts[6], 4 * RANK * IN);
@@ -94,9 +94,9 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
     it.x = NULL;
     it.y = it.dy = it.dx = NULL;
     it.bias = NULL;
-    OK(lowrank_training_plan(&it, &error));
-    OK(lowrank_training_open(&it, 7, 1, &error));
-    OK(lowrank_training_merge(&it, w.merged, OUT * IN, &error));
+    OK(lowrank_layer_plan(&it, &error));
+    OK(lowrank_layer_init(&it, 7, 1, &error));
+    OK(lowrank_layer_merge(&it, w.merged, OUT * IN, &error));
     SAME(w.merged, w.w, OUT * IN);
 }
 
@@ -104,29 +104,29 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
 static void a_last_batch_is_shorter(void)
 {
     lowrank_mean_loss loss = lowrank_mean_loss_over(N - 1), other = loss;
-    lowrank_training *it = &w.training;
+    lowrank_layer *it = &w.layer;
     lowrank_matrix logits;
     reset();
     OK(lowrank_init_kaiming_uniform(&w.work.adapter, 7, 1, &error));
     w.adapter.scale = 0.5f;
     step(it, N, 0);
-    OK(lowrank_training_open(it, 7, 1, &error));
+    OK(lowrank_layer_init(it, 7, 1, &error));
     x.rows = y.rows = dy.rows = dx.rows = w.flow.x.rows = w.flow.dy.rows = w.flow.dx.rows = loss_grad.rows = N - 1;
     logits = lowrank_rows(w.y, N - 1, OUT);
-    OK(lowrank_training_forward(it, N - 1, &error));
+    OK(lowrank_layer_forward(it, N - 1, &error));
     OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));
     SAME(w.own_y, w.y, (N - 1) * OUT);
-    OK(lowrank_training_softmax_cross_entropy(it, N - 1, w.labels, N - 1, &loss, &error));
+    OK(lowrank_layer_softmax_cross_entropy(it, N - 1, w.labels, N - 1, &loss, &error));
     OK(lowrank_softmax_cross_entropy(&other, logits, w.labels, N - 1, loss_grad, &error));
     HOLDS(loss.sum == other.sum && loss.seen == N - 1);
     SAME(w.own_dy, w.dy, (N - 1) * OUT);
-    OK(lowrank_training_backward(it, N - 1, LOWRANK_REPLACE, &error));
+    OK(lowrank_layer_backward(it, N - 1, LOWRANK_REPLACE, &error));
     OK(lowrank_backward(1, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, &error));
     SAME(it->parts[3], w.work.grads.a.data, RANK * IN);
     SAME(it->parts[4], w.work.grads.b.data, RANK * OUT);
 
-#define ENTROPY(tokens, len) lowrank_training_softmax_cross_entropy(it, tokens, w.labels, len, &w.loss, &error)
-#define SQUARED(tokens) lowrank_training_mean_squared_error(it, tokens, w.targets, (tokens) * OUT, &w.loss, &error)
+#define ENTROPY(tokens, len) lowrank_layer_softmax_cross_entropy(it, tokens, w.labels, len, &w.loss, &error)
+#define SQUARED(tokens) lowrank_layer_mean_squared_error(it, tokens, w.targets, (tokens) * OUT, &w.loss, &error)
     REFUSED((void)0, ENTROPY(N - 1, N - 1), LOWRANK_ROWS, LOWRANK_ARGUMENT_Y);
     HOLDS(error.expected == N && error.got == N - 1);
     REFUSED((void)0, ENTROPY(N, N - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_LABELS);
@@ -135,7 +135,7 @@ static void a_last_batch_is_shorter(void)
     REFUSED((void)0, SQUARED(N - 1), LOWRANK_ROWS, LOWRANK_ARGUMENT_Y);
     REFUSED(it->batch = N - 1, ENTROPY(N, N), LOWRANK_ROWS, LOWRANK_ARGUMENT_Y);
     REFUSED(it->batch = N - 1, SQUARED(N), LOWRANK_ROWS, LOWRANK_ARGUMENT_Y);
-    REFUSED((void)0, lowrank_training_backward(it, N - 1, LOWRANK_REPLACE, &error), LOWRANK_ROWS,
+    REFUSED((void)0, lowrank_layer_backward(it, N - 1, LOWRANK_REPLACE, &error), LOWRANK_ROWS,
             LOWRANK_ARGUMENT_DY);
     /* Before a forward pass, `y` is what the caller has put there. */
     reset();
@@ -155,29 +155,29 @@ static void structs_that_calls_fill(void)
     ANYTHING(w.lengths);
     w.lengths.size = sizeof w.lengths;
     OK(lowrank_plan_lengths(&w.plan, &w.lengths, &error));
-    HOLDS(w.lengths.total == LEN(w.arena) && w.lengths.adapter == RANK * (IN + OUT) && w.lengths.saved == 2 * N * RANK);
+    HOLDS(w.lengths.arena == LEN(w.arena) && w.lengths.adapter == RANK * (IN + OUT) && w.lengths.saved == 2 * N * RANK);
     HOLDS(w.lengths.grads == RANK * (IN + OUT) && w.lengths.state == 2 * RANK * (IN + OUT));
     ANYTHING(w.split);
     w.split.size = sizeof w.split;
     OK(lowrank_plan_split(&w.plan, spare, LEN(spare), &w.split, &error));
     HOLDS(w.split.adapter.scale == 1.0f && w.split.saved.progress == LOWRANK_PROGRESS_NONE);
-    HOLDS(w.split.state.clock.steps == 0 && w.split.grads.accum == LOWRANK_REPLACE);
+    HOLDS(w.split.state.clock.steps == 0 && w.split.grads.accumulate == LOWRANK_REPLACE);
     ANYTHING(w.parsed);
     w.parsed.size = sizeof w.parsed;
     OK(lowrank_parse(BYTES, file_len, &w.parsed, &error));
-    HOLDS(w.parsed.layers == 1 && w.parsed.metadata_len == 0 && w.parsed.fingerprint == 0 && w.parsed.generation == 0);
-    ANYTHING(w.layer);
-    w.layer.size = sizeof w.layer;
-    OK(lowrank_layer_at(BYTES, file_len, 0, &w.layer, &error));
-    HOLDS(w.layer.name_len == 3 && w.layer.a.rows == RANK && w.layer.random.size == sizeof w.layer.random);
+    HOLDS(w.parsed.entries == 1 && w.parsed.metadata_len == 0 && w.parsed.fingerprint == 0 && w.parsed.generation == 0);
+    ANYTHING(w.entry);
+    w.entry.size = sizeof w.entry;
+    OK(lowrank_entry_at(BYTES, file_len, 0, &w.entry, &error));
+    HOLDS(w.entry.name_len == 3 && w.entry.a.rows == RANK && w.entry.random.size == sizeof w.entry.random);
     ANYTHING(w.adapter);
     w.adapter.size = sizeof w.adapter;
-    OK(lowrank_layer_adapter(&w.layer, &w.adapter, &error));
+    OK(lowrank_entry_adapter(&w.entry, &w.adapter, &error));
     HOLDS(w.adapter.a.cols == IN && w.adapter.bias.data == NULL);
-    ANYTHING(w.layer);
-    w.layer.size = sizeof w.layer;
-    OK(lowrank_layer_of("x", 1, &w.adapter, &w.layer, &error));
-    HOLDS(w.layer.id == 0 && w.layer.optimizer == LOWRANK_NONE && w.layer.random.seed == 0);
+    ANYTHING(w.entry);
+    w.entry.size = sizeof w.entry;
+    OK(lowrank_entry_of("x", 1, &w.adapter, &w.entry, &error));
+    HOLDS(w.entry.id == 0 && w.entry.optimizer == LOWRANK_INFERENCE && w.entry.random.seed == 0);
     reset();
     ANYTHING(w.stored);
     w.stored.size = sizeof w.stored;
@@ -240,11 +240,11 @@ static void parts_that_are_left_out(void)
     HOLDS(loss.seen == N && loss.tokens == N);
 }
 
-/* A layer and contents by hand: no optimizer, and random numbers "all 0 where there are none", the size as well. */
-static void a_layer_by_hand(void)
+/* An entry and contents by hand: no optimizer, and random numbers "all 0 where there are none", the size as well. */
+static void an_entry_by_hand(void)
 {
-    lowrank_layer *it = &w.layer;
-    lowrank_tensor a = valid.layer.a, b = valid.layer.b;
+    lowrank_entry *it = &w.entry;
+    lowrank_tensor a = valid.entry.a, b = valid.entry.b;
     size_t written = 0;
     int i;
     reset();
@@ -259,36 +259,36 @@ static void a_layer_by_hand(void)
     it->a = a;
     it->b = b;
     it->bias.data = it->b_bias.data = NULL;
-    it->optimizer = LOWRANK_NONE;
+    it->optimizer = LOWRANK_INFERENCE;
     for (i = 0; i < 6; i++) it->moments[i].data = NULL;
     memset(&it->random, 0, sizeof it->random);
     ANYTHING(w.contents);
     ANYTHING(w.room);
     w.contents.size = sizeof w.contents;
-    w.contents.layers = it;
-    w.contents.layers_len = 1;
+    w.contents.entries = it;
+    w.contents.entries_len = 1;
     w.contents.metadata = NULL;
     w.contents.metadata_len = 0;
     w.contents.fingerprint = 5;
     w.contents.generation = 6;
     w.contents.room = w.room;
-    w.contents.room_len = LOWRANK_LAYER_ROOM;
+    w.contents.room_len = LOWRANK_ENTRY_ROOM;
     OK(lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &written, &error));
     OK(lowrank_parse((const uint8_t *)w.out, written, &w.parsed, &error));
-    HOLDS(w.parsed.fingerprint == 5 && w.parsed.generation == 6 && w.parsed.layers == 1);
-    OK(lowrank_layer_load(it, &w.split.adapter, &error));
+    HOLDS(w.parsed.fingerprint == 5 && w.parsed.generation == 6 && w.parsed.entries == 1);
+    OK(lowrank_entry_load(it, &w.split.adapter, &error));
     SAME(w.split.adapter.a.data, w.adapter.a.data, RANK * IN);
     /* With a state before its first step. */
     it->optimizer = LOWRANK_SGD;
     it->trained = LOWRANK_TRAINS_A;
     memset(&it->clock, 0, sizeof it->clock);
     OK(lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &written, &error));
-#define LOAD lowrank_layer_load(&w.layer, &w.split.adapter, &error)
+#define LOAD lowrank_entry_load(&w.entry, &w.split.adapter, &error)
     REFUSED((memset(&it->random, 0, sizeof it->random), it->random.seed = 1), LOAD, LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_RNG);
     REFUSED((memset(&it->random, 0, sizeof it->random), it->random.step = 1), LOAD, LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_RNG);
-    REFUSED((memset(&it->random, 0, sizeof it->random), it->random.stream = 1), LOAD, LOWRANK_STRUCT_SIZE,
+    REFUSED((memset(&it->random, 0, sizeof it->random), it->random.layer_number = 1), LOAD, LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_RNG);
     REFUSED((memset(&it->random, 0, sizeof it->random), it->random.dropout = 0.5f), LOAD, LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_RNG);
@@ -296,16 +296,16 @@ static void a_layer_by_hand(void)
             LOWRANK_ARGUMENT_CLOCK);
 }
 
-/* "With LOWRANK_NONE": inference, for which the other parts of the work are left out. */
+/* "With LOWRANK_INFERENCE nothing is trained", and the other parts of the work are left out. */
 static void a_plan_for_inference(void)
 {
     static float memory[N * RANK];
     reset();
     ANYTHING(w.plan);
-    w.plan = lowrank_plan_of(IN, OUT, RANK, N, LOWRANK_NONE);
+    w.plan = lowrank_plan_of(IN, OUT, RANK, N, LOWRANK_INFERENCE);
     w.split.size = sizeof w.split;
     OK(lowrank_plan_lengths(&w.plan, &w.lengths, &error));
-    HOLDS(w.lengths.total == N * RANK && w.lengths.saved == N * RANK && w.lengths.adapter == 0);
+    HOLDS(w.lengths.arena == N * RANK && w.lengths.saved == N * RANK && w.lengths.adapter == 0);
     HOLDS(w.lengths.grads == 0 && w.lengths.state == 0);
     OK(lowrank_plan_split(&w.plan, memory, N * RANK, &w.split, &error));
     HOLDS(w.split.adapter.a.data == NULL && w.split.grads.b.data == NULL && w.split.state.moments[0].data == NULL);
@@ -320,6 +320,6 @@ void documented(void)
     a_last_batch_is_shorter();
     structs_that_calls_fill();
     parts_that_are_left_out();
-    a_layer_by_hand();
+    an_entry_by_hand();
     a_plan_for_inference();
 }

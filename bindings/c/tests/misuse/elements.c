@@ -4,15 +4,15 @@
 static void of_arguments(void)
 {
     WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_parse(it, len, &w.parsed, &error), LOWRANK_ARGUMENT_FILE);
-    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_layer_at(it, len, 0, &w.layer, &error), LOWRANK_ARGUMENT_FILE);
-    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_layer_find(it, len, w.name, 3, &w.layer, &error),
+    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_entry_at(it, len, 0, &w.entry, &error), LOWRANK_ARGUMENT_FILE);
+    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_entry_find(it, len, w.name, 3, &w.entry, &error),
                    LOWRANK_ARGUMENT_FILE);
-    WRONG_ELEMENTS(char, w.name, (void)0, lowrank_layer_find(BYTES, file_len, it, len, &w.layer, &error),
+    WRONG_ELEMENTS(char, w.name, (void)0, lowrank_entry_find(BYTES, file_len, it, len, &w.entry, &error),
                    LOWRANK_ARGUMENT_NAME);
-    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_layer_find_id(it, len, 0, &w.layer, &error),
+    WRONG_ELEMENTS(uint8_t, w.bytes, (void)0, lowrank_entry_find_id(it, len, 0, &w.entry, &error),
                    LOWRANK_ARGUMENT_FILE);
     WRONG_ELEMENTS(uint8_t, w.out, (void)0, lowrank_emit(&w.contents, it, len, &w.len, &error), LOWRANK_ARGUMENT_FILE);
-    WRONG_ELEMENTS(char, w.name, (void)0, lowrank_layer_of(it, len, &w.adapter, &w.layer, &error),
+    WRONG_ELEMENTS(char, w.name, (void)0, lowrank_entry_of(it, len, &w.adapter, &w.entry, &error),
                    LOWRANK_ARGUMENT_NAME);
     WRONG_ELEMENTS(uint32_t, w.labels, (void)0,
                    lowrank_softmax_cross_entropy(&w.loss, targets, it, len, loss_grad, &error),
@@ -28,13 +28,13 @@ static void of_arguments(void)
     WRONG_ELEMENTS(uint32_t, w.labels, (void)0, lowrank_rng_order(1, 2, 3, it, len, &error), LOWRANK_ARGUMENT_ITEMS);
     WRONG_ELEMENTS(uint8_t, w.out, (void)0, lowrank_store_load(&w.store, it, len, &w.len, &error),
                    LOWRANK_ARGUMENT_FILE);
-    WRONG_ELEMENTS(float, w.merged, (void)0, lowrank_training_merge(&w.training, it, len, &error),
+    WRONG_ELEMENTS(float, w.merged, (void)0, lowrank_layer_merge(&w.layer, it, len, &error),
                    LOWRANK_ARGUMENT_MERGED);
     WRONG_ELEMENTS(uint32_t, w.labels, (void)0,
-                   lowrank_training_softmax_cross_entropy(&w.training, N, it, len, &w.loss, &error),
+                   lowrank_layer_softmax_cross_entropy(&w.layer, N, it, len, &w.loss, &error),
                    LOWRANK_ARGUMENT_LABELS);
     WRONG_ELEMENTS(float, w.targets, (void)0,
-                   lowrank_training_mean_squared_error(&w.training, N, it, len, &w.loss, &error),
+                   lowrank_layer_mean_squared_error(&w.layer, N, it, len, &w.loss, &error),
                    LOWRANK_ARGUMENT_TARGETS);
 }
 
@@ -43,43 +43,44 @@ static void of_structs(void)
 #define EMIT lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &w.len, &error)
     WRONG_ELEMENTS(char, w.name, (w.contents.metadata = it, w.contents.metadata_len = len), EMIT,
                    LOWRANK_ARGUMENT_METADATA);
-    WRONG_ELEMENTS(uint64_t, w.room, (w.contents.layers_len = 0, w.contents.room = it, w.contents.room_len = len), EMIT,
-                   LOWRANK_ARGUMENT_ROOM);
-    WRONG_ELEMENTS(char, w.name, (w.layer.name = it, w.layer.name_len = len), EMIT, LOWRANK_ARGUMENT_NAME);
+    WRONG_ELEMENTS(uint64_t, w.room, (w.contents.entries_len = 0, w.contents.room = it, w.contents.room_len = len),
+                   EMIT, LOWRANK_ARGUMENT_ROOM);
+    WRONG_ELEMENTS(char, w.name, (w.entry.name = it, w.entry.name_len = len), EMIT, LOWRANK_ARGUMENT_NAME);
     WRONG_ELEMENTS(uint8_t, w.page, (w.store.page = it, w.store.page_len = len),
                    lowrank_store_newest(&w.store, &w.stored, &error), LOWRANK_ARGUMENT_PAGE);
-    WRONG_ELEMENTS(float, w.own, (w.training.arena = it, w.training.arena_len = len),
-                   lowrank_training_open(&w.training, 7, 1, &error), LOWRANK_ARGUMENT_ARENA);
-    WRONG_ELEMENTS(float, w.packed, (w.base.panel = 8, w.base.weights = it, w.base.outputs = 1, w.base.inputs = len),
+    WRONG_ELEMENTS(float, w.own, (w.layer.arena = it, w.layer.arena_len = len),
+                   lowrank_layer_init(&w.layer, 7, 1, &error), LOWRANK_ARGUMENT_ARENA);
+    WRONG_ELEMENTS(float, w.packed,
+                   (w.base.panel_width = 8, w.base.weights = it, w.base.outputs = 1, w.base.inputs = len),
                    lowrank_forward(backend, &w.base, &w.adapter, x, y, &w.work.saved, &error), LOWRANK_ARGUMENT_W);
 
-#define LAYER lowrank_layer_load(&w.layer, &w.split.adapter, &error)
-#define OPEN lowrank_training_open(&w.training, 7, 1, &error)
+#define LOAD lowrank_entry_load(&w.entry, &w.split.adapter, &error)
+#define OPEN lowrank_layer_init(&w.layer, 7, 1, &error)
 #define FORWARD lowrank_forward(backend, &w.base, &w.adapter, x, y, &w.work.saved, &error)
-    REFUSED(w.contents.layers = (lowrank_layer *)(0 - sizeof(lowrank_layer)), EMIT, LOWRANK_WRAPS,
-            LOWRANK_ARGUMENT_LAYERS);
-    REFUSED(w.contents.layers = (lowrank_layer *)(void *)((char *)&w.layer + 4), EMIT, LOWRANK_MISALIGNED,
-            LOWRANK_ARGUMENT_LAYERS);
-    REFUSED((w.layer.a.rows = HALF, w.layer.a.cols = HALF), LAYER, LOWRANK_WRAPS, LOWRANK_ARGUMENT_A);
-    REFUSED((w.layer.b.rows = HALF / 2, w.layer.b.cols = HALF / 2), LAYER, LOWRANK_WRAPS, LOWRANK_ARGUMENT_B);
-    REFUSED((w.layer.bias = w.layer.a, w.layer.bias.data = (void *)(UINTPTR_MAX - 7)), LAYER, LOWRANK_WRAPS,
+    REFUSED(w.contents.entries = (lowrank_entry *)(0 - sizeof(lowrank_entry)), EMIT, LOWRANK_WRAPS,
+            LOWRANK_ARGUMENT_ENTRIES);
+    REFUSED(w.contents.entries = (lowrank_entry *)(void *)((char *)&w.entry + 4), EMIT, LOWRANK_MISALIGNED,
+            LOWRANK_ARGUMENT_ENTRIES);
+    REFUSED((w.entry.a.rows = HALF, w.entry.a.cols = HALF), LOAD, LOWRANK_WRAPS, LOWRANK_ARGUMENT_A);
+    REFUSED((w.entry.b.rows = HALF / 2, w.entry.b.cols = HALF / 2), LOAD, LOWRANK_WRAPS, LOWRANK_ARGUMENT_B);
+    REFUSED((w.entry.bias = w.entry.a, w.entry.bias.data = (void *)(UINTPTR_MAX - 7)), LOAD, LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_BIAS);
-    REFUSED((w.layer.moments[5] = w.layer.a, w.layer.moments[5].rows = SIZE_MAX / 2), LAYER, LOWRANK_WRAPS,
+    REFUSED((w.entry.moments[5] = w.entry.a, w.entry.moments[5].rows = SIZE_MAX / 2), LOAD, LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_STATE);
-    REFUSED((w.training.inputs = w.training.outputs = HALF, w.training.bias = w.training.x = NULL,
-             w.training.y = w.training.dy = w.training.dx = NULL), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_W);
-    REFUSED((w.training.tokens = w.training.inputs = HALF, w.training.outputs = 0), OPEN, LOWRANK_WRAPS,
+    REFUSED((w.layer.inputs = w.layer.outputs = HALF, w.layer.bias = w.layer.x = NULL,
+             w.layer.y = w.layer.dy = w.layer.dx = NULL), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_W);
+    REFUSED((w.layer.tokens = w.layer.inputs = HALF, w.layer.outputs = 0), OPEN, LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_X);
-    REFUSED(w.training.x = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_X);
-    REFUSED(w.training.y = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_Y);
-    REFUSED(w.training.dy = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_DY);
-    REFUSED(w.training.dx = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_DX);
-    REFUSED(w.training.bias = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_BIAS);
-    REFUSED(w.training.weights = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_W);
+    REFUSED(w.layer.x = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_X);
+    REFUSED(w.layer.y = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_Y);
+    REFUSED(w.layer.dy = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_DY);
+    REFUSED(w.layer.dx = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_DX);
+    REFUSED(w.layer.bias = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_BIAS);
+    REFUSED(w.layer.weights = (float *)(UINTPTR_MAX - 3), OPEN, LOWRANK_WRAPS, LOWRANK_ARGUMENT_W);
     REFUSED(w.base.bias = (float *)(UINTPTR_MAX - 3), FORWARD, LOWRANK_WRAPS, LOWRANK_ARGUMENT_BIAS);
     REFUSED((w.base.outputs = w.base.inputs = w.base.stride = HALF, w.base.bias = NULL), FORWARD, LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_W);
-    REFUSED((w.base.outputs = w.base.inputs = HALF, w.base.bias = NULL, w.base.panel = 8), FORWARD, LOWRANK_WRAPS,
+    REFUSED((w.base.outputs = w.base.inputs = HALF, w.base.bias = NULL, w.base.panel_width = 8), FORWARD, LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_W);
     REFUSED(w.work.saved.memory = (float *)(UINTPTR_MAX - 3), FORWARD, LOWRANK_WRAPS, LOWRANK_ARGUMENT_SAVED);
     REFUSED((w.work.saved.rank = w.work.saved.tokens = HALF), FORWARD, LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_SAVED);

@@ -4,82 +4,82 @@
 void files(void)
 {
     WRONG_STRUCT(lowrank_file, w.parsed, lowrank_parse(BYTES, file_len, it, &error), LOWRANK_ARGUMENT_FILE);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_at(BYTES, file_len, 0, it, &error), LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_find(BYTES, file_len, "fc1", 3, it, &error),
-                 LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_find_id(BYTES, file_len, 0, it, &error), LOWRANK_ARGUMENT_LAYER);
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_at(BYTES, file_len, 0, it, &error), LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_find(BYTES, file_len, "fc1", 3, it, &error),
+                 LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_find_id(BYTES, file_len, 0, it, &error), LOWRANK_ARGUMENT_ENTRY);
     REFUSED((void)0, lowrank_parse(NULL, file_len, &w.parsed, &error), LOWRANK_NULL, LOWRANK_ARGUMENT_FILE);
     REFUSED((void)0, lowrank_parse(BYTES, SIZE_MAX - 64, &w.parsed, &error), LOWRANK_WRAPS, LOWRANK_ARGUMENT_FILE);
     REFUSED((void)0, lowrank_parse(BYTES, 10, &w.parsed, &error), LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
     REFUSED((void)0, lowrank_parse(NULL, 0, &w.parsed, &error), LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
     REFUSED(((uint8_t *)w.bytes)[70] ^= 1, lowrank_parse(BYTES, file_len, &w.parsed, &error), LOWRANK_FILE,
             LOWRANK_ARGUMENT_FILE);
-    REFUSED(((uint8_t *)w.bytes)[70] ^= 1, lowrank_layer_at(BYTES, file_len, 0, &w.layer, &error), LOWRANK_FILE,
+    REFUSED(((uint8_t *)w.bytes)[70] ^= 1, lowrank_entry_at(BYTES, file_len, 0, &w.entry, &error), LOWRANK_FILE,
             LOWRANK_ARGUMENT_FILE);
-    REFUSED((void)0, lowrank_layer_at(BYTES, file_len, 1, &w.layer, &error), LOWRANK_NOT_FOUND, LOWRANK_ARGUMENT_LAYER);
-    REFUSED((void)0, lowrank_layer_find(BYTES, file_len, "fc2", 3, &w.layer, &error), LOWRANK_NOT_FOUND,
-            LOWRANK_ARGUMENT_LAYER);
-    REFUSED((void)0, lowrank_layer_find(BYTES, file_len, "\xff", 1, &w.layer, &error), LOWRANK_NOT_UTF8,
+    REFUSED((void)0, lowrank_entry_at(BYTES, file_len, 1, &w.entry, &error), LOWRANK_NOT_FOUND, LOWRANK_ARGUMENT_ENTRY);
+    REFUSED((void)0, lowrank_entry_find(BYTES, file_len, "fc2", 3, &w.entry, &error), LOWRANK_NOT_FOUND,
+            LOWRANK_ARGUMENT_ENTRY);
+    REFUSED((void)0, lowrank_entry_find(BYTES, file_len, "\xff", 1, &w.entry, &error), LOWRANK_NOT_UTF8,
             LOWRANK_ARGUMENT_NAME);
-    REFUSED((void)0, lowrank_layer_find(BYTES, file_len, NULL, 1, &w.layer, &error), LOWRANK_NULL,
+    REFUSED((void)0, lowrank_entry_find(BYTES, file_len, NULL, 1, &w.entry, &error), LOWRANK_NULL,
             LOWRANK_ARGUMENT_NAME);
-    REFUSED((void)0, lowrank_layer_find_id(BYTES, file_len, 7, &w.layer, &error), LOWRANK_NOT_FOUND,
-            LOWRANK_ARGUMENT_LAYER);
+    REFUSED((void)0, lowrank_entry_find_id(BYTES, file_len, 7, &w.entry, &error), LOWRANK_NOT_FOUND,
+            LOWRANK_ARGUMENT_ENTRY);
     OVERLAPS((void)0, lowrank_parse((const uint8_t *)&w.parsed, 64, &w.parsed, &error), LOWRANK_ARGUMENT_FILE);
 
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_adapter(it, &w.adapter, &error), LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_adapter, w.adapter, lowrank_layer_adapter(&w.layer, it, &error), LOWRANK_ARGUMENT_ADAPTER);
-    REFUSED((w.layer.b_bias = w.layer.b, w.layer.b_bias.rows = 1, w.layer.b_bias.cols = OUT),
-            lowrank_layer_adapter(&w.layer, &w.adapter, &error),
-            LOWRANK_NOT_IN_PLACE, LOWRANK_ARGUMENT_LAYER);
-    REFUSED(w.layer.a.dtype = 4, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_UNKNOWN,
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_adapter(it, &w.adapter, &error), LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_adapter, w.adapter, lowrank_entry_adapter(&w.entry, it, &error), LOWRANK_ARGUMENT_ADAPTER);
+    REFUSED((w.entry.b_bias = w.entry.b, w.entry.b_bias.rows = 1, w.entry.b_bias.cols = OUT),
+            lowrank_entry_adapter(&w.entry, &w.adapter, &error),
+            LOWRANK_NOT_IN_PLACE, LOWRANK_ARGUMENT_ENTRY);
+    REFUSED(w.entry.a.dtype = 4, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_DTYPE);
-    REFUSED(w.layer.a.data = NULL, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_MISSING,
+    REFUSED(w.entry.a.data = NULL, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_MISSING,
             LOWRANK_ARGUMENT_A);
-    REFUSED(w.layer.a.size = 4, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_STRUCT_SIZE,
+    REFUSED(w.entry.a.size = 4, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_A);
-    REFUSED(w.layer.b.rows = SIZE_MAX, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_WRAPS,
+    REFUSED(w.entry.b.rows = SIZE_MAX, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_WRAPS,
             LOWRANK_ARGUMENT_B);
-    REFUSED(w.layer.scale_mode = 3, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_UNKNOWN,
+    REFUSED(w.entry.scale_mode = 3, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_SCALE);
-    REFUSED(w.layer.fan_in_fan_out = 2, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_UNKNOWN,
-            LOWRANK_ARGUMENT_LAYER);
-    REFUSED(w.layer.random.size = 2, lowrank_layer_adapter(&w.layer, &w.adapter, &error), LOWRANK_STRUCT_SIZE,
+    REFUSED(w.entry.fan_in_fan_out = 2, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_UNKNOWN,
+            LOWRANK_ARGUMENT_ENTRY);
+    REFUSED(w.entry.random.size = 2, lowrank_entry_adapter(&w.entry, &w.adapter, &error), LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_RNG);
 
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_load(it, &w.split.adapter, &error), LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_adapter_mut, w.split.adapter, lowrank_layer_load(&w.layer, it, &error),
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_load(it, &w.split.adapter, &error), LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_adapter_mut, w.split.adapter, lowrank_entry_load(&w.entry, it, &error),
                  LOWRANK_ARGUMENT_ADAPTER);
-    REFUSED(w.split.adapter.a.rows = 1, lowrank_layer_load(&w.layer, &w.split.adapter, &error), LOWRANK_ROWS,
+    REFUSED(w.split.adapter.a.rows = 1, lowrank_entry_load(&w.entry, &w.split.adapter, &error), LOWRANK_ROWS,
             LOWRANK_ARGUMENT_A);
     REFUSED(w.split.adapter.bias = lowrank_rows_mut(w.y, 1, OUT),
-            lowrank_layer_load(&w.layer, &w.split.adapter, &error), LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_BIAS);
-    OVERLAPS(w.split.adapter.a.data = w.work.adapter.a.data, lowrank_layer_load(&w.layer, &w.split.adapter, &error),
+            lowrank_entry_load(&w.entry, &w.split.adapter, &error), LOWRANK_UNEXPECTED, LOWRANK_ARGUMENT_BIAS);
+    OVERLAPS(w.split.adapter.a.data = w.work.adapter.a.data, lowrank_entry_load(&w.entry, &w.split.adapter, &error),
              LOWRANK_ARGUMENT_A);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_restore(it, &w.split.state, &error), LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_state, w.split.state, lowrank_layer_restore(&w.layer, it, &error), LOWRANK_ARGUMENT_STATE);
-    REFUSED(w.layer.optimizer = LOWRANK_NONE, lowrank_layer_restore(&w.layer, &w.split.state, &error), LOWRANK_MISSING,
-            LOWRANK_ARGUMENT_STATE);
-    REFUSED(w.layer.optimizer = 5, lowrank_layer_restore(&w.layer, &w.split.state, &error), LOWRANK_UNKNOWN,
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_restore(it, &w.split.state, &error), LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_state, w.split.state, lowrank_entry_restore(&w.entry, it, &error), LOWRANK_ARGUMENT_STATE);
+    REFUSED(w.entry.optimizer = LOWRANK_INFERENCE, lowrank_entry_restore(&w.entry, &w.split.state, &error),
+            LOWRANK_MISSING, LOWRANK_ARGUMENT_STATE);
+    REFUSED(w.entry.optimizer = 5, lowrank_entry_restore(&w.entry, &w.split.state, &error), LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_OPTIMIZER);
-    REFUSED(w.split.state.moments[1].rows = 1, lowrank_layer_restore(&w.layer, &w.split.state, &error), LOWRANK_ROWS,
+    REFUSED(w.split.state.moments[1].rows = 1, lowrank_entry_restore(&w.entry, &w.split.state, &error), LOWRANK_ROWS,
             LOWRANK_ARGUMENT_STATE);
 
-    WRONG_STRUCT(lowrank_adapter, w.adapter, lowrank_layer_of("fc1", 3, it, &w.layer, &error),
+    WRONG_STRUCT(lowrank_adapter, w.adapter, lowrank_entry_of("fc1", 3, it, &w.entry, &error),
                  LOWRANK_ARGUMENT_ADAPTER);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_of("fc1", 3, &w.adapter, it, &error), LOWRANK_ARGUMENT_LAYER);
-    REFUSED((void)0, lowrank_layer_of(NULL, 3, &w.adapter, &w.layer, &error), LOWRANK_NULL, LOWRANK_ARGUMENT_NAME);
-    REFUSED((void)0, lowrank_layer_of("\xc0", 1, &w.adapter, &w.layer, &error), LOWRANK_NOT_UTF8,
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_of("fc1", 3, &w.adapter, it, &error), LOWRANK_ARGUMENT_ENTRY);
+    REFUSED((void)0, lowrank_entry_of(NULL, 3, &w.adapter, &w.entry, &error), LOWRANK_NULL, LOWRANK_ARGUMENT_NAME);
+    REFUSED((void)0, lowrank_entry_of("\xc0", 1, &w.adapter, &w.entry, &error), LOWRANK_NOT_UTF8,
             LOWRANK_ARGUMENT_NAME);
-    REFUSED(w.adapter.b.cols = 1, lowrank_layer_of("fc1", 3, &w.adapter, &w.layer, &error), LOWRANK_STRIDE,
+    REFUSED(w.adapter.b.cols = 1, lowrank_entry_of("fc1", 3, &w.adapter, &w.entry, &error), LOWRANK_STRIDE,
             LOWRANK_ARGUMENT_B);
-    WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_keep(it, &w.work.state, LOWRANK_ADAMW, 1, &error),
-                 LOWRANK_ARGUMENT_LAYER);
-    WRONG_STRUCT(lowrank_state, w.work.state, lowrank_layer_keep(&w.layer, it, LOWRANK_ADAMW, 1, &error),
+    WRONG_STRUCT(lowrank_entry, w.entry, lowrank_entry_keep(it, &w.work.state, LOWRANK_ADAMW, 1, &error),
+                 LOWRANK_ARGUMENT_ENTRY);
+    WRONG_STRUCT(lowrank_state, w.work.state, lowrank_entry_keep(&w.entry, it, LOWRANK_ADAMW, 1, &error),
                  LOWRANK_ARGUMENT_STATE);
-    REFUSED((void)0, lowrank_layer_keep(&w.layer, &w.work.state, 6, 1, &error), LOWRANK_UNKNOWN,
+    REFUSED((void)0, lowrank_entry_keep(&w.entry, &w.work.state, 6, 1, &error), LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_OPTIMIZER);
-    REFUSED((void)0, lowrank_layer_keep(&w.layer, &w.work.state, 2, 8, &error), LOWRANK_UNKNOWN,
+    REFUSED((void)0, lowrank_entry_keep(&w.entry, &w.work.state, 2, 8, &error), LOWRANK_UNKNOWN,
             LOWRANK_ARGUMENT_TRAINED);
 
 #define EMIT lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &w.len, &error)
@@ -90,30 +90,30 @@ void files(void)
     WRONG_NUMBER(size_t, lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, it, &error));
     REFUSED((void)0, lowrank_emit(&w.contents, NULL, sizeof w.out, &w.len, &error), LOWRANK_NULL,
             LOWRANK_ARGUMENT_FILE);
-    REFUSED(w.contents.layers = NULL, EMIT, LOWRANK_NULL, LOWRANK_ARGUMENT_LAYERS);
-    REFUSED(w.layer.size = 1, EMIT, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_LAYERS);
+    REFUSED(w.contents.entries = NULL, EMIT, LOWRANK_NULL, LOWRANK_ARGUMENT_ENTRIES);
+    REFUSED(w.entry.size = 1, EMIT, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_ENTRIES);
     REFUSED(w.contents.room = NULL, EMIT, LOWRANK_NULL, LOWRANK_ARGUMENT_ROOM);
     REFUSED(w.contents.room_len -= 1, EMIT, LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM);
-    REFUSED(w.contents.layers_len = SIZE_MAX / 4, EMIT, LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM);
+    REFUSED(w.contents.entries_len = SIZE_MAX / 4, EMIT, LOWRANK_LENGTH, LOWRANK_ARGUMENT_ROOM);
     REFUSED(w.contents.metadata_len = 1, EMIT, LOWRANK_NULL, LOWRANK_ARGUMENT_METADATA);
     OVERLAPS((void)0, lowrank_emit(&w.contents, (uint8_t *)w.room, sizeof w.room, &w.len, &error),
              LOWRANK_ARGUMENT_FILE);
     OVERLAPS((void)0, lowrank_emit(&w.contents, (uint8_t *)w.work.adapter.a.data, 256, &w.len, &error),
              LOWRANK_ARGUMENT_FILE);
-    OVERLAPS(w.contents.room = (uint64_t *)(void *)&w.layer, EMIT, LOWRANK_ARGUMENT_ROOM);
+    OVERLAPS(w.contents.room = (uint64_t *)(void *)&w.entry, EMIT, LOWRANK_ARGUMENT_ROOM);
 }
 
 /* Errors that are found when the room of the contents has been written: compared without it. */
 void contents(void)
 {
 #define EMIT_REFUSED(change, code, about) REFUSED((w.contents.room = spare, change), EMIT, code, about)
-    static uint64_t spare[LOWRANK_LAYER_ROOM];
+    static uint64_t spare[LOWRANK_ENTRY_ROOM];
     EMIT_REFUSED((w.contents.metadata = "\xff", w.contents.metadata_len = 1), LOWRANK_NOT_UTF8,
                  LOWRANK_ARGUMENT_METADATA);
-    EMIT_REFUSED(w.layer.a.cols = IN - 1, LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
-    EMIT_REFUSED(w.layer.random.dropout = 1.0f, LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
-    EMIT_REFUSED(w.layer.a.data = NULL, LOWRANK_MISSING, LOWRANK_ARGUMENT_A);
-    EMIT_REFUSED(w.layer.name = "\xff", LOWRANK_NOT_UTF8, LOWRANK_ARGUMENT_NAME);
+    EMIT_REFUSED(w.entry.a.cols = IN - 1, LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
+    EMIT_REFUSED(w.entry.random.dropout = 1.0f, LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
+    EMIT_REFUSED(w.entry.a.data = NULL, LOWRANK_MISSING, LOWRANK_ARGUMENT_A);
+    EMIT_REFUSED(w.entry.name = "\xff", LOWRANK_NOT_UTF8, LOWRANK_ARGUMENT_NAME);
     REFUSED(w.contents.room = spare, lowrank_emit(&w.contents, (uint8_t *)w.out, file_len - 1, &w.len, &error),
             LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_FILE);
     REFUSED((w.contents.room = spare, w.store.end[0] = 1024, w.store.start[1] = 1024, w.store.end[1] = 2048,

@@ -25,7 +25,7 @@ void passes(void)
     REFUSED((w.work.saved.progress = 1, w.work.saved.batch = N + 1), FORWARD, LOWRANK_TOO_MANY,
             LOWRANK_ARGUMENT_TOKENS);
     REFUSED(w.work.saved.dropout.size = 1, FORWARD, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);
-    REFUSED(w.work.saved.dropout.p = 1.0f, FORWARD, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);
+    REFUSED(w.work.saved.dropout.probability = 1.0f, FORWARD, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);
     OVERLAPS(y.data = w.x, FORWARD, LOWRANK_ARGUMENT_Y);
     OVERLAPS(y.data = w.w + 1, FORWARD, LOWRANK_ARGUMENT_Y);
     OVERLAPS(y.data = w.bias - (N * OUT - 1), FORWARD, LOWRANK_ARGUMENT_Y);
@@ -62,7 +62,7 @@ void passes(void)
     WRONG_OPTION(w.flow.dx, BACKWARD, LOWRANK_ARGUMENT_DX);
     WRONG_OPTION(w.work.grads.a, BACKWARD, LOWRANK_ARGUMENT_DA);
     WRONG_MATRIX(w.work.grads.b, BACKWARD, LOWRANK_ARGUMENT_DB);
-    REFUSED(w.work.grads.accum = 2, BACKWARD, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_ACCUM);
+    REFUSED(w.work.grads.accumulate = 2, BACKWARD, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_ACCUMULATE);
     OVERLAPS(w.flow.dx.data = w.x, BACKWARD, LOWRANK_ARGUMENT_DX);
     OVERLAPS((w.work.grads.a.data = w.work.grads.b.data, w.work.grads.a.rows = 1), BACKWARD, LOWRANK_ARGUMENT_DA);
     OVERLAPS(w.work.grads.b.data = w.dy, BACKWARD, LOWRANK_ARGUMENT_DB);
@@ -107,11 +107,11 @@ void passes(void)
     OVERLAPS(w.work.grads.a.data = w.x, PARAMETER_GRADS, LOWRANK_ARGUMENT_DA);
 
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_set_dropout(it, &w.dropout, &error), LOWRANK_ARGUMENT_SAVED);
-    REFUSED((w.dropout.p = 0.5f, w.dropout.layer = 1u << 30), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
-            LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_LAYER_NUMBER);
+    REFUSED((w.dropout.probability = 0.5f, w.dropout.layer_number = 1u << 30),
+            lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_LAYER_NUMBER);
     REFUSED(w.dropout.size = 3, lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_STRUCT_SIZE,
             LOWRANK_ARGUMENT_DROPOUT);
-    REFUSED(w.dropout.p = -0.5f, lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_RANGE,
+    REFUSED(w.dropout.probability = -0.5f, lowrank_set_dropout(&w.work.saved, &w.dropout, &error), LOWRANK_RANGE,
             LOWRANK_ARGUMENT_DROPOUT);
     OVERLAPS((void)0, lowrank_set_dropout(&w.work.saved, &w.work.saved.dropout, &error), LOWRANK_ARGUMENT_SAVED);
 }

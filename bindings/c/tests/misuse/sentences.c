@@ -32,14 +32,15 @@ static void of_calls(void)
     SAYS(x.stride = 2, FORWARD, "X: a row stride of at least 5 is needed, got 2");
     SAYS(w.plan.rank = SIZE_MAX / 4, lowrank_plan_lengths(&w.plan, &w.lengths, &error),
          "the arena: a size does not fit into the address space");
-    SAYS(w.adamw.lr = -0.05f, lowrank_adamw_step(&w.adamw, 1, &w.work.adapter, &w.work.grads, &w.work.state, &error),
+    SAYS(w.adamw.learning_rate = -0.05f,
+         lowrank_adamw_step(&w.adamw, 1, &w.work.adapter, &w.work.grads, &w.work.state, &error),
          "the learning rate: expected a number from 0 to 3.4028235e38, got -0.05");
-    SAYS(w.dropout.p = 1.0f, lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
+    SAYS(w.dropout.probability = 1.0f, lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
          "the dropout: expected a number from 0 to 0.99999994, got 1");
     HOLDS(error.at_most == below_one);
-    SAYS(memset(&w.dropout.p, 0xff, 4), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
+    SAYS(memset(&w.dropout.probability, 0xff, 4), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
          "the dropout: expected a number from 0 to 0.99999994, got NaN");
-    SAYS(memcpy(&w.dropout.p, &infinite, 4), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
+    SAYS(memcpy(&w.dropout.probability, &infinite, 4), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
          "the dropout: expected a number from 0 to 0.99999994, got infinity");
     SAYS((void)0, lowrank_clip_factor(1.0f, -1e-30f, &w.number, &error),
          "the maximal norm: expected a number from 0 to 3.4028235e38, got -1e-30");
@@ -58,7 +59,7 @@ static void of_calls(void)
     SAYS(w.flow.x.data = NULL, BACKWARD, "X: an argument that is needed was left out");
     SAYS(w.work.saved.progress = LOWRANK_PROGRESS_NONE, BACKWARD, "no forward pass of this batch came before");
     SAYS(w.work.saved.training = 0, BACKWARD, "made for inference, a backward pass needs memory for training");
-    SAYS(w.split.adapter.bias = lowrank_rows_mut(w.y, 1, OUT), lowrank_layer_load(&w.layer, &w.split.adapter, &error),
+    SAYS(w.split.adapter.bias = lowrank_rows_mut(w.y, 1, OUT), lowrank_entry_load(&w.entry, &w.split.adapter, &error),
          "the bias: an argument was given that cannot be filled");
     SAYS(plan_for(LOWRANK_SGD), lowrank_adamw_step(&w.adamw, 1, &w.work.adapter, &w.work.grads, &w.work.state, &error),
          "the state of the optimizer: the memory was planned for SGD, and the step is one of AdamW, which needs more");
@@ -73,11 +74,11 @@ static void of_calls(void)
              "the file: 18446744073709551551 bytes reach beyond the end of the address space");
     }
     SAYS(backend = 90, FORWARD, "the backend: the code 90 has no meaning");
-    SAYS((void)0, lowrank_layer_of("\xc0", 1, &w.adapter, &w.layer, &error),
-         "the name of the layer: its 1 bytes are not UTF-8");
-    SAYS((void)0, lowrank_layer_at(BYTES, file_len, 1, &w.layer, &error), "no such layer");
-    SAYS((w.layer.b_bias = w.layer.b, w.layer.b_bias.rows = 1, w.layer.b_bias.cols = OUT),
-         lowrank_layer_adapter(&w.layer, &w.adapter, &error), "the layer: the adapter cannot be used where it lies");
+    SAYS((void)0, lowrank_entry_of("\xc0", 1, &w.adapter, &w.entry, &error),
+         "the name of the entry: its 1 bytes are not UTF-8");
+    SAYS((void)0, lowrank_entry_at(BYTES, file_len, 1, &w.entry, &error), "no such entry");
+    SAYS((w.entry.b_bias = w.entry.b, w.entry.b_bias.rows = 1, w.entry.b_bias.cols = OUT),
+         lowrank_entry_adapter(&w.entry, &w.adapter, &error), "the entry: the adapter cannot be used where it lies");
 }
 
 static void of_files_and_flash(void)
@@ -86,7 +87,7 @@ static void of_files_and_flash(void)
     SAYS((void)0, lowrank_parse(BYTES, 10, &w.parsed, &error),
          "the file, byte 10: the bytes end before the header does, at least 64 are needed");
     SAYS(bytes[0] ^= 1, lowrank_parse(BYTES, file_len, &w.parsed, &error), "the file, byte 0: this is no adapter file");
-    SAYS(w.layer.random.dropout = 1.0f, lowrank_encoded_len(&w.contents, &w.len, &error),
+    SAYS(w.entry.random.dropout = 1.0f, lowrank_encoded_len(&w.contents, &w.len, &error),
          "the file, byte 144: a probability is not from 0 to below 1: got 1");
     SAYS(driver_answer = -7, NEWEST, "the flash failed at address 0x500: its driver returned -7");
     SAYS(w.store.start[0] = 32, NEWEST, "slot 0: its bounds are not multiples of 1024");
@@ -148,7 +149,7 @@ static void of_every_code(void)
     HOLDS(strcmp(lowrank_flaw_text(99), "a flaw without a code") == 0);
     for (code = 1; code <= 130; code++) {
         int known = strcmp(lowrank_argument_text(code), "an argument") != 0;
-        HOLDS(known == (code <= LOWRANK_ARGUMENT_LAYER_NUMBER || code >= LOWRANK_ARGUMENT_BASE));
+        HOLDS(known == (code <= LOWRANK_ARGUMENT_BETA2 || code >= LOWRANK_ARGUMENT_BASE));
     }
     HOLDS(strcmp(lowrank_argument_text(LOWRANK_ARGUMENT_DBIAS), "the gradient of the bias") == 0);
 }

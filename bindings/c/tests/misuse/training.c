@@ -20,7 +20,7 @@ void training(void)
     REFUSED((void)0, SPLIT((float *)(void *)((char *)w.other + 3), LEN(w.other)), LOWRANK_MISALIGNED,
             LOWRANK_ARGUMENT_ARENA);
     REFUSED((void)0, SPLIT(w.other, LEN(w.other) - 1), LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA);
-    REFUSED(w.plan.optimizer = LOWRANK_NONE, SPLIT(w.other, LEN(w.other)), LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA);
+    REFUSED(w.plan.optimizer = LOWRANK_INFERENCE, SPLIT(w.other, LEN(w.other)), LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA);
     REFUSED((void)0, SPLIT(w.other, SIZE_MAX), LOWRANK_WRAPS, LOWRANK_ARGUMENT_ARENA);
     REFUSED(w.plan.tokens = SIZE_MAX, SPLIT(w.other, LEN(w.other)), LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA);
     OVERLAPS((void)0, SPLIT((float *)(void *)&w.plan, LEN(w.other)), LOWRANK_ARGUMENT_ARENA);
@@ -51,11 +51,13 @@ void training(void)
     WRONG_MATRIX(w.work.adapter.b, ADAMW, LOWRANK_ARGUMENT_B);
     WRONG_MATRIX(w.work.grads.b, SGD, LOWRANK_ARGUMENT_DB);
     REFUSED(w.work.state.clock.size = 1, ADAMW, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);
-    REFUSED(w.adamw.lr = -1.0f, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
-    REFUSED(w.adamw.eps = 0.0f, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_EPSILON);
-    REFUSED(w.adamw.beta2 = 1.0, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_MOMENTUM);
+    REFUSED(w.adamw.learning_rate = -1.0f, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
+    REFUSED(w.adamw.epsilon = 0.0f, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_EPSILON);
+    REFUSED(w.adamw.beta1 = 1.0, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_BETA1);
+    REFUSED(w.adamw.beta2 = 1.0, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_BETA2);
     REFUSED(w.adamw.weight_decay = -1.0f, ADAMW, LOWRANK_RANGE, LOWRANK_ARGUMENT_WEIGHT_DECAY);
     REFUSED(w.sgd.momentum = 2.0f, SGD, LOWRANK_RANGE, LOWRANK_ARGUMENT_MOMENTUM);
+    REFUSED(w.sgd.dampening = 2.0f, SGD, LOWRANK_RANGE, LOWRANK_ARGUMENT_DAMPENING);
     REFUSED(w.sgd.nesterov = 2, SGD, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_OPTIMIZER);
     REFUSED(w.work.grads.a.rows = 1, ADAMW, LOWRANK_ROWS, LOWRANK_ARGUMENT_DA);
     REFUSED(w.work.state.moments[2].data = NULL, ADAMW, LOWRANK_ROWS, LOWRANK_ARGUMENT_STATE);
@@ -81,7 +83,7 @@ void training(void)
                                                                  &w.work.saved, &error), LOWRANK_ARGUMENT_FLOW);
     WRONG_STRUCT(lowrank_saved, w.work.saved, lowrank_in_place_step(&w.in_place, backend, &w.base, &w.work.adapter,
                                                                     &w.flow, it, &error), LOWRANK_ARGUMENT_SAVED);
-    REFUSED(w.in_place.lr = -1.0f, IN_PLACE, LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
+    REFUSED(w.in_place.learning_rate = -1.0f, IN_PLACE, LOWRANK_RANGE, LOWRANK_ARGUMENT_LEARNING_RATE);
     REFUSED(w.work.adapter.bias = lowrank_rows_mut(w.targets, 1, OUT), IN_PLACE, LOWRANK_UNEXPECTED,
             LOWRANK_ARGUMENT_BIAS);
     REFUSED(memset(w.dy, 0xff, 4), IN_PLACE, LOWRANK_NON_FINITE, LOWRANK_ARGUMENT_DY);

@@ -33,10 +33,10 @@ static void numbers(void)
         OK(lowrank_schedule_factor(&w.schedule, 10, &w.number, &error));
         NEAR(w.number, quarter[i]);
     }
-    HOLDS(adamw.lr == 1e-3f && adamw.b_rate == 1.0f && adamw.beta1 == 0.9 && adamw.beta2 == 0.999);
-    HOLDS(adamw.eps == 1e-8f && adamw.weight_decay == 1e-2f && sgd.lr == 1e-3f && sgd.b_rate == 1.0f);
+    HOLDS(adamw.learning_rate == 1e-3f && adamw.b_rate == 1.0f && adamw.beta1 == 0.9 && adamw.beta2 == 0.999);
+    HOLDS(adamw.epsilon == 1e-8f && adamw.weight_decay == 1e-2f && sgd.learning_rate == 1e-3f && sgd.b_rate == 1.0f);
     HOLDS(sgd.momentum == 0 && sgd.dampening == 0 && sgd.weight_decay == 0 && sgd.nesterov == 0);
-    HOLDS(in_place.lr == 1e-3f && in_place.b_rate == 1.0f && in_place.max_norm < 0);
+    HOLDS(in_place.learning_rate == 1e-3f && in_place.b_rate == 1.0f && in_place.max_norm < 0);
     /* Items of every size go into the same order. */
     w.rng.seed = 1;
     w.rng.stream = 2;
@@ -103,14 +103,14 @@ static void the_longest_slot(void)
 
 static void dropout_and_clipping(void)
 {
-    lowrank_training *it = &w.training;
+    lowrank_layer *it = &w.layer;
     float second[2 * OUT];
     lowrank_dropout dropout;
     size_t field;
     reset();
     memset(&dropout, 0, sizeof dropout);
     dropout.size = sizeof dropout;
-    dropout.p = 0.5f;
+    dropout.probability = 0.5f;
     dropout.seed = 3;
     w.adapter.scale = 2.0f;
     OK(lowrank_set_dropout(&w.work.saved, &dropout, &error));
@@ -127,17 +127,17 @@ static void dropout_and_clipping(void)
     for (field = 0; field < 4; field++) {
         reset();
         w.work.adapter.scale = w.adapter.scale = 0.5f;
-        OK(lowrank_training_open(it, 7, 1, &error));
+        OK(lowrank_layer_init(it, 7, 1, &error));
         OK(lowrank_init_kaiming_uniform(&w.work.adapter, 7, 1, &error));
         memset(it->parts[1], 0x3f, 4 * RANK * OUT);
         memset(w.work.adapter.b.data, 0x3f, 4 * RANK * OUT);
         dropout.seed = field == 0 ? 9 : 0;
         dropout.step = field == 1 ? 9 : 0;
-        dropout.layer = field == 2 ? 9 : 0;
+        dropout.layer_number = field == 2 ? 9 : 0;
         dropout.first_token = field == 3 ? 9 : 0;
         it->dropout = dropout;
         OK(lowrank_set_dropout(&w.work.saved, &dropout, &error));
-        OK(lowrank_training_forward(it, N, &error));
+        OK(lowrank_layer_forward(it, N, &error));
         OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));
         SAME(w.own_y, w.y, N * OUT);
     }
@@ -151,9 +151,9 @@ static void dropout_and_clipping(void)
     OK(IN_PLACE);
     HOLDS(memcmp(w.arena, valid.arena, 4 * RANK * (IN + OUT)) != 0);
     REFUSED(memset(&w.in_place.max_norm, 0xff, 4), IN_PLACE, LOWRANK_RANGE, LOWRANK_ARGUMENT_MAX_NORM);
-    REFUSED((w.training.optimizer = LOWRANK_IN_PLACE, lowrank_training_plan(it, &error),
+    REFUSED((w.layer.optimizer = LOWRANK_IN_PLACE, lowrank_layer_plan(it, &error),
              memset(&w.in_place.max_norm, 0xff, 4)),
-            lowrank_training_in_place(it, N, &w.in_place, &error), LOWRANK_RANGE, LOWRANK_ARGUMENT_MAX_NORM);
+            lowrank_layer_in_place_step(it, N, &w.in_place, &error), LOWRANK_RANGE, LOWRANK_ARGUMENT_MAX_NORM);
     reset();
     w.work.state.clock.steps = 5;
     w.work.state.clock.weight1 = 0.5f;
@@ -161,45 +161,45 @@ static void dropout_and_clipping(void)
     HOLDS(w.work.state.clock.steps == 0 && w.work.state.clock.weight1 == 0);
 }
 
-/* Several layers, with all that a file keeps of each. */
-static void files_of_several_layers(void)
+/* Several entries, with all that a file keeps of each. */
+static void files_of_several_entries(void)
 {
     static const uint16_t half[RANK * IN] = {0x3c00}, brain[RANK * OUT] = {0x3f80};
-    static uint64_t room[3 * LOWRANK_LAYER_ROOM];
-    lowrank_layer layers[3];
+    static uint64_t room[3 * LOWRANK_ENTRY_ROOM];
+    lowrank_entry entries[3];
     size_t i, written = 0;
     reset();
     for (i = 0; i < 3; i++) {
-        layers[i] = w.layer;
-        layers[i].id = (uint32_t)i;
-        layers[i].fan_in_fan_out = i == 1;
-        layers[i].random.seed = 10 * i;
-        layers[i].random.step = (uint32_t)i + 20;
-        layers[i].random.stream = (uint32_t)i + 30;
-        layers[i].random.dropout = 0.25f * (float)i;
-        layers[i].scale_mode = (uint32_t)i;
-        layers[i].alpha = 3.0f;
+        entries[i] = w.entry;
+        entries[i].id = (uint32_t)i;
+        entries[i].fan_in_fan_out = i == 1;
+        entries[i].random.seed = 10 * i;
+        entries[i].random.step = (uint32_t)i + 20;
+        entries[i].random.layer_number = (uint32_t)i + 30;
+        entries[i].random.dropout = 0.25f * (float)i;
+        entries[i].scale_mode = (uint32_t)i;
+        entries[i].alpha = 3.0f;
     }
-    layers[2].a.data = half;
-    layers[2].a.dtype = LOWRANK_F16;
-    layers[2].b.data = brain;
-    layers[2].b.dtype = LOWRANK_BF16;
-    w.contents.layers = layers;
-    w.contents.layers_len = 3;
+    entries[2].a.data = half;
+    entries[2].a.dtype = LOWRANK_F16;
+    entries[2].b.data = brain;
+    entries[2].b.dtype = LOWRANK_BF16;
+    w.contents.entries = entries;
+    w.contents.entries_len = 3;
     w.contents.metadata = "some";
     w.contents.metadata_len = 4;
     w.contents.room = room;
     w.contents.room_len = LEN(room);
     OK(lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &written, &error));
     OK(lowrank_parse((const uint8_t *)w.out, written, &w.parsed, &error));
-    HOLDS(w.parsed.layers == 3 && w.parsed.metadata_len == 4 && memcmp(w.parsed.metadata, "some", 4) == 0);
+    HOLDS(w.parsed.entries == 3 && w.parsed.metadata_len == 4 && memcmp(w.parsed.metadata, "some", 4) == 0);
     for (i = 0; i < 3; i++) {
-        OK(lowrank_layer_at((const uint8_t *)w.out, written, i, &w.layer, &error));
-        HOLDS(w.layer.id == i && w.layer.fan_in_fan_out == (i == 1) && w.layer.random.seed == 10 * i);
-        HOLDS(w.layer.random.step == i + 20 && w.layer.random.stream == i + 30);
-        HOLDS(w.layer.random.dropout == 0.25f * (float)i);
-        HOLDS(w.layer.scale_mode == i && w.layer.alpha == 3.0f && w.layer.name_len == 3);
-        OK(lowrank_layer_load(&w.layer, &w.split.adapter, &error));
+        OK(lowrank_entry_at((const uint8_t *)w.out, written, i, &w.entry, &error));
+        HOLDS(w.entry.id == i && w.entry.fan_in_fan_out == (i == 1) && w.entry.random.seed == 10 * i);
+        HOLDS(w.entry.random.step == i + 20 && w.entry.random.layer_number == i + 30);
+        HOLDS(w.entry.random.dropout == 0.25f * (float)i);
+        HOLDS(w.entry.scale_mode == i && w.entry.alpha == 3.0f && w.entry.name_len == 3);
+        OK(lowrank_entry_load(&w.entry, &w.split.adapter, &error));
         NEAR(w.split.adapter.scale, i == 0 ? 3.0f : i == 1 ? 3.0f / RANK : 2.1213203f);
     }
     HOLDS(w.split.adapter.a.data[0] == 1.0f && w.split.adapter.b.data[0] == 1.0f && w.split.adapter.a.data[1] == 0);
@@ -207,7 +207,7 @@ static void files_of_several_layers(void)
     HOLDS(lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &written, &error) == LOWRANK_LENGTH);
     HOLDS(error.expected == LEN(room) && error.got == LEN(room) - 1);
     w.contents.room_len++;
-    layers[2].id = 1;
+    entries[2].id = 1;
     HOLDS(lowrank_emit(&w.contents, (uint8_t *)w.out, sizeof w.out, &written, &error) == LOWRANK_FILE);
     HOLDS(error.flaw == LOWRANK_FLAW_ORDER);
 }
@@ -215,16 +215,16 @@ static void files_of_several_layers(void)
 /* Memory that has one byte or one element in common is common, and memory side by side is not. */
 static void the_last_element_counts(void)
 {
-    lowrank_training *it = &w.training;
+    lowrank_layer *it = &w.layer;
     uint8_t *parsed = (uint8_t *)&w.parsed;
-#define OPEN lowrank_training_open(it, 7, 1, &error)
+#define OPEN lowrank_layer_init(it, 7, 1, &error)
     OVERLAPS((void)0, lowrank_parse(parsed - 63, 64, &w.parsed, &error), LOWRANK_ARGUMENT_FILE);
     OVERLAPS((void)0, lowrank_parse(parsed + sizeof w.parsed - 1, 64, &w.parsed, &error), LOWRANK_ARGUMENT_FILE);
     REFUSED((void)0, lowrank_parse(parsed - 64, 64, &w.parsed, &error), LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
     REFUSED((void)0, lowrank_parse(parsed + sizeof w.parsed, 64, &w.parsed, &error), LOWRANK_FILE, LOWRANK_ARGUMENT_FILE);
     /* The last element of each buffer is the first of the arena. */
-    OVERLAPS(it->weights = w.own - (OUT * IN - 1), OPEN, LOWRANK_ARGUMENT_TRAINING);
-    it = &w.training;
+    OVERLAPS(it->weights = w.own - (OUT * IN - 1), OPEN, LOWRANK_ARGUMENT_LAYER);
+    it = &w.layer;
 #define AT_ITS_END(field, len, about)                                                                                 \
     do {                                                                                                              \
         static float apart[LEN(w.own) + N * IN];                                                                      \
@@ -260,7 +260,7 @@ static void plans(void)
             HOLDS(w.lengths.adapter == RANK * (IN + OUT) + bias && w.lengths.saved == 2 * N * RANK);
             HOLDS(w.lengths.grads == (optimizers[i] == LOWRANK_IN_PLACE ? 0 : all));
             HOLDS(w.lengths.state == moments[i] * all);
-            HOLDS(w.lengths.total == w.lengths.adapter + w.lengths.grads + w.lengths.saved + w.lengths.state);
+            HOLDS(w.lengths.arena == w.lengths.adapter + w.lengths.grads + w.lengths.saved + w.lengths.state);
         }
     }
 }
@@ -270,7 +270,7 @@ void values(void)
     numbers();
     the_longest_slot();
     dropout_and_clipping();
-    files_of_several_layers();
+    files_of_several_entries();
     the_last_element_counts();
     plans();
 }

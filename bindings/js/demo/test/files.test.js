@@ -86,11 +86,11 @@ pageTest('what is no adapter is refused in words, and changes nothing', async ({
 
 /** Files with the right layers of another shape, with other layers, with a hole, and damaged ones. */
 async function strangers(good) {
-  const { layers } = await parse(good);
-  const wide = layers.map((layer) => ({ ...layer, inputs: 65, a: new Float32Array(65 * layer.rank), training: undefined }));
-  const renamed = layers.map((layer) => ({ ...layer, name: `other.${layer.name}` }));
-  const marked = layers.map((layer) => ({ ...layer, a: layer.a.map((value, i) => (i === 7 ? 12345 : value)) }));
-  const dead = layers.map((layer) => ({ ...layer, a: layer.a.map(() => 0), b: layer.b.map(() => 0), training: undefined }));
+  const { entries } = await parse(good);
+  const wide = entries.map((entry) => ({ ...entry, inputs: 65, a: new Float32Array(65 * entry.rank), training: undefined }));
+  const renamed = entries.map((entry) => ({ ...entry, name: `other.${entry.name}` }));
+  const marked = entries.map((entry) => ({ ...entry, a: entry.a.map((value, i) => (i === 7 ? 12345 : value)) }));
+  const dead = entries.map((entry) => ({ ...entry, a: entry.a.map(() => 0), b: entry.b.map(() => 0), training: undefined }));
   const flipped = Buffer.from(good);
   flipped[flipped.length - 5] ^= 1;
   return [

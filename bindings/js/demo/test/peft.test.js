@@ -45,7 +45,7 @@ pageTest('an adapter of the page reads the same in PyTorch, and on a microcontro
   const right = all.filter((image) => image.read === image.label).length;
   const path = await save(page, '#save', folder);
   const unpacked = join(folder, 'unpacked');
-  execFileSync(LOWRANK, ['unpack', path, unpacked]);
+  execFileSync(LOWRANK, ['convert', path, unpacked]);
   assert.deepEqual(inPyTorch(unpacked), read);
   say(`PyTorch reads ${right} of 360 with it, as the page does`);
 
@@ -79,6 +79,6 @@ function onMicrocontroller(adapter, folder, expected) {
   cpSync(join(ROOT, 'firmware'), copy, { recursive: true, filter: (file) => !file.endsWith(`${sep}target`) });
   const image = join(copy, 'src', 'bin', 'adapter.rs');
   writeFileSync(image, readFileSync(image, 'utf8').replace(/EXPECTED: usize = \d+/, `EXPECTED: usize = ${expected}`));
-  execFileSync(LOWRANK, ['pack', adapter, join(folder, 'packed'), '--strip', '--rust', join(copy, 'src', 'adapter.rs'), '--force']);
+  execFileSync(LOWRANK, ['convert', adapter, join(folder, 'packed'), '--strip', '--rust', join(copy, 'src', 'adapter.rs'), '--force']);
   return execFileSync(join(copy, 'run'), ['m4', 'adapter'], { encoding: 'utf8' });
 }

@@ -15,7 +15,7 @@ export const ARGUMENTS = `--headless --no-sandbox --disable-gpu --disable-quic -
   --disable-component-update --disable-sync`.split(/\s+/);
 const SHOTS = join(ROOT, 'target', 'ci', 'demo');
 
-/** What `cargo run --release --example personalize` prints with `--arithmetic separate`, and with `fused`. */
+/** What `cargo run --release -p lowrank-personalize` prints with `--arithmetic separate`, and with `fused`. */
 export const DIGEST = '413b7e114830f661';
 export const FUSED_DIGEST = '9225dbd07a60eb1a';
 

@@ -12,7 +12,7 @@ function digest(...parts) {
 /** The layer of the quickstart. */
 function quickstart(lowrank, seed = 0) {
   const weights = Float32Array.of(1, 0, 0, 1, 1, 1);
-  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 2, tokens: 4, weights, seed, stream: 0 });
+  const layer = lowrank.layer({ inputs: 2, outputs: 3, rank: 2, tokens: 4, weights, seed, layerNumber: 0 });
   layer.x.set([1, 2, 2, 1, 0, 1, 1, 0]);
   return layer;
 }
@@ -46,11 +46,11 @@ async function resumed(lowrank) {
 
 /** Reads an adapter of PEFT, and uses it. */
 function adapted(lowrank, readPeft, files) {
-  const outputs = readPeft(files).layers.map((adapter) => {
+  const outputs = readPeft(files).entries.map((adapter) => {
     const { inputs, outputs, rank } = adapter;
     const weights = Float32Array.from({ length: inputs * outputs }, (_, i) => (i % 7 - 3) / 8);
-    const layer = lowrank.layer({ inputs, outputs, rank, tokens: 1, weights, optimizer: 'none' });
-    layer.fromAdapter(adapter);
+    const layer = lowrank.layer({ inputs, outputs, rank, tokens: 1, weights, optimizer: 'inference' });
+    layer.resume(adapter);
     return layer.forward(1, Float32Array.from({ length: inputs }, (_, i) => (i % 5 - 2) / 4)).slice();
   });
   return digest(...outputs);

@@ -44,8 +44,8 @@ export async function main(): Promise<void> {
   layer.step({ learningRate: 0.1, momentum: 0.9 });
   const file: Uint8Array = await saveAll({ layer });
   const contents: Contents = await parse(file);
-  const again = readPeft(writePeft(contents.layers));
-  layer.fromAdapter(again.layers[0]!);
+  const again = readPeft(writePeft(contents.entries));
+  layer.resume(again.entries[0]!);
   const address: URL = url['small-scalar'];
   serve({ train: async (_input, { pause }) => pause() });
   serve(handlers);

@@ -1,6 +1,6 @@
 // Compiled by scripts/check-npm.sh: the types of the options have names, and the entries need no DOM.
 import {
-  type Adapter, type CreateOptions, type Layer, type LayerOptions, type Lowrank, type ModuleSource, type Optimizer, type Scale,
+  type Entry, type CreateOptions, type Layer, type LayerOptions, type Lowrank, type ModuleSource, type Optimizer, type Scale,
   type StepOptions, create,
 } from 'lowrank';
 import { emit, setModule } from 'lowrank/files';
@@ -18,7 +18,7 @@ export async function main(options: LayerOptions, module: ModuleSource): Promise
   const layer: Layer = lowrank.layer({ ...options, optimizer });
   layer.step(step);
   await setModule(module);
-  const adapter: Adapter = { ...layer.toAdapter(), scale };
+  const entry: Entry = { ...layer.entry(), scale };
   const peft = readPeft({ config: {}, tensors: await layer.save() });
-  return emit([adapter, ...peft.layers]);
+  return emit([entry, ...peft.entries]);
 }

@@ -17,7 +17,7 @@ const peft = () => import('../lowrank/peft.js');
  * Reads the adapter of one file of lowrank, or of the two files of PEFT; others that came along are left alone.
  *
  * @param {{ name: string, bytes: Uint8Array }[]} files
- * @returns {Promise<Record<string, import('lowrank').Adapter>>} by layer
+ * @returns {Promise<Record<string, import('lowrank').Entry>>} by layer
  * @throws {Error} that says which file it is, what was expected and what came
  */
 export async function openFiles(files) {
@@ -60,18 +60,18 @@ async function readPeft(tensors, config) {
 }
 
 /** The adapters of both layers, where they are those of this network. */
-function fitting(file, { layers, warnings }) {
-  const names = layers.map(({ name }) => name).sort();
+function fitting(file, { entries, warnings }) {
+  const names = entries.map(({ name }) => name).sort();
   if (names.join() !== LAYERS.join()) {
     throw new Error(`${file}: expected adapters of the layers ${LAYERS.join(' and ')}, got ${names.join(', ') || 'none'}`);
   }
-  for (const layer of layers) {
-    const flaw = flawOf(layer);
-    if (flaw) throw new Error(`${file}: layer ${layer.name}: ${flaw}`);
+  for (const entry of entries) {
+    const flaw = flawOf(entry);
+    if (flaw) throw new Error(`${file}: layer ${entry.name}: ${flaw}`);
   }
   const dead = warnings.find(({ code }) => code === 'DeadAdapter');
   if (dead) throw new Error(`${file}: layer ${dead.message}`);
-  return Object.fromEntries(layers.map((layer) => [layer.name, layer]));
+  return Object.fromEntries(entries.map((entry) => [entry.name, entry]));
 }
 
 function flawOf({ name, inputs, outputs, bias, bBias }) {
@@ -82,14 +82,14 @@ function flawOf({ name, inputs, outputs, bias, bBias }) {
   return bias || bBias ? 'expected an adapter of A and B, got one with a bias' : undefined;
 }
 
-const adaptersOf = (scenario) => LAYERS.map((name) => scenario[name].toAdapter(name));
+const entriesOf = (scenario) => LAYERS.map((name) => scenario[name].entry(name));
 
 /** The file that devices have. */
-export const saveDevice = (scenario) => emit(adaptersOf(scenario));
+export const saveDevice = (scenario) => emit(entriesOf(scenario));
 
 /** The two files of PEFT, by name. */
 export async function savePeft(scenario) {
   const { writePeft } = await peft();
-  const { tensors, config } = writePeft(adaptersOf(scenario));
+  const { tensors, config } = writePeft(entriesOf(scenario));
   return { [TENSORS]: tensors, [CONFIG]: config };
 }

@@ -101,7 +101,7 @@ function restart() {
 }
 
 function takeOver() {
-  for (const name of now.loaded ? LAYERS : []) now.scenario[name].fromAdapter(now.loaded[name]);
+  for (const name of now.loaded ? LAYERS : []) now.scenario[name].resume(now.loaded[name]);
 }
 
 async function run(steps, watch, { signal, progress, pause }) {

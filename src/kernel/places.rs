@@ -1,0 +1,235 @@
+//! Places for the matrices of a table, and the products over them, as data.
+
+/// Places of a table.
+pub(super) const PLACES: usize = 16;
+/// The first place that belongs to a call; so do those behind it.
+pub(super) const FIRST_OF_CALL: u8 = 10;
+
+/// A size of the table: inputs, outputs, rank, tokens of the running call, or the constant 1.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Dim {
+    Inputs,
+    Outputs,
+    Rank,
+    Tokens,
+    One,
+}
+
+/// Who owns the matrix at a place.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The table, as long as it lives.
+    Table,
+    /// The table, or somebody who lends it for reading.
+    Lent,
+    /// Whoever makes a call, for reading.
+    Read,
+    /// Whoever makes a call, for writing.
+    Written,
+}
+
+/// A place for a matrix, and the sizes that the matrix has.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Place {
+    slot: u8,
+    rows: Dim,
+    cols: Dim,
+    owner: Owner,
+}
+
+impl Place {
+    /// It never has a matrix: chains start at +0 there.
+    pub(crate) const ZERO: Self = Self { slot: 15, rows: Dim::One, cols: Dim::One, owner: Owner::Read };
+
+    /// A one for each token, which every table has.
+    pub(crate) const ONES: Self = Self { slot: 9, rows: Dim::Tokens, cols: Dim::One, owner: Owner::Lent };
+
+    pub(crate) const fn new(slot: u8, (rows, cols): (Dim, Dim), owner: Owner) -> Self {
+        let is_taken = slot == Self::ZERO.slot || slot == Self::ONES.slot;
+        assert!((slot as usize) < PLACES && !is_taken, "no such place");
+        let is_of_call = matches!(owner, Owner::Read | Owner::Written);
+        assert!(is_of_call == (slot >= FIRST_OF_CALL), "a place among those of another owner");
+        Self { slot, rows, cols, owner }
+    }
+
+    pub(super) const fn slot(self) -> u8 {
+        self.slot
+    }
+
+    pub(super) const fn rows(self) -> Dim {
+        self.rows
+    }
+
+    pub(super) const fn cols(self) -> Dim {
+        self.cols
+    }
+
+    pub(super) const fn owner(self) -> Owner {
+        self.owner
+    }
+
+    pub(super) const fn is_of_call(self) -> bool {
+        self.slot >= FIRST_OF_CALL
+    }
+
+    /// Whether products may write the matrix.
+    pub(crate) const fn is_written(self) -> bool {
+        matches!(self.owner, Owner::Table | Owner::Written)
+    }
+
+    /// Whether no two of these places have the same slot.
+    pub(crate) const fn are_apart(places: &[Place]) -> bool {
+        let (mut seen, mut i) = (0u16, 0);
+        while i < places.len() {
+            let bit = 1 << places[i].slot;
+            if seen & bit != 0 {
+                return false;
+            }
+            seen |= bit;
+            i += 1;
+        }
+        true
+    }
+
+    pub(crate) const fn is(self, other: Place) -> bool {
+        self.slot == other.slot
+    }
+
+    pub(crate) const fn t(self) -> Side {
+        Side { place: self, transposed: true }
+    }
+
+    pub(crate) const fn plain(self) -> Side {
+        Side { place: self, transposed: false }
+    }
+}
+
+/// The matrix of a place, or its transpose.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Side {
+    pub place: Place,
+    pub transposed: bool,
+}
+
+impl Side {
+    pub(super) const fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    const fn rows(self) -> Dim {
+        if self.transposed { self.place.cols } else { self.place.rows }
+    }
+
+    const fn cols(self) -> Dim {
+        if self.transposed { self.place.rows } else { self.place.cols }
+    }
+}
+
+/// `out = start` continued by `left · right`, of matrices whose sizes agree.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Product {
+    out: Place,
+    left: Side,
+    right: Side,
+    start: Place,
+    depth: Dim,
+}
+
+impl Product {
+    /// `start` is a row for all rows of `out`, `out` itself, or [`Place::ZERO`]. Where there is no row, the chains start at +0.
+    pub(crate) const fn new(out: Place, left: Side, right: Side, start: Place) -> Self {
+        let sizes = left.rows() as u8 == out.rows as u8
+            && left.cols() as u8 == right.rows() as u8
+            && right.cols() as u8 == out.cols as u8;
+        assert!(sizes, "sizes that disagree");
+        let is_row = start.rows as u8 == Dim::One as u8 && start.cols as u8 == out.cols as u8;
+        assert!(is_row || start.is(out) || start.is(Place::ZERO), "a start of another size");
+        assert!(out.is_written() && !out.is(left.place) && !out.is(right.place), "an output that is read");
+        Self { out, left, right, start, depth: left.cols() }
+    }
+
+    pub(crate) const fn out(&self) -> Place {
+        self.out
+    }
+
+    pub(crate) const fn sides(&self) -> (Side, Side) {
+        (self.left, self.right)
+    }
+
+    pub(super) const fn start(&self) -> Place {
+        self.start
+    }
+
+    pub(super) const fn depth(&self) -> Dim {
+        self.depth
+    }
+
+    /// The row that every row of the output starts from, if there is one.
+    pub(crate) fn row(&self) -> Option<Place> {
+        (!self.start.is(self.out) && !self.start.is(Place::ZERO)).then_some(self.start)
+    }
+}
+
+/// What a call makes of the chains of a product.
+// Flags, so that it is passed in two registers.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Chains {
+    flags: u8,
+    scale: f32,
+}
+
+impl Chains {
+    /// Only what they start from is written.
+    pub(crate) const SHALLOW: u8 = 1;
+    /// They go on from the output as it is, whatever they start from otherwise.
+    pub(crate) const CONTINUED: u8 = 2;
+    /// The factor stands behind them.
+    pub(crate) const SCALED: u8 = 4;
+    /// They are those of a product that starts from its output.
+    pub(crate) const KEPT: u8 = 8;
+
+    /// Only the flags above count.
+    #[inline(always)]
+    pub(crate) const fn new(flags: u8, scale: f32) -> Self {
+        Self { flags, scale }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn continues(self) -> bool {
+        self.flags & (Self::CONTINUED | Self::KEPT) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_deep(self) -> bool {
+        self.flags & Self::SHALLOW == 0
+    }
+
+    /// The factor behind them.
+    #[inline(always)]
+    pub(crate) const fn scale(self) -> Option<f32> {
+        if self.flags & Self::SCALED == 0 { None } else { Some(self.scale) }
+    }
+}
+
+/// A parameter, and its gradient.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Pair {
+    param: Place,
+    grad: Place,
+}
+
+impl Pair {
+    pub(crate) const fn new(param: Place, grad: Place) -> Self {
+        assert!(matches!(param.owner, Owner::Lent) && matches!(grad.owner, Owner::Table), "matrices of other owners");
+        Self { param, grad }
+    }
+
+    pub(super) const fn param(&self) -> Place {
+        self.param
+    }
+
+    pub(super) const fn grad(&self) -> Place {
+        self.grad
+    }
+}

@@ -1,0 +1,78 @@
+//! The passes over a table of matrices: rows of equations, and the code that dropout and weights of other formats bring.
+
+use super::dropout::Dropping;
+use super::equations::{DA, DB, DBIAS, DX, G, H, Y};
+use super::place;
+use super::saved::{Batch, Progress};
+use crate::error::{Argument, Error};
+use crate::kernel::equation::{Equation, Mode, Pass};
+use crate::kernel::raw::table::Table;
+use crate::simd::Backend;
+use crate::view::{MatMut, MatRef};
+use crate::weight::Coded;
+
+/// What a pass takes beside its matrices: the code of the weights, if they are not in rows, and that of dropout.
+pub(crate) type Code<'a> = (Option<&'a Coded<'a>>, Option<&'a Dropping>);
+
+/// A pass: its equations, and the one of the base.
+pub(crate) struct Equations {
+    all: &'static [&'static Equation],
+    of_base: &'static Equation,
+    /// Errors about the output name this argument.
+    out: Argument,
+    /// How far its tokens have come, if the adapter counts.
+    progress: Progress,
+}
+
+/// `hs = s·(X̃·Aᵀ)`, `Y = X·Wᵀ + b + hs·Bᵀ`.
+pub(crate) static FORWARD: Equations =
+    Equations { all: &[&H, &Y], of_base: &Y, out: Argument::Y, progress: Progress::Forward };
+/// `gs`, `dX`, `dB`, `dA`, `db`, as far as they are wanted.
+pub(crate) static BACKWARD: Equations =
+    Equations { all: &[&G, &DB, &DA, &DBIAS, &DX], of_base: &DX, out: Argument::DX, progress: Progress::Backward };
+
+/// The matrices that a pass is given: those that it needs, and the output if it is wanted.
+pub(crate) struct Given<'a, 'o> {
+    pub dy: Option<&'a MatRef<'a>>,
+    pub x: Option<&'a MatRef<'a>>,
+    pub out: Option<&'a mut MatMut<'o>>,
+}
+
+/// Runs a pass over the matrices of a table and those that it is given. Returns how far its tokens have come.
+///
+/// # Errors
+/// [`Error::Rows`], [`Error::Cols`]. Nothing is written then.
+#[inline(always)]
+pub(crate) fn run_pass(
+    backend: Backend,
+    table: &mut Table<'_>,
+    (tokens, mode): (usize, &Mode),
+    (coded, dropping): Code<'_>,
+    pass: &'static Equations,
+    given: Given<'_, '_>,
+) -> Result<Batch, Error> {
+    let call = &mut table.call(tokens);
+    if let Some(dy) = given.dy {
+        call.bring(Argument::DY, place::DY, dy);
+    }
+    if let Some(x) = given.x {
+        call.bring(Argument::X, place::X, x);
+    }
+    if let Some(out) = given.out {
+        call.bring_mut(pass.out, pass.of_base.out(), out.reborrow());
+    }
+    call.checked()?;
+    let dropping = dropping.filter(|_| mode.drops());
+    let is_forward = matches!(pass.progress, Progress::Forward);
+    if let (Some(dropping), true) = (dropping, is_forward) {
+        dropping.before_forward(backend, call, mode);
+    }
+    backend.run(Pass { call, equations: pass.all, mode });
+    if let Some(coded) = coded {
+        coded.run(backend, call, pass.of_base, mode);
+    }
+    if let (Some(dropping), false) = (dropping, is_forward) {
+        dropping.after_backward(backend, call, mode);
+    }
+    Ok(Batch { tokens, progress: if mode.is_present() { pass.progress } else { Progress::Absent } })
+}
