@@ -233,3 +233,100 @@ impl Pair {
         self.grad
     }
 }
+
+// A panic, which a mistake is here, ends the tests in WebAssembly.
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::Dim::{Inputs, One, Outputs, Rank, Tokens};
+    use super::*;
+
+    const A: Place = Place::new(0, (Rank, Inputs), Owner::Lent);
+    const DA: Place = Place::new(1, (Rank, Inputs), Owner::Table);
+    const HS: Place = Place::new(8, (Tokens, Rank), Owner::Table);
+    const X: Place = Place::new(10, (Tokens, Inputs), Owner::Read);
+    const DX: Place = Place::new(14, (Tokens, Inputs), Owner::Written);
+    const ROW: Place = Place::new(2, (One, Rank), Owner::Lent);
+
+    #[test]
+    fn places_stand_among_those_of_their_owner() {
+        for owner in [Owner::Table, Owner::Lent, Owner::Read, Owner::Written] {
+            let is_of_call = matches!(owner, Owner::Read | Owner::Written);
+            for slot in 0..20 {
+                let stands = catch_unwind(|| Place::new(slot, (One, One), owner)).is_ok();
+                let is_free = slot != 9 && slot < 15;
+                assert_eq!(stands, is_free && (slot >= 10) == is_of_call, "{slot} {owner:?}");
+            }
+        }
+        let written = [A, DA, HS, X, DX, Place::ZERO, Place::ONES].map(Place::is_written);
+        assert_eq!(written, [false, true, true, false, true, false, false]);
+        let of_call = [A, DA, HS, X, DX, Place::ZERO, Place::ONES].map(Place::is_of_call);
+        assert_eq!(of_call, [false, false, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn places_with_one_slot_are_not_apart() {
+        assert!(Place::are_apart(&[A, DA, HS, X, Place::ONES]));
+        assert!(!Place::are_apart(&[A, DA, HS, X, Place::new(1, (One, One), Owner::Lent)]));
+        assert!(!Place::are_apart(&[HS, HS]));
+        assert!(A.is(Place::new(0, (One, One), Owner::Lent)) && !A.is(DA));
+    }
+
+    /// Whether a product is one of these places.
+    fn stands(out: Place, left: Side, right: Side, start: Place) -> bool {
+        catch_unwind(|| Product::new(out, left, right, start)).is_ok()
+    }
+
+    #[test]
+    fn products_whose_sizes_disagree_are_mistakes() {
+        let (x, a, dx) = (X.plain(), A.t(), DX.plain());
+        // HS = X · Aᵀ, from nothing, from a row and from itself; dX = HS · A; dA = HSᵀ · X.
+        assert!(stands(HS, x, a, Place::ZERO) && stands(HS, x, a, ROW) && stands(HS, x, a, HS));
+        assert!(stands(DX, HS.plain(), A.plain(), Place::ZERO) && stands(DA, HS.t(), x, Place::ZERO));
+        // The rows of the left, what both have in common, the columns of the right.
+        assert!(
+            !stands(DA, x, a, Place::ZERO) && !stands(HS, x, A.plain(), Place::ZERO) && !stands(DX, x, a, Place::ZERO)
+        );
+        // Starts: as wide, but with more rows; a row, but not as wide.
+        let (rows, other) = (Place::new(3, (Outputs, Rank), Owner::Lent), Place::new(3, (One, Outputs), Owner::Lent));
+        assert!(!stands(HS, x, a, rows) && !stands(HS, x, a, other));
+        // Outputs: one that is not written, and one that is read.
+        let read = Place::new(11, (Tokens, Rank), Owner::Read);
+        assert!(!stands(read, x, a, Place::ZERO));
+        let square = Place::new(3, (Rank, Rank), Owner::Lent);
+        let written = Place::new(4, (Rank, Rank), Owner::Table);
+        assert!(stands(written, square.plain(), square.plain(), Place::ZERO));
+        assert!(!stands(written, written.plain(), square.plain(), Place::ZERO));
+        assert!(!stands(written, square.plain(), written.plain(), Place::ZERO));
+        assert_eq!(dx.t().t().transposed, dx.transposed);
+    }
+
+    #[test]
+    fn a_product_knows_what_it_starts_from() {
+        let of = |start| Product::new(HS, X.plain(), A.t(), start);
+        assert!(of(ROW).row().is_some_and(|row| row.is(ROW)));
+        assert!(of(HS).row().is_none() && of(Place::ZERO).row().is_none());
+        assert_eq!(of(ROW).depth(), Inputs);
+        assert!(of(ROW).out().is(HS) && of(ROW).start().is(ROW));
+    }
+
+    #[test]
+    fn chains_are_what_their_flags_say() {
+        for flags in 0..=u8::MAX {
+            let chains = Chains::new(flags, 0.5);
+            assert_eq!(chains.is_deep(), flags & 1 == 0);
+            assert_eq!(chains.continues(), flags & 10 != 0);
+            assert_eq!(chains.scale(), (flags & 4 != 0).then_some(0.5));
+        }
+    }
+
+    #[test]
+    fn a_gradient_is_of_the_table_and_its_parameter_is_lent() {
+        let pair = Pair::new(A, DA);
+        assert!(pair.param().is(A) && pair.grad().is(DA));
+        for (param, grad) in [(DA, DA), (A, A), (DA, A), (X, DA), (A, DX)] {
+            assert!(catch_unwind(|| Pair::new(param, grad)).is_err());
+        }
+    }
+}
