@@ -34,10 +34,10 @@ wasm-small        1     tests    scalar,simd128
 i686              1     tests    scalar
 digests           1     oks      -
 benches           1     oks      -
-asan              1     tests    -
+asan              2     tests    -
 npm               1     oks      -
 page              1     oks      -
-mutants           1     oks      -
+mutants           2     oks      -
 bare-targets      2     oks      -
 msrv              2     -        -
 miri              2     tests    scalar,avx2,avx512
@@ -145,7 +145,7 @@ step_dependencies() {
 # Optimised, but without optimisation at link time, which would take longer than the tests.
 quick_build() { export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16; }
 quick_release() { (quick_build; cargo test --release "$@" -- --nocapture); }
-step_promises-full() { LOWRANK_FULL=1 cargo test --release --test promises -- --nocapture; }
+step_promises-full() { LOWRANK_FULL=1 quick_release --test promises; }
 step_promises-native() { RUSTFLAGS=-Ctarget-cpu=native quick_release --test promises; }
 step_aarch64() { quick_release --target aarch64-unknown-linux-gnu; }
 step_wasm() { quick_release --target wasm32-wasip1; }
@@ -176,7 +176,7 @@ step_fuzz() {
   export RUSTFLAGS=$SANITIZED_CALLS
   targets=$(cargo +nightly fuzz list)
   for target in $targets; do
-    case $target in file|peft) seconds=40 ;; *) seconds=15 ;; esac
+    case $target in file|peft) seconds=30 ;; *) seconds=10 ;; esac
     cargo +nightly fuzz run "$target" -- -max_total_time=$seconds 2>&1 | tee "$LOGS/fuzz-$target.log"
     runs=$(sed -n 's/^Done \([1-9][0-9]*\) runs in .*/\1/p' "$LOGS/fuzz-$target.log")
     [ -n "$runs" ]
