@@ -7,8 +7,8 @@
  *   not NULL, it says which argument, what was expected and what came. Where a call has failed, nothing was written but
  *   `error` and working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
  * - Structs belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
- *   structs that it is to fill. The clock, the dropout and the random state within another struct may be all 0, their size
- *   as well: there is none then.
+ *   structs that it is to fill. What calls set in a struct, only calls change. The clock, the dropout and the random state
+ *   within another struct may be all 0, their size as well: there is none then.
  * - Pointers. NULL, misaligned, overlapping and wrapping ones are refused: LOWRANK_NULL, LOWRANK_MISALIGNED,
  *   LOWRANK_STRUCT_SIZE, LOWRANK_OVERLAP, LOWRANK_WRAPS. What a call writes (also the struct `error`) may not have a byte in
  *   common with anything else that it gets. The caller's word counts for the rest: there is as much memory as is said, and
@@ -615,6 +615,15 @@ typedef struct {
     uint32_t generation;
 } lowrank_file;
 
+// Code that a call has named. Only the calls write it, so it does not say its size. Where it is needed and was not named, a call
+// says LOWRANK_NOT_SET.
+typedef struct {
+    // The code.
+    void (*function)(void);
+    // All bits of its address turned round: what lies in memory that no call has filled in is refused, not run.
+    size_t inverse;
+} lowrank_code;
+
 // The frozen layer: W [out, in] and its bias [out].
 typedef struct {
     // Bytes of this struct.
@@ -627,8 +636,10 @@ typedef struct {
     size_t inputs;
     // Elements from the start of one row to the start of the next. Not looked at where W is in panels.
     size_t stride;
-    // Outputs in a panel; 0 where W is in rows.
+    // Outputs in a panel, as `lowrank_pack` or `lowrank_base_panels` has set it; 0 where W is in rows.
     size_t panel_width;
+    // What reads panels, set by these calls.
+    lowrank_code panels;
     // As many elements as there are outputs; null where there is no bias.
     const float *bias;
 } lowrank_base;
@@ -675,10 +686,8 @@ typedef struct {
     uint32_t backend;
     // The factor s.
     float scale;
-    // W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
+    // W [out, in] without gaps, in rows; in panels after `lowrank_layer_set_panels`.
     const float *weights;
-    // Outputs in a panel; 0 where W is in rows.
-    size_t panel_width;
     // Bias [out] of the base; null where there is none.
     const float *bias;
     // X [tokens, in]. May be null where it is not needed, as the next three.
@@ -693,12 +702,19 @@ typedef struct {
     float *arena;
     // Elements of the arena, as `lowrank_layer_plan` says.
     size_t arena_len;
-    // Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
-    lowrank_dropout dropout;
     // Tokens of the last forward pass. Set by the calls, as all that follows.
     size_t batch;
     // How far they have come: LOWRANK_PROGRESS_...
     uint32_t progress;
+    // Outputs in a panel, as `lowrank_layer_set_panels` has set it; 0 where W is in rows.
+    size_t panel_width;
+    // What reads panels.
+    lowrank_code panels;
+    // Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it; its numbers may be changed from then on. A backward
+    // pass wants those of its forward pass: after a change it says LOWRANK_NO_FORWARD.
+    lowrank_dropout dropout;
+    // What makes the masks of dropout.
+    lowrank_code masks;
     // The dropout of the last forward pass.
     lowrank_dropout dropped;
     // Of the optimizer. To resume, call `lowrank_layer_init`, fill the parts of the arena and set it.
@@ -829,8 +845,10 @@ typedef struct {
     uint32_t progress;
     // 1 where there is room for gs, 0 for inference.
     uint32_t training;
-    // Set by `lowrank_set_dropout`.
+    // As `lowrank_set_dropout` has set it; its numbers may be changed from then on.
     lowrank_dropout dropout;
+    // What makes the masks of dropout, set by that call.
+    lowrank_code masks;
 } lowrank_saved;
 
 // What a layer is to do: sizes, tokens at a time, optimizer.
@@ -1064,6 +1082,9 @@ typedef struct {
 
 // The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
 #define LOWRANK_NOT_IN_PLACE -49
+
+// It counts only where a call has set it: panels and dropout, see `lowrank_code`.
+#define LOWRANK_NOT_SET -50
 
 // An error that this version of the ABI has no code for.
 #define LOWRANK_OTHER -99
@@ -1332,6 +1353,31 @@ lowrank_status lowrank_layer_mean_squared_error(lowrank_layer *layer,
                                                 lowrank_mean_loss *loss,
                                                 lowrank_error *error);
 
+// From now on `weights` is in panels of that many outputs, as `lowrank_pack` writes them; with 0 it is in rows. To be called after
+// `lowrank_layer_init`.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_set_panels(lowrank_layer *layer,
+                                        size_t panel_width,
+                                        lowrank_error *error);
+
+// Sets the dropout of the following forward passes and of the backward passes that belong to them; with a null `dropout` there is none.
+// To be called after `lowrank_layer_init`. From then on the numbers of `layer.dropout` may be changed, such as the step.
+//
+// # Safety
+// As the page of the header says of pointers.
+//
+// # Errors
+// LOWRANK_RANGE unless 0 <= probability < 1; LOWRANK_TOO_MANY unless `layer_number` is below 2^30; LOWRANK_UNKNOWN,
+// LOWRANK_UNSUPPORTED.
+lowrank_status lowrank_layer_set_dropout(lowrank_layer *layer,
+                                         const lowrank_dropout *dropout,
+                                         lowrank_error *error);
+
 // Sets `arena_len` to the elements that the arena of this layer has to have. The sizes, `optimizer` and `trained` are read.
 //
 // # Safety
@@ -1343,14 +1389,15 @@ lowrank_status lowrank_layer_plan(lowrank_layer *layer,
                                   lowrank_error *error);
 
 // Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer_number`, B zero, a
-// trained bias as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
+// trained bias as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, W in rows, no dropout, where
+// the parts lie.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
-// LOWRANK_TOO_MANY unless `layer_number` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_TOO_MANY unless `layer_number` is below
+// 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_layer_init(lowrank_layer *layer,
                                   uint64_t seed,
                                   uint32_t layer_number,
@@ -1425,6 +1472,14 @@ uint32_t lowrank_contract_version(void);
 // LOWRANK_DEVIATION: results will differ from those of other targets. LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 lowrank_status lowrank_selftest(uint32_t backend,
                                 lowrank_error *error);
+
+// A frozen layer with W [outputs, inputs] in panels of `panel_width` outputs, as `lowrank_pack` writes them. They may lie in flash;
+// `bias` may be null.
+lowrank_base lowrank_base_panels(const float *weights,
+                                 const float *bias,
+                                 size_t outputs,
+                                 size_t inputs,
+                                 size_t panel_width);
 
 // The defaults of torch.optim.AdamW.
 lowrank_adamw lowrank_adamw_default(void);
@@ -1877,6 +1932,8 @@ static inline lowrank_base lowrank_base_rows(const float *weights, const float *
     base.inputs = inputs;
     base.stride = inputs;
     base.panel_width = 0;
+    base.panels.function = 0;
+    base.panels.inverse = 0;
     base.bias = bias;
     return base;
 }

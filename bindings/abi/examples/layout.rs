@@ -38,21 +38,22 @@ fn main() {
         lowrank_error { size status argument expected got index flaw at_least at_most value }
         lowrank_matrix { size data rows cols stride }
         lowrank_matrix_mut { size data rows cols stride }
-        lowrank_base { size weights outputs inputs stride panel_width bias }
+        lowrank_code { function inverse }
+        lowrank_base { size weights outputs inputs stride panel_width panels bias }
         lowrank_adapter { size a b bias scale }
         lowrank_adapter_mut { size a b bias scale }
         lowrank_grads { size a b bias accumulate }
         lowrank_backprop { size x dy dx }
         lowrank_dropout { size probability layer_number step seed first_token }
-        lowrank_saved { size memory inputs outputs rank tokens batch progress training dropout }
+        lowrank_saved { size memory inputs outputs rank tokens batch progress training dropout masks }
         lowrank_clock { size steps weight1 weight2 }
         lowrank_state { size moments clock }
         lowrank_plan { size inputs outputs rank tokens optimizer trained }
         lowrank_lengths { size arena adapter grads saved state }
         lowrank_work { size adapter grads saved state }
         lowrank_layer {
-            size inputs outputs rank tokens optimizer trained backend scale weights panel_width bias x y dy dx arena arena_len dropout
-            batch progress dropped clock parts
+            size inputs outputs rank tokens optimizer trained backend scale weights bias x y dy dx arena arena_len
+            batch progress panel_width panels dropout masks dropped clock parts
         }
         lowrank_adamw { size learning_rate b_rate beta1 beta2 epsilon weight_decay }
         lowrank_sgd { size learning_rate b_rate momentum dampening weight_decay nesterov }

@@ -5,8 +5,8 @@
 //!   it says which argument, what was expected and what came. Where a call has failed, nothing was written but `error` and
 //!   working memory (the `room` of contents, the `page` of a store), unless the call says otherwise.
 //! - **Structs** belong to the caller. The first field of each is its size in bytes, which every call checks, also of the
-//!   structs that it is to fill. The clock, the dropout and the random state within another struct may be all 0, their size
-//!   as well: there is none then.
+//!   structs that it is to fill. What calls set in a struct, only calls change. The clock, the dropout and the random state
+//!   within another struct may be all 0, their size as well: there is none then.
 //! - **Pointers.** Null, misaligned, overlapping and wrapping ones are refused. What a call writes (also the struct `error`)
 //!   may not have a byte in common with anything else that it gets. The caller's word counts for the rest: there is as much
 //!   memory as is said, and no other thread writes it in the meantime.
@@ -39,6 +39,7 @@ mod loss;
 mod machine;
 mod matrix;
 mod memory;
+mod named;
 mod optimizer;
 mod passes;
 mod plan;
@@ -57,6 +58,7 @@ pub use layer::*;
 pub use loss::*;
 pub use machine::*;
 pub use matrix::*;
+pub use named::*;
 pub use optimizer::*;
 pub use passes::*;
 pub use plan::*;

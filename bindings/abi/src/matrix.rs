@@ -1,10 +1,11 @@
 //! Matrices, and the structs that are made of matrices: base, adapter, gradients, what flows through a layer.
 
-use lowrank::{Accum, Adapter, AdapterMut, Backprop, Base, Grads, MatMut, MatRef, Packed};
+use lowrank::{Accum, Adapter, AdapterMut, Backprop, Base, Grads, MatMut, MatRef};
 
 use crate::codes::*;
 use crate::error::Fault;
 use crate::memory::{Memory, Passed, slice, slice_mut, structures};
+use crate::named::lowrank_code;
 
 /// A matrix `[rows, cols]` that is only read: element (i, j) is `data[i * stride + j]`. It may lie in flash.
 ///
@@ -54,8 +55,10 @@ pub struct lowrank_base {
     pub inputs: usize,
     /// Elements from the start of one row to the start of the next. Not looked at where W is in panels.
     pub stride: usize,
-    /// Outputs in a panel; 0 where W is in rows.
+    /// Outputs in a panel, as `lowrank_pack` or `lowrank_base_panels` has set it; 0 where W is in rows.
     pub panel_width: usize,
+    /// What reads panels, set by these calls.
+    pub panels: lowrank_code,
     /// As many elements as there are outputs; null where there is no bias.
     pub bias: *const f32,
 }
@@ -275,7 +278,7 @@ impl<'c> Passed<'c> for *const lowrank_base {
         } else {
             // SAFETY: noted, with this length.
             let data = unsafe { slice(base.weights, rows.len()) };
-            Packed::new(data, base.outputs, base.inputs, base.panel_width)?.into()
+            base.panels.panels()?(data, (base.outputs, base.inputs), base.panel_width)?
         };
         // SAFETY: noted, with this length.
         let bias = || MatRef::from_row(unsafe { slice(base.bias, base.outputs) });

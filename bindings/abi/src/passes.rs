@@ -8,6 +8,7 @@ use crate::error::{Fault, lowrank_error};
 use crate::machine::backend_of;
 use crate::matrix::*;
 use crate::memory::{Number, SliceMut, StructMut};
+use crate::named::{lowrank_code, panels};
 use crate::saved::lowrank_saved;
 
 pub(crate) fn scale_of(mode: u32, alpha: f32) -> Result<Scale, Fault> {
@@ -237,7 +238,8 @@ pub unsafe extern "C" fn lowrank_pack(
     crate::call!(error, passed, |(w, memory, base)| {
         let packed = pack(backend_of(backend)?, w, memory)?;
         let (outputs, inputs) = (packed.outputs(), packed.inputs());
-        *base = lowrank_base { weights: buffer, outputs, inputs, stride: inputs, panel_width: packed.width(), ..*base };
+        let (stride, panel_width, panels) = (inputs, packed.width(), lowrank_code::of_panels(panels));
+        *base = lowrank_base { weights: buffer, outputs, inputs, stride, panel_width, panels, ..*base };
         Ok(())
     })
 }

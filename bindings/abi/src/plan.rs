@@ -7,6 +7,7 @@ use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
 use crate::matrix::{lowrank_adapter_mut, lowrank_grads, lowrank_matrix_mut};
 use crate::memory::{SliceMut, Struct, StructMut, structures};
+use crate::named::lowrank_code;
 use crate::saved::{lowrank_dropout, lowrank_saved, lowrank_state};
 
 /// What a layer is to do: sizes, tokens at a time, optimizer.
@@ -177,6 +178,7 @@ pub unsafe extern "C" fn lowrank_plan_split(
             progress: LOWRANK_PROGRESS_NONE,
             training: u32::from(plan.optimizer != LOWRANK_INFERENCE),
             dropout: lowrank_dropout::NONE,
+            masks: lowrank_code::NONE,
         };
         if memory.len() != lengths.arena {
             return Err(Fault::new(LOWRANK_LENGTH, LOWRANK_ARGUMENT_ARENA, lengths.arena, memory.len()));
@@ -235,6 +237,7 @@ impl lowrank_work {
                 progress: LOWRANK_PROGRESS_NONE,
                 training: 0,
                 dropout: lowrank_dropout::NONE,
+                masks: lowrank_code::NONE,
             },
             state: lowrank_state::empty([none; 6]),
         }

@@ -7,6 +7,7 @@ use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
 use crate::matrix::{Maybe, Out, lowrank_matrix_mut};
 use crate::memory::{Memory, Passed, StructMut, nested, slice_mut, structures};
+use crate::named::lowrank_code;
 
 /// Dropout of the adapter's input. The mask is a function of these numbers and of the position; nothing is stored.
 /// Within another struct it may be all 0, its size as well: there is no dropout then.
@@ -52,8 +53,10 @@ pub struct lowrank_saved {
     pub progress: u32,
     /// 1 where there is room for gs, 0 for inference.
     pub training: u32,
-    /// Set by `lowrank_set_dropout`.
+    /// As `lowrank_set_dropout` has set it; its numbers may be changed from then on.
     pub dropout: lowrank_dropout,
+    /// What makes the masks of dropout, set by that call.
+    pub masks: lowrank_code,
 }
 
 /// How far the optimizer of a layer has come. All 0 before the first step; its size may be 0 then, too.
@@ -170,10 +173,16 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
             0 => Saved::inference(memory, shape, into.tokens)?,
             _ => Saved::training(memory, shape, into.tokens)?,
         };
-        saved.set_dropout(into.dropout.get()?)?;
+        if into.dropout.get()?.is_some() {
+            into.masks.saved()?(&mut saved, &into.dropout)?;
+        }
         saved.resume(batch_of(into.progress, into.batch)?)?;
         Ok(SavedView { saved, into })
     }
+}
+
+fn masks(saved: &mut Saved<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
+    Ok(saved.set_dropout(dropout.get()?)?)
 }
 
 /// Sets the dropout of the following forward passes and of the backward passes that belong to them. With a null `dropout`
@@ -192,8 +201,8 @@ pub unsafe extern "C" fn lowrank_set_dropout(
 ) -> lowrank_status {
     let dropout = if dropout.is_null() { &lowrank_dropout::NONE } else { dropout };
     crate::call!(error, (saved, crate::memory::Struct(LOWRANK_ARGUMENT_DROPOUT, dropout)), |(mut view, dropout)| {
-        view.saved.set_dropout(dropout.get()?)?;
-        view.into.dropout = *dropout;
+        masks(&mut view.saved, dropout)?;
+        (view.into.dropout, view.into.masks) = (*dropout, lowrank_code::of_saved(masks));
         view.keep();
         Ok(())
     })

@@ -56,6 +56,9 @@ const fn status_text(status: lowrank_status) -> &'static CStr {
         LOWRANK_NOT_UTF8 => c"text is not UTF-8",
         LOWRANK_NOT_FOUND => c"no such entry",
         LOWRANK_NOT_IN_PLACE => c"the adapter cannot be used where it lies",
+        LOWRANK_NOT_SET => {
+            c"no call has set it, such as lowrank_pack, lowrank_layer_set_panels or lowrank_layer_set_dropout"
+        }
         _ => c"an error without a code",
     }
 }
@@ -207,7 +210,9 @@ const fn sentence(status: lowrank_status) -> &'static str {
         LOWRANK_UNKNOWN => "%a: the code %g has no meaning",
         LOWRANK_UNSUPPORTED => "%a: %g is not in this build, or not on this CPU",
         LOWRANK_NOT_UTF8 => "%a: its %g bytes are not UTF-8",
-        LOWRANK_OVERFLOW | LOWRANK_MISSING | LOWRANK_UNEXPECTED | LOWRANK_NULL | LOWRANK_NOT_IN_PLACE => "%a: %t",
+        LOWRANK_OVERFLOW | LOWRANK_MISSING | LOWRANK_UNEXPECTED | LOWRANK_NULL | LOWRANK_NOT_IN_PLACE | LOWRANK_NOT_SET => {
+            "%a: %t"
+        }
         _ => "%t",
     }
 }

@@ -22,7 +22,8 @@ STEPS = 20
 # size, then as in lowrank.h; "<" packs without gaps, so that padding is written out.
 DROPOUT = "<IfIIQQ"
 CLOCK = "<IxxxxQff"
-LAYER = "<" + "I" * 8 + "f" + "I" * 9 + DROPOUT[1:] + "II" + DROPOUT[1:] + CLOCK[1:] + "12I"
+CODE = "<II"
+LAYER = "<" + "I" * 8 + "f" + "I" * 8 + "III" + CODE[1:] + DROPOUT[1:] + CODE[1:] + DROPOUT[1:] + CLOCK[1:] + "12I"
 ADAMW_SETTINGS = "<Iffxxxxddff"
 MEAN_LOSS = "<IIIf"
 ERROR = "<IiIIIIIfff"
@@ -72,16 +73,14 @@ def main(path):
     loss = lowrank.put(bytes(struct.calcsize(MEAN_LOSS)))
 
     sizes = [INPUTS, OUTPUTS, RANK, TOKENS, ADAMW, TRAINS_A, BASELINE, 1.0]
-    pointers = [weights, 0, 0, x, y, dy, 0, 0, 0]  # panel, bias, dx: none; the arena comes below
-    dropout = [struct.calcsize(DROPOUT), 0.0, 0, 0, 0, 0]
-    clock = [struct.calcsize(CLOCK), 0, 0.0, 0.0]
-    fields = [struct.calcsize(LAYER), *sizes, *pointers, *dropout, 0, 0, *[0] * 6, *clock, *[0] * 12]
-    layer = lowrank.put(struct.pack(LAYER, *fields))
+    pointers = [weights, 0, x, y, dy, 0, 0, 0]  # bias, dx: none; the arena comes below
+    fields = [struct.calcsize(LAYER), *sizes, *pointers]  # layer_init fills in what follows
+    layer = lowrank.put(struct.pack(LAYER, *fields, *[0] * 35))
 
     lowrank.call("layer_plan", layer)
-    length = lowrank.read(LAYER, layer)[17]
+    length = lowrank.read(LAYER, layer)[16]
     arena = lowrank.floats([0] * length)
-    lowrank.memory.write(lowrank.store, struct.pack("<I", arena), layer + 64)
+    lowrank.memory.write(lowrank.store, struct.pack("<I", arena), layer + 60)
     lowrank.call("layer_init", layer, 42, 0)  # seed, layer number
     for step in range(STEPS):
         lowrank.memory.write(lowrank.store, struct.pack(MEAN_LOSS, struct.calcsize(MEAN_LOSS), TOKENS, 0, 0.0), loss)

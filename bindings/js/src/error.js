@@ -23,7 +23,7 @@ const MEANING = {
  * The codes of the module are the variants of lowrank's `Error`, and those of its C ABI.
  * @typedef {'Length' | 'Rows' | 'Cols' | 'TooMany' | 'Stride' | 'Overflow' | 'Range' | 'NonFinite' | 'Label' | 'DeadAdapter' | 'Missing'
  *   | 'NoForward' | 'NoInputGrads' | 'ForInference' | 'AbsentAdapter' | 'OtherOptimizer' | 'Reversed' | 'Unexpected' | 'File' | 'Deviation' | 'Null' | 'Misaligned' | 'StructSize' | 'Overlap'
- *   | 'Wraps' | 'Unknown' | 'Unsupported' | 'NotUtf8' | 'NotFound' | 'NotInPlace' | 'Other'} ModuleCode
+ *   | 'Wraps' | 'Unknown' | 'Unsupported' | 'NotUtf8' | 'NotFound' | 'NotInPlace' | 'NotSet' | 'Other'} ModuleCode
  */
 
 /**

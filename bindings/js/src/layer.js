@@ -252,7 +252,7 @@ export class Layer {
     if (!(number('dropout', probability) >= 0 && Math.fround(probability) < 1)) {
       throw new LowrankError('Range', 'dropout', { expected: '0 to below 1', got: probability });
     }
-    if (probability > 0 && !this.#parts.has('lowrank_set_dropout')) {
+    if (probability > 0 && !this.#parts.has('lowrank_layer_set_dropout')) {
       throw new LowrankError('Unsupported', 'dropout', { text: 'only in the full modules of lowrank/wasm' });
     }
     this.#heap.data.setFloat32(this.#struct.at + abi.LAYER_DROPOUT + abi.DROPOUT_PROBABILITY, probability, true);
@@ -369,7 +369,17 @@ export class Layer {
 
   /** @param {bigint} seed */
   #init(seed) {
-    this.#parts.call(NAMES, 'lowrank_layer_init', this.#struct.at, seed, this.#layerNumber);
+    const { call, has, settings } = this.#parts;
+    const bytes = (/** @type {number} */ at) => new Uint8Array(this.#heap.memory.buffer, at, abi.DROPOUT_BYTES);
+    const [layer, at, width] = [this.#struct.at, this.#struct.at + abi.LAYER_DROPOUT, this.#get(abi.LAYER_PANEL_WIDTH)];
+    const dropout = bytes(at).slice();
+    call(NAMES, 'lowrank_layer_init', layer, seed, this.#layerNumber);
+    // W is in rows now, and there is no dropout.
+    if (width) call(NAMES, 'lowrank_layer_set_panels', layer, width);
+    bytes(settings).set(dropout);
+    if (has('lowrank_layer_set_dropout')) call(NAMES, 'lowrank_layer_set_dropout', layer, settings);
+    else bytes(at).set(dropout);
+    if (this.dropout > 0 && !has('lowrank_layer_set_dropout')) throw new LowrankError('Unsupported', 'dropout.probability', { text: 'only in the full modules of lowrank/wasm' });
     this.#seed = seed;
     this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_STEP, 0);
     this.#set(abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN, 0);
@@ -457,7 +467,7 @@ export class Layer {
     if (parts.bias && !trains) throw new LowrankError('Missing', 'trainBias', { text: 'the entry has a bias, the layer trains none' });
     if (!parts.bias && trains) throw new LowrankError('Unexpected', 'trainBias', { text: 'the layer trains a bias, the entry has none' });
     const resumes = this.#resumes(parts.training);
-    if (resumes && parts.random?.dropout && !this.#parts.has('lowrank_set_dropout')) {
+    if (resumes && parts.random?.dropout && !this.#parts.has('lowrank_layer_set_dropout')) {
       throw new LowrankError('Unsupported', 'dropout.probability', { text: 'training with dropout goes on in the full modules only' });
     }
     if (resumes && parts.random) integer('random.layerNumber', parts.random.layerNumber, 0, LAST_LAYER_NUMBER);

@@ -2,7 +2,9 @@
 //! this is the surface for where code size counts.
 
 mod calls;
+mod named;
 mod structure;
 
 pub use calls::*;
+pub use named::*;
 pub use structure::*;

@@ -3,12 +3,13 @@
 use core::ptr::null_mut;
 
 use lowrank::train::{Layer, Moments, Plan, Standing, State};
-use lowrank::{Backend, Base, Batch, Dropout, Error, MatMut, MatRef, Packed, Scale, Shape};
+use lowrank::{Backend, Base, Batch, Dropout, Error, MatMut, MatRef, Scale, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, finish_without_files, lowrank_error};
 use crate::machine::backend_of;
 use crate::memory::{Memory, StructMut, Structure, slice, slice_mut, structures};
+use crate::named::lowrank_code;
 use crate::plan::{optimizer, trained};
 use crate::saved::{batch_of, lowrank_clock, lowrank_dropout, progress_of};
 
@@ -39,10 +40,8 @@ pub struct lowrank_layer {
     pub backend: u32,
     /// The factor s.
     pub scale: f32,
-    /// W [out, in] without gaps, in rows, or in panels as `lowrank_pack` writes them.
+    /// W [out, in] without gaps, in rows; in panels after `lowrank_layer_set_panels`.
     pub weights: *const f32,
-    /// Outputs in a panel; 0 where W is in rows.
-    pub panel_width: usize,
     /// Bias [out] of the base; null where there is none.
     pub bias: *const f32,
     /// X [tokens, in]. May be null where it is not needed, as the next three.
@@ -57,12 +56,19 @@ pub struct lowrank_layer {
     pub arena: *mut f32,
     /// Elements of the arena, as `lowrank_layer_plan` says.
     pub arena_len: usize,
-    /// Dropout of the adapter's input. A backward pass wants that of its forward pass: after a change it says LOWRANK_NO_FORWARD.
-    pub dropout: lowrank_dropout,
     /// Tokens of the last forward pass. Set by the calls, as all that follows.
     pub batch: usize,
     /// How far they have come: LOWRANK_PROGRESS_...
     pub progress: u32,
+    /// Outputs in a panel, as `lowrank_layer_set_panels` has set it; 0 where W is in rows.
+    pub panel_width: usize,
+    /// What reads panels.
+    pub panels: lowrank_code,
+    /// Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it; its numbers may be changed from then on. A backward
+    /// pass wants those of its forward pass: after a change it says LOWRANK_NO_FORWARD.
+    pub dropout: lowrank_dropout,
+    /// What makes the masks of dropout.
+    pub masks: lowrank_code,
     /// The dropout of the last forward pass.
     pub dropped: lowrank_dropout,
     /// Of the optimizer. To resume, call `lowrank_layer_init`, fill the parts of the arena and set it.
@@ -185,17 +191,22 @@ unsafe fn run(
     };
     // SAFETY: noted, with at least as many rows.
     let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
+    let is_new = needed & NEW != 0;
     let weights = match into.panel_width {
-        0 => MatRef::new(weights, outputs, inputs)?.into(),
-        width => Packed::new(weights, outputs, inputs, width)?.into(),
+        width if width != 0 && !is_new => into.panels.panels()?(weights, (outputs, inputs), width)?,
+        _ => MatRef::new(weights, outputs, inputs)?.into(),
     };
     // SAFETY: noted, with this length.
     let bias = given(into.bias.cast_mut()).map(|bias| MatRef::from_row(unsafe { slice(bias, outputs) }));
     // It is used where it was opened: a move would copy all of it.
     let mut opened = open(&plan, Base { weights, bias }, arena);
     let layer = opened.as_mut().map_err(|error| *error)?;
-    set_dropout(layer, &into.dropout)?;
-    if needed & NEW == 0 {
+    if !is_new {
+        match into.dropout.get()?.map(|_| into.masks.layer()) {
+            Some(Ok(masks)) => masks(layer, &into.dropout)?,
+            Some(Err(fault)) if needed & SETS_DROPOUT == 0 => return Err(fault),
+            _ => {}
+        }
         let (scale, clock) = (if needed & SCALE == 0 { 1.0 } else { into.scale }, into.clock.get()?);
         // The gradients are there without a backward pass, too: zeros, or what the caller has put there.
         let (scale, batch, is_graded) = (Some(Scale::Direct(scale)), batch(into, layer.dropout())?, true);
@@ -241,22 +252,11 @@ const ALWAYS: u32 = bit(LOWRANK_ARGUMENT_W) | bit(LOWRANK_ARGUMENT_ARENA);
 /// Instead of arguments: from `batch` on the struct is still to be filled in, and holds anything.
 const NEW: u32 = bit(LOWRANK_ARGUMENT_NONE);
 
+/// Beside arguments: the call sets the dropout, whatever that is now.
+pub(super) const SETS_DROPOUT: u32 = bit(LOWRANK_ARGUMENT_DROPOUT);
+
 /// Beside arguments: the call reads the scale, which has to be finite then.
 pub(super) const SCALE: u32 = bit(LOWRANK_ARGUMENT_SCALE);
-
-#[cfg(not(lowrank_small))]
-fn set_dropout(layer: &mut Layer<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    Ok(layer.set_dropout(dropout.get()?)?)
-}
-
-/// Without the code of dropout: what names it would link it.
-#[cfg(lowrank_small)]
-fn set_dropout(_: &mut Layer<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    match dropout.get()? {
-        None => Ok(()),
-        Some(_) => Err(Fault::new(LOWRANK_UNSUPPORTED, LOWRANK_ARGUMENT_DROPOUT, 0, 0)),
-    }
-}
 
 impl View<'_, '_> {
     /// A constant in a small build, so that nothing else is linked.
@@ -307,14 +307,15 @@ pub unsafe extern "C" fn lowrank_layer_plan(layer: *mut lowrank_layer, error: *m
 }
 
 /// Makes a new adapter in the arena: A as `lowrank_init_kaiming_uniform` does with `seed` and `layer_number`, B zero, a
-/// trained bias as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, where the parts lie.
+/// trained bias as in the base, the gradients zero. Sets all that the calls set: no batch, no step taken, W in rows, no dropout, where
+/// the parts lie.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_RANGE for the dropout;
-/// LOWRANK_TOO_MANY unless `layer_number` and that of the dropout are below 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
+/// LOWRANK_LENGTH when the arena is shorter or longer than its plan; LOWRANK_OVERFLOW; LOWRANK_TOO_MANY unless `layer_number` is below
+/// 2^30; LOWRANK_UNKNOWN, LOWRANK_UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_layer_init(
     layer: *mut lowrank_layer,
@@ -328,22 +329,27 @@ pub unsafe extern "C" fn lowrank_layer_init(
             let View { into, layer, .. } = view;
             // No pass runs, so the scale is not read.
             layer.init(Scale::Direct(1.0), seed, layer_number)?;
+            (into.panel_width, into.panels) = (0, lowrank_code::NONE);
+            (into.dropout, into.masks) = (lowrank_dropout::NONE, lowrank_code::NONE);
             into.parts = [null_mut(); 12];
             let (trained, moments) = into.parts.split_at_mut(6);
             if let Some((mut adapter, mut grads)) = layer.parts() {
                 let (a, b, bias) = (Some(&mut adapter.a), Some(&mut adapter.b), adapter.bias.as_mut());
-                note_parts(trained, [a, b, bias, grads.a.as_mut(), Some(&mut grads.b), grads.bias.as_mut()]);
+                note_parts(trained, &mut [a, b, bias, grads.a.as_mut(), Some(&mut grads.b), grads.bias.as_mut()]);
             }
             let State { a, b, bias, .. } = &mut layer.state_mut();
-            let pairs = [a, b, bias].map(|Moments { first, second }| [Some(first), Some(second)]);
-            note_parts(moments, pairs.into_iter().flatten());
+            let Moments { first: a1, second: a2 } = a;
+            let Moments { first: b1, second: b2 } = b;
+            let Moments { first: bias1, second: bias2 } = bias;
+            note_parts(moments, &mut [Some(a1), Some(a2), Some(b1), Some(b2), Some(bias1), Some(bias2)]);
             Ok(())
         })
     }
 }
 
 /// Notes where matrices lie; those without elements lie nowhere.
-fn note_parts<'m, 'p: 'm>(to: &mut [*mut f32], parts: impl IntoIterator<Item = Option<&'m mut MatMut<'p>>>) {
+#[inline(never)]
+fn note_parts<'m>(to: &mut [*mut f32], parts: &mut [Option<&mut MatMut<'m>>; 6]) {
     for (to, part) in to.iter_mut().zip(parts) {
         if let Some(part) = part
             && let first @ [_, ..] = part.row_mut(0)

@@ -75,6 +75,8 @@ static void after_backward(void)
     CALL(store_save, (void)0, (&w.store, &w.contents, &w.stored, it))                                                 \
     CALL(layer_plan, (void)0, (TRAINED, it))                                                                          \
     CALL(layer_init, (void)0, (TRAINED, 7, 1, it))                                                                    \
+    CALL(layer_set_panels, (void)0, (TRAINED, 1, it))                                                                 \
+    CALL(layer_set_dropout, (void)0, (TRAINED, &w.dropout, it))                                                       \
     CALL(layer_forward, (void)0, (TRAINED, N, it))                                                                    \
     CALL(layer_backward, (void)0, (TRAINED, N, LOWRANK_ACCUMULATE, it))                                               \
     CALL(layer_adamw_step, after_backward(), (TRAINED, &w.adamw, it))                                                 \

@@ -4,7 +4,7 @@
 /* All bytes of it are those of no valid struct. */
 #define ANYTHING(it) memset(&(it), 0xa5, sizeof(it))
 
-/* "The caller fills in what comes before `batch`": all of it, with or without dropout; the rest holds anything. */
+/* "The caller fills in what comes before `batch`": all of it; the rest holds anything. */
 static void fill_in(lowrank_layer *it, float *arena)
 {
     ANYTHING(*it);
@@ -18,20 +18,18 @@ static void fill_in(lowrank_layer *it, float *arena)
     it->backend = LOWRANK_BASELINE_SEPARATE;
     it->scale = 0.5f;
     it->weights = w.w;
-    it->panel_width = 0;
     it->bias = w.bias;
     it->x = w.x;
     it->y = w.own_y;
     it->dy = w.own_dy;
     it->dx = w.own_dx;
     it->arena = arena;
-    memset(&it->dropout, 0, sizeof it->dropout);
 }
 
 static void step(lowrank_layer *it, size_t tokens, uint32_t number)
 {
     lowrank_mean_loss loss = lowrank_mean_loss_over(tokens);
-    if (it->dropout.size) it->dropout.step = number;
+    it->dropout.step = number;
     OK(lowrank_layer_forward(it, tokens, &error));
     OK(lowrank_layer_softmax_cross_entropy(it, tokens, w.labels, tokens, &loss, &error));
     OK(lowrank_layer_backward(it, tokens, LOWRANK_REPLACE, &error));
@@ -55,13 +53,11 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
     w.adamw.learning_rate = 0.05f;
     for (i = 0; i < 2; i++) {
         fill_in(&it, w.own);
-        if (i == 1) {
-            it.dropout.size = sizeof it.dropout;
-            it.dropout.probability = 0.5f;
-        }
         OK(lowrank_layer_plan(&it, &error));
         HOLDS(it.arena_len == LEN(w.own));
         OK(lowrank_layer_init(&it, 7, 1, &error));
+        if (i == 1) OK(lowrank_layer_set_dropout(&it, &w.dropout, &error));
+        HOLDS(it.dropout.probability == (i == 1 ? w.dropout.probability : 0) && it.panel_width == 0);
         HOLDS(it.batch == 0 && it.progress == LOWRANK_PROGRESS_NONE);
         gradients_are_zero(&it);
         HOLDS(it.clock.size == sizeof it.clock && it.clock.steps == 0);
@@ -73,12 +69,15 @@ static void a_layer_is_filled_in_up_to_the_batch(void)
         /* Initialized once more, it starts anew. */
         OK(lowrank_layer_init(&it, 7, 1, &error));
         HOLDS(it.batch == 0 && it.progress == LOWRANK_PROGRESS_NONE && it.clock.steps == 0 && it.clock.weight1 == 0);
+        /* "W in rows, no dropout". */
+        HOLDS(it.dropout.probability == 0 && it.masks.function == NULL && it.panels.function == NULL);
+        if (i == 1) OK(lowrank_layer_set_dropout(&it, &w.dropout, &error));
         step(&it, N, 0);
         /* "To resume, call lowrank_layer_init, fill the parts of the arena and set [the clock]." */
         fill_in(&again, w.other);
-        again.dropout = it.dropout;
         OK(lowrank_layer_plan(&again, &error));
         OK(lowrank_layer_init(&again, 8, 2, &error));
+        if (i == 1) OK(lowrank_layer_set_dropout(&again, &w.dropout, &error));
         memcpy(again.parts[0], it.parts[0], 4 * RANK * IN);
         memcpy(again.parts[1], it.parts[1], 4 * RANK * OUT);
         memcpy(again.parts[6], it.parts[6], 4 * RANK * IN);

@@ -54,8 +54,13 @@ static void other_layers(void)
     lowrank_layer *it = &w.layer;
     reset();
     OK(lowrank_pack(1, weights, w.packed, OUT * IN, &w.base, &error));
+    w.base = lowrank_base_panels(w.packed, w.bias, OUT, IN, w.base.panel_width);
+    memset(w.y, 0, sizeof w.y);
+    OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));
+    SAME(w.y, valid.y, N * OUT);
     it->weights = w.base.weights;
-    it->panel_width = w.base.panel_width;
+    OK(lowrank_layer_set_panels(it, w.base.panel_width, &error));
+    HOLDS(it->panel_width == w.base.panel_width);
     OK(lowrank_layer_forward(it, N, &error));
     SAME(w.own_y, valid.own_y, N * OUT);
     reset();
@@ -86,6 +91,11 @@ static void another_dropout(void)
     lowrank_dropout forward;
     int i;
     reset();
+    /* What nobody has named is set all the same. */
+    memset(&it->masks, 0, sizeof it->masks);
+    it->dropout.probability = 0.5f;
+    OK(lowrank_layer_set_dropout(it, NULL, &error));
+    HOLDS(it->dropout.probability == 0);
     OK(lowrank_layer_forward(it, N, &error));
     it->dropout.probability = 0.5f;
     HOLDS(lowrank_layer_backward(it, N, LOWRANK_REPLACE, &error) == LOWRANK_NO_FORWARD);
@@ -122,10 +132,6 @@ static void another_dropout(void)
         REFUSED(w.layer.weights = (float *)(void *)((char *)w.w + 2), CALL, LOWRANK_MISALIGNED,                       \
                 LOWRANK_ARGUMENT_W);                                                                                  \
         REFUSED(w.layer.arena_len = SIZE_MAX / 2, CALL, LOWRANK_WRAPS, LOWRANK_ARGUMENT_ARENA);                       \
-        REFUSED(w.layer.dropout.size = 1, CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);                       \
-        REFUSED((w.layer.dropout.size = 0, w.layer.dropout.probability = 0.5f), CALL, LOWRANK_STRUCT_SIZE,            \
-                LOWRANK_ARGUMENT_DROPOUT);                                                                            \
-        REFUSED(w.layer.dropout.probability = 1.0f, CALL, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);                   \
         OVERLAPS(w.layer.y = w.x, CALL, LOWRANK_ARGUMENT_Y);                                                          \
         OVERLAPS(w.layer.dx = w.own_dy, CALL, LOWRANK_ARGUMENT_DY);                                                   \
         OVERLAPS(w.layer.arena = w.own - 1, CALL, LOWRANK_ARGUMENT_LAYER);                                            \
@@ -143,6 +149,12 @@ static void another_dropout(void)
         REFUSED((it->clock.size = 0, it->clock.weight2 = 1), CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_CLOCK);      \
         REFUSED(it->progress = 4, CALL, LOWRANK_UNKNOWN, LOWRANK_ARGUMENT_PROGRESS);                                  \
         REFUSED(it->batch = N + 1, CALL, LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_TOKENS);                                  \
+        REFUSED(it->dropout.size = 1, CALL, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);                           \
+        REFUSED((it->dropout.size = 0, it->dropout.probability = 0.5f), CALL, LOWRANK_STRUCT_SIZE,                    \
+                LOWRANK_ARGUMENT_DROPOUT);                                                                            \
+        REFUSED(it->dropout.probability = 1.0f, CALL, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);                       \
+        WRONG_CODE(it->masks, it->dropout.probability = 0.5f, CALL, LOWRANK_ARGUMENT_DROPOUT);                        \
+        WRONG_CODE(it->panels, it->panel_width = 1, CALL, LOWRANK_ARGUMENT_W);                                        \
         WRONG_LAYER(CALL);                                                                                            \
     } while (0)
 
@@ -161,6 +173,14 @@ static void misuses(void)
     WRONG_PROGRESS(lowrank_layer_square_sum(it, &w.number, &error));
     WRONG_PROGRESS(lowrank_layer_clip(it, 1.0f, 1.0f, &error));
     WRONG_PROGRESS(lowrank_layer_merge(it, w.merged, OUT * IN, &error));
+    WRONG_PROGRESS(lowrank_layer_set_panels(it, 1, &error));
+    WRONG_LAYER(lowrank_layer_set_dropout(it, NULL, &error));
+#define SET_DROPOUT lowrank_layer_set_dropout(&w.layer, &w.dropout, &error)
+    REFUSED(w.dropout.size = 3, SET_DROPOUT, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);
+    REFUSED(w.dropout.probability = 1.0f, SET_DROPOUT, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);
+    REFUSED(w.dropout.probability = -0.5f, SET_DROPOUT, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);
+    REFUSED(w.dropout.layer_number = 1u << 30, SET_DROPOUT, LOWRANK_TOO_MANY, LOWRANK_ARGUMENT_LAYER_NUMBER);
+    OVERLAPS((void)0, lowrank_layer_set_dropout(&w.layer, &w.layer.dropout, &error), LOWRANK_ARGUMENT_LAYER);
     WRONG_STRUCT(lowrank_layer, w.layer, lowrank_layer_plan(it, &error), LOWRANK_ARGUMENT_LAYER);
     it = &w.layer;
     REFUSED(it->rank = SIZE_MAX / 4, lowrank_layer_plan(it, &error), LOWRANK_OVERFLOW, LOWRANK_ARGUMENT_ARENA);

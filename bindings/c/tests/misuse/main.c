@@ -98,6 +98,7 @@ static void set_up(void)
     w.entry.size = sizeof w.entry;
     w.parsed.size = sizeof w.parsed;
     w.stored.size = sizeof w.stored;
+    failures += lowrank_set_dropout(&w.work.saved, NULL, &error) != LOWRANK_OK;
     failures += lowrank_forward(1, &w.base, &w.adapter, lowrank_rows(w.x, N, IN), lowrank_rows_mut(w.y, N, OUT),
                                 &w.work.saved, &error) != LOWRANK_OK;
     memcpy(w.name, "fc1", 3);
@@ -126,10 +127,10 @@ static void set_up(void)
     w.layer.dy = w.own_dy;
     w.layer.dx = w.own_dx;
     w.layer.arena = w.own;
-    w.layer.dropout.size = sizeof w.layer.dropout;
-    w.layer.clock.size = sizeof w.layer.clock;
     failures += lowrank_layer_plan(&w.layer, &error) != LOWRANK_OK || w.layer.arena_len != LEN(w.own);
     failures += lowrank_layer_init(&w.layer, 7, 1, &error) != LOWRANK_OK;
+    failures += lowrank_layer_set_panels(&w.layer, 0, &error) != LOWRANK_OK;
+    failures += lowrank_layer_set_dropout(&w.layer, NULL, &error) != LOWRANK_OK;
     failures += lowrank_layer_forward(&w.layer, N, &error) != LOWRANK_OK;
     w.store.size = sizeof w.store;
     w.store.flash.size = sizeof w.store.flash;

@@ -26,6 +26,8 @@ void passes(void)
             LOWRANK_ARGUMENT_TOKENS);
     REFUSED(w.work.saved.dropout.size = 1, FORWARD, LOWRANK_STRUCT_SIZE, LOWRANK_ARGUMENT_DROPOUT);
     REFUSED(w.work.saved.dropout.probability = 1.0f, FORWARD, LOWRANK_RANGE, LOWRANK_ARGUMENT_DROPOUT);
+    WRONG_CODE(w.work.saved.masks, w.work.saved.dropout.probability = 0.5f, FORWARD, LOWRANK_ARGUMENT_DROPOUT);
+    WRONG_CODE(w.base.panels, w.base = lowrank_base_panels(w.w, w.bias, OUT, IN, 1), FORWARD, LOWRANK_ARGUMENT_W);
     OVERLAPS(y.data = w.x, FORWARD, LOWRANK_ARGUMENT_Y);
     OVERLAPS(y.data = w.w + 1, FORWARD, LOWRANK_ARGUMENT_Y);
     OVERLAPS(y.data = w.bias - (N * OUT - 1), FORWARD, LOWRANK_ARGUMENT_Y);

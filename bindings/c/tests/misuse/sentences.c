@@ -42,6 +42,9 @@ static void of_calls(void)
          "the dropout: expected a number from 0 to 0.99999994, got NaN");
     SAYS(memcpy(&w.dropout.probability, &infinite, 4), lowrank_set_dropout(&w.work.saved, &w.dropout, &error),
          "the dropout: expected a number from 0 to 0.99999994, got infinity");
+    SAYS((memset(&w.layer.masks, 0, sizeof w.layer.masks), w.layer.dropout.probability = 0.5f),
+         lowrank_layer_forward(&w.layer, N, &error),
+         "the dropout: no call has set it, such as lowrank_pack, lowrank_layer_set_panels or lowrank_layer_set_dropout");
     SAYS((void)0, lowrank_clip_factor(1.0f, -1e-30f, &w.number, &error),
          "the maximal norm: expected a number from 0 to 3.4028235e38, got -1e-30");
     SAYS(memset(w.work.adapter.b.data + 4, 0xff, 4), lowrank_check_finite(&w.adapter, &error),
@@ -66,7 +69,7 @@ static void of_calls(void)
     SAYS(w.base.weights = NULL, FORWARD, "W: a pointer is null that must not be");
     SAYS(x.data = (float *)(uintptr_t)0x1002, FORWARD, "X: the address 0x1002 is not a multiple of 4");
     SAYS(w.base.size = 0, FORWARD, sizeof(size_t) == 8
-         ? "the base: its first field is 0, not the size 56 of the struct"
+         ? "the base: its first field is 0, not the size 72 of the struct"
          : "the base: its first field is 0, not the size 28 of the struct");
     SAYS(y.data = w.x, FORWARD, "Y: it is written, and has bytes in common with X");
     if (sizeof(size_t) == 8) {

@@ -135,7 +135,7 @@ static void dropout_and_clipping(void)
         dropout.step = field == 1 ? 9 : 0;
         dropout.layer_number = field == 2 ? 9 : 0;
         dropout.first_token = field == 3 ? 9 : 0;
-        it->dropout = dropout;
+        OK(lowrank_layer_set_dropout(it, &dropout, &error));
         OK(lowrank_set_dropout(&w.work.saved, &dropout, &error));
         OK(lowrank_layer_forward(it, N, &error));
         OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));

@@ -186,4 +186,14 @@ void was_refused(const char *file, int line, const char *call, lowrank_status st
 
 #define OVERLAPS(change, CALL, about) REFUSED(change, CALL, LOWRANK_OVERLAP, about)
 
+/* Code that no call has named: none, other bits, none with bits that a call has left. */
+#define WRONG_CODE(code, NAMED, CALL, about)                                                                          \
+    do {                                                                                                              \
+        REFUSED((NAMED, memset(&code, 0, sizeof code)), CALL, LOWRANK_NOT_SET, about);                                \
+        REFUSED((NAMED, memset(&code, 0xa5, sizeof code)), CALL, LOWRANK_NOT_SET, about);                             \
+        REFUSED((NAMED, code.inverse++), CALL, LOWRANK_NOT_SET, about);                                               \
+        REFUSED((NAMED, code.function = NULL), CALL, LOWRANK_NOT_SET, about);                                         \
+        REFUSED((NAMED, code.function = NULL, code.inverse = SIZE_MAX), CALL, LOWRANK_NOT_SET, about);                \
+    } while (0)
+
 #endif

@@ -1,0 +1,87 @@
+//! What is done only where a call names it: a program without that call does not link its code.
+
+use core::mem::transmute;
+
+use lowrank::train::Layer;
+use lowrank::{Error, Packed, Saved, Weights};
+
+use crate::codes::*;
+use crate::error::Fault;
+use crate::matrix::lowrank_base;
+use crate::saved::lowrank_dropout;
+
+/// Code that a call has named. Only the calls write it, so it does not say its size. Where it is needed and was not named, a call
+/// says LOWRANK_NOT_SET.
+#[derive(Copy, Clone, Debug)]
+#[repr(C)]
+pub struct lowrank_code {
+    /// The code.
+    pub function: Option<unsafe extern "C" fn()>,
+    /// All bits of its address turned round: what lies in memory that no call has filled in is refused, not run.
+    pub inverse: usize,
+}
+
+type Code = unsafe extern "C" fn();
+
+/// Reads W [out, in] in panels of a width.
+pub(crate) type OfPanels = for<'w> fn(&'w [f32], (usize, usize), usize) -> Result<Weights<'w>, Error>;
+/// Gives a layer its dropout.
+pub(crate) type OfLayer = fn(&mut Layer<'_>, &lowrank_dropout) -> Result<(), Fault>;
+/// Gives saved activations their dropout.
+pub(crate) type OfSaved = fn(&mut Saved<'_>, &lowrank_dropout) -> Result<(), Fault>;
+
+macro_rules! kinds {
+    ($($of:ident $get:ident: $kind:ty, about $argument:ident;)*) => {
+        impl lowrank_code {
+            $(
+                pub(crate) fn $of(code: $kind) -> Self {
+                    // SAFETY: all pointers to code are alike; it is called as what it is.
+                    Self::named(unsafe { transmute::<$kind, Code>(code) })
+                }
+
+                /// The code that was named, in a field that only the function above fills in.
+                pub(crate) fn $get(&self) -> Result<$kind, Fault> {
+                    let code = self.get().ok_or(Fault::new(LOWRANK_NOT_SET, $argument, 0, 0))?;
+                    // SAFETY: as the page of the crate says, the fields that calls set are as calls have set them.
+                    Ok(unsafe { transmute::<Code, $kind>(code) })
+                }
+            )*
+        }
+    };
+}
+
+kinds! {
+    of_panels panels: OfPanels, about LOWRANK_ARGUMENT_W;
+    of_layer layer: OfLayer, about LOWRANK_ARGUMENT_DROPOUT;
+    of_saved saved: OfSaved, about LOWRANK_ARGUMENT_DROPOUT;
+}
+
+impl lowrank_code {
+    pub(crate) const NONE: Self = Self { function: None, inverse: 0 };
+
+    fn named(code: Code) -> Self {
+        Self { function: Some(code), inverse: !(code as usize) }
+    }
+
+    fn get(&self) -> Option<Code> {
+        self.function.filter(|&code| code as usize == !self.inverse)
+    }
+}
+
+pub(crate) fn panels(weights: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Result<Weights<'_>, Error> {
+    Ok(Packed::new(weights, outputs, inputs, width)?.into())
+}
+
+/// A frozen layer with W [outputs, inputs] in panels of `panel_width` outputs, as `lowrank_pack` writes them. They may lie in flash;
+/// `bias` may be null.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_base_panels(
+    weights: *const f32,
+    bias: *const f32,
+    outputs: usize,
+    inputs: usize,
+    panel_width: usize,
+) -> lowrank_base {
+    let (size, panels) = (size_of::<lowrank_base>(), lowrank_code::of_panels(panels));
+    lowrank_base { size, weights, outputs, inputs, stride: inputs, panel_width, panels, bias }
+}
