@@ -620,7 +620,8 @@ typedef struct {
 typedef struct {
     // The code.
     void (*function)(void);
-    // All bits of its address turned round: what lies in memory that no call has filled in is refused, not run.
+    // All bits of its address turned round, and a number of its kind: what lies in memory that no call has filled in is refused, not
+    // run, and so is code of another kind.
     size_t inverse;
 } lowrank_code;
 
@@ -666,7 +667,7 @@ typedef struct {
 // what is in `batch` and behind it before does not matter. From then on each call does one thing with it, on the first
 // `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
 //
-// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
+// All memory that it names is disjoint but for what is only read: `weights`, `bias` and `x` may overlap each other.
 typedef struct {
     // Bytes of this struct.
     size_t size;
@@ -678,13 +679,13 @@ typedef struct {
     size_t rank;
     // The most tokens at a time.
     size_t tokens;
-    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
+    // LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE. LOWRANK_INFERENCE, which is 0, is for `lowrank_plan`.
     uint32_t optimizer;
     // LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
     uint32_t trained;
     // Instruction set and arithmetic: LOWRANK_BASELINE, ...
     uint32_t backend;
-    // The factor s.
+    // The factor s, such as alpha / r. With 0 the adapter is absent, and nothing is learned.
     float scale;
     // W [out, in] without gaps, in rows; in panels after `lowrank_layer_set_panels`.
     const float *weights;
@@ -706,12 +707,16 @@ typedef struct {
     size_t batch;
     // How far they have come: LOWRANK_PROGRESS_...
     uint32_t progress;
+    // Whether there are gradients: 1 after a backward pass, 0 after a step, which wants them. Set it to 1 where you have written the
+    // gradients in `parts` yourself.
+    uint32_t graded;
     // Outputs in a panel, as `lowrank_layer_set_panels` has set it; 0 where W is in rows.
     size_t panel_width;
     // What reads panels.
     lowrank_code panels;
-    // Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it; its numbers may be changed from then on. A backward
-    // pass wants those of its forward pass: after a change it says LOWRANK_NO_FORWARD.
+    // Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it. Each step of the optimizer raises its `step`, so that
+    // the next forward pass has other masks; its numbers may be changed by hand, too. A backward pass wants those of its forward
+    // pass: after a change it says LOWRANK_NO_FORWARD.
     lowrank_dropout dropout;
     // What makes the masks of dropout.
     lowrank_code masks;
@@ -845,8 +850,11 @@ typedef struct {
     uint32_t progress;
     // 1 where there is room for gs, 0 for inference.
     uint32_t training;
-    // As `lowrank_set_dropout` has set it; its numbers may be changed from then on.
+    // As `lowrank_set_dropout` has set it; its numbers may be changed from then on. A backward pass wants those of its forward
+    // pass: after a change it says LOWRANK_NO_FORWARD.
     lowrank_dropout dropout;
+    // The dropout of the last forward pass, set by the passes.
+    lowrank_dropout dropped;
     // What makes the masks of dropout, set by that call.
     lowrank_code masks;
 } lowrank_saved;
@@ -1083,7 +1091,7 @@ typedef struct {
 // The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
 #define LOWRANK_NOT_IN_PLACE -49
 
-// It counts only where a call has set it: panels and dropout, see `lowrank_code`.
+// Only a call sets the argument, and it did not: a layer, its panels, its dropout; see `lowrank_code`.
 #define LOWRANK_NOT_SET -50
 
 // An error that this version of the ABI has no code for.
@@ -1248,7 +1256,7 @@ lowrank_status lowrank_layer_forward(lowrank_layer *layer,
                                      lowrank_error *error);
 
 // As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accumulate` is LOWRANK_REPLACE
-// or LOWRANK_ACCUMULATE.
+// or LOWRANK_ACCUMULATE, which adds to the gradients of the backward passes since the last step.
 //
 // # Safety
 // As the page of the header says of pointers.
@@ -1260,22 +1268,22 @@ lowrank_status lowrank_layer_backward(lowrank_layer *layer,
                                       uint32_t accumulate,
                                       lowrank_error *error);
 
-// As `lowrank_adamw_step`.
+// As `lowrank_adamw_step`, of the gradients of the backward passes since the last step.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_adamw_step`.
+// As `lowrank_adamw_step`; LOWRANK_MISSING about LOWRANK_ARGUMENT_DB when there was none.
 lowrank_status lowrank_layer_adamw_step(lowrank_layer *layer, const lowrank_adamw *adamw, lowrank_error *error);
 
-// As `lowrank_sgd_step`.
+// As `lowrank_sgd_step`, of the gradients of the backward passes since the last step.
 //
 // # Safety
 // As the page of the header says of pointers.
 //
 // # Errors
-// As `lowrank_sgd_step`.
+// As `lowrank_sgd_step`; LOWRANK_MISSING about LOWRANK_ARGUMENT_DB when there was none.
 lowrank_status lowrank_layer_sgd_step(lowrank_layer *layer, const lowrank_sgd *sgd, lowrank_error *error);
 
 // As `lowrank_in_place_step`, from `x` and `dy` to the adapter, and to `dx` where it is not null. A and B are trained.

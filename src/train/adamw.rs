@@ -100,7 +100,8 @@ impl AdamW {
     /// see [`AdapterMut::split`].
     ///
     /// # Errors
-    /// [`Error::Range`] for a hyper-parameter; [`Error::OtherOptimizer`] when the memory was planned for one that needs less;
+    /// [`Error::Range`] for a hyper-parameter, and about [`Argument::State`] for a clock that no training has; [`Error::OtherOptimizer`]
+    /// when the memory was planned for one that needs less;
     /// [`Error::Rows`], [`Error::Cols`]; [`Error::Missing`] when there is a gradient for a bias that the adapter does not have;
     /// [`Error::NonFinite`] when a gradient is infinite or NaN. Nothing is written then.
     pub fn step(
@@ -149,14 +150,16 @@ impl Steps for AdamW {
         self.beta2.check(Argument::Beta2)
     }
 
-    fn advance(&self, clock: Clock) -> Clock {
+    fn advance(&self, clock: Clock) -> Result<Clock, Error> {
         let complement = |beta: Beta, old: f32| beta.value * old + beta.rest;
         let (old1, old2) = if clock.steps == 0 { (0.0, 0.0) } else { (clock.weight1, clock.weight2) };
-        Clock {
+        in_range(Argument::State, old1, 1.0)?;
+        in_range(Argument::State, old2, 1.0)?;
+        Ok(Clock {
             steps: clock.steps.saturating_add(1),
             weight1: complement(self.beta1, old1),
             weight2: complement(self.beta2, old2),
-        }
+        })
     }
 
     // Not inlined: a loop over three matrices may be unrolled.

@@ -334,10 +334,11 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    /// One step of an optimizer, from the gradients of the backward passes since the last one.
+    /// One step of an optimizer, from the gradients of the backward passes since the last one. With dropout, a backward pass behind it
+    /// wants a forward pass behind it, too: the masks are others.
     ///
     /// # Errors
-    /// [`Error::Range`] for a hyper-parameter; [`Error::OtherOptimizer`] when the memory was planned for one that needs less;
+    /// [`Error::Range`] for a hyper-parameter, and about [`Argument::State`] for a clock that no training has; [`Error::OtherOptimizer`] when the memory was planned for one that needs less;
     /// [`Error::Missing`] about [`Argument::DB`] when no backward pass came since the last step; [`Error::NonFinite`] when a gradient is
     /// infinite or NaN; [`Error::ForInference`]. Nothing is written then.
     pub fn step(&mut self, backend: Backend, optimizer: &impl Optimize) -> Result<(), Error> {
@@ -354,7 +355,7 @@ impl<'a> Layer<'a> {
                 return Err(Error::NonFinite { argument: *argument, index });
             }
         }
-        let (clock, (lr, lr_b)) = (optimizer.advance(self.clock), optimizer.rates());
+        let (clock, (lr, lr_b)) = (optimizer.advance(self.clock)?, optimizer.rates());
         if clock.steps == 1 {
             // In the first step they count as zero, whatever they hold.
             self.moments.fill(0.0);
@@ -423,10 +424,11 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    /// Dropout of the step that follows has other masks.
+    /// Dropout of the step that follows has other masks, also than a forward pass before it.
     const fn next_masks(&mut self) {
         if let Some(dropping) = &mut self.dropping {
             dropping.dropout.step = dropping.dropout.step.wrapping_add(1);
+            self.batch = None;
         }
     }
 
@@ -438,7 +440,7 @@ impl<'a> Layer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Plan;
+    use crate::train::{Plan, Sgd};
 
     const BIAS: [f32; 3] = [0.5; 3];
 
@@ -487,6 +489,36 @@ mod tests {
         layer.set_accumulation(false);
         layer.backward(backend, &[[1.0, 2.0]], &[[1.0; 3]], None).unwrap();
         assert_eq!(layer.parts().unwrap().1.a.unwrap().row(0), [0.0; 2]);
+    }
+
+    /// A backward pass has the masks of its forward pass, or there is none.
+    #[test]
+    fn a_step_with_dropout_ends_the_batch() {
+        for optimizer in [Optimizer::Sgd, Optimizer::InPlace] {
+            for p in [0.0, 0.5] {
+                let plan = Plan::training(Shape::new(2, 3, 1), 1, optimizer);
+                let (backend, mut arena, mut y) = (Backend::BASELINE, [0.0; 32], [[0.0; 3]]);
+                let mut layer = plan.layer(Base::rows(&[[1.0, 2.0]; 3], None), &mut arena[..plan.len()]).unwrap();
+                layer.init(Scale::Direct(1.0), 1, 0).unwrap();
+                layer.set_dropout(Some(Dropout { probability: p, ..Dropout::default() })).unwrap();
+                let (x, dy) = ([[1.0, 2.0]], [[1.0; 3]]);
+                let backward = |layer: &mut Layer<'_>| match optimizer {
+                    Optimizer::InPlace => layer.step_in_place(backend, &InPlace::DEFAULT, &x, &dy, None),
+                    _ => layer.backward(backend, &x, &dy, None),
+                };
+                layer.forward(backend, &x, &mut y).unwrap();
+                assert_eq!(backward(&mut layer), Ok(()));
+                if optimizer == Optimizer::Sgd {
+                    assert_eq!(backward(&mut layer), Ok(()));
+                    layer.forward(backend, &x, &mut y).unwrap();
+                    layer.step(backend, &Sgd::DEFAULT).unwrap();
+                }
+                // In place, the parameters of the forward pass are gone in any case.
+                let goes_on = p == 0.0 && optimizer == Optimizer::Sgd;
+                let expected = if goes_on { Ok(()) } else { Err(Error::NoForward) };
+                assert_eq!(backward(&mut layer), expected, "{optimizer:?} {p}");
+            }
+        }
     }
 
     /// The smallest products round to -0 where they are fused, and a kept +0 on top would be +0.

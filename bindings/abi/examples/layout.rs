@@ -45,7 +45,7 @@ fn main() {
         lowrank_grads { size a b bias accumulate }
         lowrank_backprop { size x dy dx }
         lowrank_dropout { size probability layer_number step seed first_token }
-        lowrank_saved { size memory inputs outputs rank tokens batch progress training dropout masks }
+        lowrank_saved { size memory inputs outputs rank tokens batch progress training dropout dropped masks }
         lowrank_clock { size steps weight1 weight2 }
         lowrank_state { size moments clock }
         lowrank_plan { size inputs outputs rank tokens optimizer trained }
@@ -53,7 +53,7 @@ fn main() {
         lowrank_work { size adapter grads saved state }
         lowrank_layer {
             size inputs outputs rank tokens optimizer trained backend scale weights bias x y dy dx arena arena_len
-            batch progress panel_width panels dropout masks dropped clock parts
+            batch progress graded panel_width panels dropout masks dropped clock parts
         }
         lowrank_adamw { size learning_rate b_rate beta1 beta2 epsilon weight_decay }
         lowrank_sgd { size learning_rate b_rate momentum dampening weight_decay nesterov }

@@ -85,7 +85,7 @@ pub const LOWRANK_NOT_UTF8: lowrank_status = -47;
 pub const LOWRANK_NOT_FOUND: lowrank_status = -48;
 /// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
 pub const LOWRANK_NOT_IN_PLACE: lowrank_status = -49;
-/// It counts only where a call has set it: panels and dropout, see `lowrank_code`.
+/// Only a call sets the argument, and it did not: a layer, its panels, its dropout; see `lowrank_code`.
 pub const LOWRANK_NOT_SET: lowrank_status = -50;
 /// An error that this version of the ABI has no code for.
 pub const LOWRANK_OTHER: lowrank_status = -99;

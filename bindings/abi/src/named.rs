@@ -17,7 +17,8 @@ use crate::saved::lowrank_dropout;
 pub struct lowrank_code {
     /// The code.
     pub function: Option<unsafe extern "C" fn()>,
-    /// All bits of its address turned round: what lies in memory that no call has filled in is refused, not run.
+    /// All bits of its address turned round, and a number of its kind: what lies in memory that no call has filled in is refused, not
+    /// run, and so is code of another kind.
     pub inverse: usize,
 }
 
@@ -31,17 +32,17 @@ pub(crate) type OfLayer = fn(&mut Layer<'_>, &lowrank_dropout) -> Result<(), Fau
 pub(crate) type OfSaved = fn(&mut Saved<'_>, &lowrank_dropout) -> Result<(), Fault>;
 
 macro_rules! kinds {
-    ($($of:ident $get:ident: $kind:ty, about $argument:ident;)*) => {
+    ($($number:literal $of:ident $get:ident: $kind:ty, about $argument:ident;)*) => {
         impl lowrank_code {
             $(
                 pub(crate) fn $of(code: $kind) -> Self {
                     // SAFETY: all pointers to code are alike; it is called as what it is.
-                    Self::named(unsafe { transmute::<$kind, Code>(code) })
+                    Self::named(unsafe { transmute::<$kind, Code>(code) }, $number)
                 }
 
                 /// The code that was named, in a field that only the function above fills in.
                 pub(crate) fn $get(&self) -> Result<$kind, Fault> {
-                    let code = self.get().ok_or(Fault::new(LOWRANK_NOT_SET, $argument, 0, 0))?;
+                    let code = self.get($number).ok_or(Fault::new(LOWRANK_NOT_SET, $argument, 0, 0))?;
                     // SAFETY: as the page of the crate says, the fields that calls set are as calls have set them.
                     Ok(unsafe { transmute::<Code, $kind>(code) })
                 }
@@ -51,20 +52,20 @@ macro_rules! kinds {
 }
 
 kinds! {
-    of_panels panels: OfPanels, about LOWRANK_ARGUMENT_W;
-    of_layer layer: OfLayer, about LOWRANK_ARGUMENT_DROPOUT;
-    of_saved saved: OfSaved, about LOWRANK_ARGUMENT_DROPOUT;
+    1 of_panels panels: OfPanels, about LOWRANK_ARGUMENT_W;
+    2 of_layer layer: OfLayer, about LOWRANK_ARGUMENT_DROPOUT;
+    3 of_saved saved: OfSaved, about LOWRANK_ARGUMENT_DROPOUT;
 }
 
 impl lowrank_code {
     pub(crate) const NONE: Self = Self { function: None, inverse: 0 };
 
-    fn named(code: Code) -> Self {
-        Self { function: Some(code), inverse: !(code as usize) }
+    fn named(code: Code, kind: usize) -> Self {
+        Self { function: Some(code), inverse: !(code as usize) ^ kind }
     }
 
-    fn get(&self) -> Option<Code> {
-        self.function.filter(|&code| code as usize == !self.inverse)
+    fn get(&self, kind: usize) -> Option<Code> {
+        self.function.filter(|&code| !(code as usize) ^ kind == self.inverse)
     }
 }
 

@@ -178,6 +178,7 @@ pub unsafe extern "C" fn lowrank_plan_split(
             progress: LOWRANK_PROGRESS_NONE,
             training: u32::from(plan.optimizer != LOWRANK_INFERENCE),
             dropout: lowrank_dropout::NONE,
+            dropped: lowrank_dropout::NONE,
             masks: lowrank_code::NONE,
         };
         if memory.len() != lengths.arena {
@@ -237,6 +238,7 @@ impl lowrank_work {
                 progress: LOWRANK_PROGRESS_NONE,
                 training: 0,
                 dropout: lowrank_dropout::NONE,
+                dropped: lowrank_dropout::NONE,
                 masks: lowrank_code::NONE,
             },
             state: lowrank_state::empty([none; 6]),

@@ -53,8 +53,11 @@ pub struct lowrank_saved {
     pub progress: u32,
     /// 1 where there is room for gs, 0 for inference.
     pub training: u32,
-    /// As `lowrank_set_dropout` has set it; its numbers may be changed from then on.
+    /// As `lowrank_set_dropout` has set it; its numbers may be changed from then on. A backward pass wants those of its forward
+    /// pass: after a change it says LOWRANK_NO_FORWARD.
     pub dropout: lowrank_dropout,
+    /// The dropout of the last forward pass, set by the passes.
+    pub dropped: lowrank_dropout,
     /// What makes the masks of dropout, set by that call.
     pub masks: lowrank_code,
 }
@@ -97,11 +100,18 @@ impl lowrank_dropout {
         first_token: 0,
     };
 
+    /// Nothing where nothing is dropped.
     pub(crate) fn get(&self) -> Result<Option<Dropout>, Fault> {
+        let dropout = self.whole()?;
+        Ok((dropout.probability != 0.0).then_some(dropout))
+    }
+
+    /// Also where nothing is dropped.
+    pub(crate) fn whole(&self) -> Result<Dropout, Fault> {
         let Self { size, probability, layer_number, step, seed, first_token } = *self;
         let is_zero = matches!((probability, layer_number, step, seed, first_token), (0.0, 0, 0, 0, 0));
         nested::<Self>(LOWRANK_ARGUMENT_DROPOUT, size, is_zero)?;
-        Ok((probability != 0.0).then_some(Dropout { probability, seed, step, layer_number, first_token }))
+        Ok(Dropout { probability, seed, step, layer_number, first_token })
     }
 }
 
@@ -147,6 +157,7 @@ impl SavedView<'_> {
     /// After a call that has done its work.
     pub(crate) fn keep(self) {
         (self.into.batch, self.into.progress) = progress_of(self.saved.batch());
+        self.into.dropped = self.into.dropout;
     }
 }
 
@@ -176,13 +187,15 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
         if into.dropout.get()?.is_some() {
             into.masks.saved()?(&mut saved, &into.dropout)?;
         }
-        saved.resume(batch_of(into.progress, into.batch)?)?;
+        // With another dropout the masks of a backward pass would be others.
+        let batch = batch_of(into.progress, into.batch)?;
+        saved.resume(if batch.is_none() || into.dropped.get()? == into.dropout.get()? { batch } else { None })?;
         Ok(SavedView { saved, into })
     }
 }
 
 fn masks(saved: &mut Saved<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    Ok(saved.set_dropout(dropout.get()?)?)
+    Ok(saved.set_dropout(Some(dropout.whole()?))?)
 }
 
 /// Sets the dropout of the following forward passes and of the backward passes that belong to them. With a null `dropout`

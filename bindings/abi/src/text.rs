@@ -56,9 +56,7 @@ const fn status_text(status: lowrank_status) -> &'static CStr {
         LOWRANK_NOT_UTF8 => c"text is not UTF-8",
         LOWRANK_NOT_FOUND => c"no such entry",
         LOWRANK_NOT_IN_PLACE => c"the adapter cannot be used where it lies",
-        LOWRANK_NOT_SET => {
-            c"no call has set it, such as lowrank_pack, lowrank_layer_set_panels or lowrank_layer_set_dropout"
-        }
+        LOWRANK_NOT_SET => c"what only a call sets was not set by it",
         _ => c"an error without a code",
     }
 }
@@ -210,10 +208,18 @@ const fn sentence(status: lowrank_status) -> &'static str {
         LOWRANK_UNKNOWN => "%a: the code %g has no meaning",
         LOWRANK_UNSUPPORTED => "%a: %g is not in this build, or not on this CPU",
         LOWRANK_NOT_UTF8 => "%a: its %g bytes are not UTF-8",
-        LOWRANK_OVERFLOW | LOWRANK_MISSING | LOWRANK_UNEXPECTED | LOWRANK_NULL | LOWRANK_NOT_IN_PLACE | LOWRANK_NOT_SET => {
-            "%a: %t"
-        }
+        LOWRANK_OVERFLOW | LOWRANK_MISSING | LOWRANK_UNEXPECTED | LOWRANK_NULL | LOWRANK_NOT_IN_PLACE => "%a: %t",
+        LOWRANK_NOT_SET => "%a: %c, which did not happen",
         _ => "%t",
+    }
+}
+
+/// The call that sets an argument.
+const fn setter_text(argument: u32) -> &'static str {
+    match argument {
+        LOWRANK_ARGUMENT_W => "lowrank_layer_set_panels or lowrank_base_panels says that it is in panels",
+        LOWRANK_ARGUMENT_DROPOUT => "lowrank_layer_set_dropout or lowrank_set_dropout sets it",
+        _ => "lowrank_layer_init makes it, after lowrank_layer_plan",
     }
 }
 
@@ -277,6 +283,7 @@ impl Text<'_> {
                 b'a' => self.bytes(argument_text(error.argument).to_bytes()),
                 b'o' => self.bytes(argument_text(error.got as u32).to_bytes()),
                 b't' => self.bytes(status_text(error.status).to_bytes()),
+                b'c' => self.bytes(setter_text(error.argument).as_bytes()),
                 b'f' => self.flaw(error),
                 b'p' => self.bytes(optimizer_text(error.expected).as_bytes()),
                 b'q' => self.bytes(optimizer_text(error.got).as_bytes()),

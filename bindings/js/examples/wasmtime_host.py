@@ -23,7 +23,7 @@ STEPS = 20
 DROPOUT = "<IfIIQQ"
 CLOCK = "<IxxxxQff"
 CODE = "<II"
-LAYER = "<" + "I" * 8 + "f" + "I" * 8 + "III" + CODE[1:] + DROPOUT[1:] + CODE[1:] + DROPOUT[1:] + CLOCK[1:] + "12I"
+LAYER = "<" + "I" * 8 + "f" + "I" * 8 + "IIII" + CODE[1:] + "xxxx" + DROPOUT[1:] + CODE[1:] + DROPOUT[1:] + CLOCK[1:] + "12I"
 ADAMW_SETTINGS = "<Iffxxxxddff"
 MEAN_LOSS = "<IIIf"
 ERROR = "<IiIIIIIfff"
@@ -75,7 +75,7 @@ def main(path):
     sizes = [INPUTS, OUTPUTS, RANK, TOKENS, ADAMW, TRAINS_A, BASELINE, 1.0]
     pointers = [weights, 0, x, y, dy, 0, 0, 0]  # bias, dx: none; the arena comes below
     fields = [struct.calcsize(LAYER), *sizes, *pointers]  # layer_init fills in what follows
-    layer = lowrank.put(struct.pack(LAYER, *fields, *[0] * 35))
+    layer = lowrank.put(struct.pack(LAYER, *fields, *[0] * 36))
 
     lowrank.call("layer_plan", layer)
     length = lowrank.read(LAYER, layer)[16]

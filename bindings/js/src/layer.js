@@ -331,10 +331,13 @@ export class Layer {
     write(this.#heap.data, settings, options);
     const tokens = this.#optimizer === 'in-place' ? [this.#backwards(options.tokens, undefined)] : [];
     if (tokens.length === 0) this.#gradient();
+    this.#set(abi.LAYER_GRADED, 1);
+    const [step, first] = [abi.LAYER_DROPOUT + abi.DROPOUT_STEP, abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN];
+    const next = this.#get(step) + 1;
     call(NAMES, name, this.#struct.at, ...tokens, settings);
     this.#graded = false;
-    const [step, first] = [abi.LAYER_DROPOUT + abi.DROPOUT_STEP, abi.LAYER_DROPOUT + abi.DROPOUT_FIRST_TOKEN];
-    this.#set(step, this.#get(step) + 1);
+    // Without dropout, too, the steps are counted.
+    this.#set(step, next);
     this.#set(first, 0);
   }
 

@@ -4,7 +4,7 @@ use crate::support::errors::{
     Call, Case, Cut, Function, Outcome, SHAPE, TOKENS, base_and_adapter, case, cols, judge, length, progress_cases,
     rows, saved_cases, succeeds, too_many,
 };
-use lowrank::train::{Beta, MeanLoss, Moments, Optimizer, State, Trained, clip};
+use lowrank::train::{Beta, Clock, MeanLoss, Moments, Optimizer, State, Trained, clip};
 use lowrank::{Argument, Backend, Error, MatMut, MatRef, Plan, Shape};
 
 const BACKEND: Backend = Backend::BASELINE;
@@ -14,7 +14,7 @@ fn state<'m>(cut: &mut Cut<'m, '_>, call: &Call) -> State<'m> {
         first: cut.write(Argument::State, first),
         second: cut.write(Argument::State, second),
     });
-    State { a, b, bias, clock: Default::default() }
+    State { a, b, bias, clock: call.clock }
 }
 
 static ADAMW: Function = Function {
@@ -190,6 +190,10 @@ const BELOW_ONE: f32 = 0.999_999_94;
 /// Numbers that are no learning rates and the like.
 const BAD: [f32; 4] = [-1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
+fn clock(weight1: f32, weight2: f32) -> Clock {
+    Clock { steps: 3, weight1, weight2 }
+}
+
 fn hyper_parameters() -> Vec<Case> {
     use Argument::{Beta1, Beta2, Dampening, Epsilon, LearningRate, MaxNorm, Momentum, WeightDecay};
     let (mut table, max) = (Vec::new(), f32::MAX);
@@ -220,6 +224,9 @@ fn hyper_parameters() -> Vec<Case> {
         case(&SGD, range(Momentum, 0.0, 1.0, 1.5), |c| c.sgd.momentum = 1.5),
         case(&SGD, range(Momentum, f32::from_bits(1), 1.0, 0.0), |c| (c.sgd.nesterov, c.sgd.momentum) = (true, 0.0)),
         case(&SGD, range(Dampening, 0.0, 0.0, 0.5), |c| (c.sgd.nesterov, c.sgd.dampening) = (true, 0.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, -0.5), |c| c.clock = clock(-0.5, 0.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, f32::NAN), |c| c.clock = clock(0.5, f32::NAN)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, 1.5), |c| c.clock = clock(0.5, 1.5)),
         case(&ADAMW, rows(Argument::State, 4, 3), |c| c.moments[1][1] = (3, 3)),
         case(&ADAMW, cols(Argument::State, 4, 3), |c| c.moments[2][1] = (1, 3)),
     ]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
-use lowrank::train::{AdamW, InPlace, Optimizer, Sgd, Trained};
+use lowrank::train::{AdamW, Clock, InPlace, Optimizer, Sgd, Trained};
 use lowrank::{
     Accum, Adapter, AdapterMut, Argument, Backend, Backprop, Base, Dropout, Dtype, Error, Grads, Layer, MatMut, MatRef,
     Plan, Saved, Scale, Shape, forward, input_grads,
@@ -56,6 +56,7 @@ pub(crate) struct Call {
     pub(crate) in_place: InPlace,
     /// First and second moments of `A`, `B` and the bias.
     pub(crate) moments: [[Size; 2]; 3],
+    pub(crate) clock: Clock,
     pub(crate) square_sum: f32,
     pub(crate) max_norm: f32,
     /// Tokens that the mean of a loss is over, and whether two of them have been seen.
@@ -121,6 +122,7 @@ impl Default for Call {
             sgd: Sgd { momentum: 0.5, ..Sgd::DEFAULT },
             in_place: InPlace { max_norm: Some(0.5), ..InPlace::DEFAULT },
             moments: [[(RANK, INPUTS); 2], [(OUTPUTS, RANK); 2], [(1, OUTPUTS); 2]],
+            clock: Clock::default(),
             square_sum: 2.0,
             max_norm: 0.5,
             over: TOKENS,

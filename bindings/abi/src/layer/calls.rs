@@ -69,7 +69,7 @@ pub unsafe extern "C" fn lowrank_layer_forward(
 }
 
 /// As `lowrank_backward`, from `x` and `dy` to the gradients, and to `dx` where it is not null. `accumulate` is LOWRANK_REPLACE
-/// or LOWRANK_ACCUMULATE.
+/// or LOWRANK_ACCUMULATE, which adds to the gradients of the backward passes since the last step.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
@@ -107,13 +107,13 @@ pub unsafe extern "C" fn lowrank_layer_backward(
     }
 }
 
-/// As `lowrank_adamw_step`.
+/// As `lowrank_adamw_step`, of the gradients of the backward passes since the last step.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_adamw_step`.
+/// As `lowrank_adamw_step`; LOWRANK_MISSING about LOWRANK_ARGUMENT_DB when there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_layer_adamw_step(
     layer: *mut lowrank_layer,
@@ -130,13 +130,13 @@ pub unsafe extern "C" fn lowrank_layer_adamw_step(
     unsafe { call(layer, (0, 0), &beside, error, step) }
 }
 
-/// As `lowrank_sgd_step`.
+/// As `lowrank_sgd_step`, of the gradients of the backward passes since the last step.
 ///
 /// # Safety
 /// As the page of the header says of pointers.
 ///
 /// # Errors
-/// As `lowrank_sgd_step`.
+/// As `lowrank_sgd_step`; LOWRANK_MISSING about LOWRANK_ARGUMENT_DB when there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lowrank_layer_sgd_step(
     layer: *mut lowrank_layer,

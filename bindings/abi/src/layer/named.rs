@@ -11,7 +11,7 @@ use crate::saved::lowrank_dropout;
 
 /// Gives a layer its dropout.
 pub(super) fn masks(layer: &mut Layer<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    Ok(layer.set_dropout(dropout.get()?)?)
+    Ok(layer.set_dropout(Some(dropout.whole()?))?)
 }
 
 /// From now on `weights` is in panels of that many outputs, as `lowrank_pack` writes them; with 0 it is in rows. To be called after

@@ -18,7 +18,7 @@ use crate::saved::{batch_of, lowrank_clock, lowrank_dropout, progress_of};
 /// what is in `batch` and behind it before does not matter. From then on each call does one thing with it, on the first
 /// `tokens` rows of `x`, `y`, `dy`, `dx`: a last, shorter batch is one with fewer `tokens`.
 ///
-/// All memory that it names is disjoint but for what is only read: `weights`, `bias`, `x` and `dy` may overlap each other.
+/// All memory that it names is disjoint but for what is only read: `weights`, `bias` and `x` may overlap each other.
 #[derive(Copy, Clone, Debug)]
 #[repr(C)]
 pub struct lowrank_layer {
@@ -32,13 +32,13 @@ pub struct lowrank_layer {
     pub rank: usize,
     /// The most tokens at a time.
     pub tokens: usize,
-    /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE.
+    /// LOWRANK_ADAMW, LOWRANK_SGD, LOWRANK_MOMENTUM, LOWRANK_IN_PLACE. LOWRANK_INFERENCE, which is 0, is for `lowrank_plan`.
     pub optimizer: u32,
     /// LOWRANK_TRAINS_A, LOWRANK_TRAINS_BIAS, both (|) or 0: what is trained beside B. A step in place wants LOWRANK_TRAINS_A.
     pub trained: u32,
     /// Instruction set and arithmetic: LOWRANK_BASELINE, ...
     pub backend: u32,
-    /// The factor s.
+    /// The factor s, such as alpha / r. With 0 the adapter is absent, and nothing is learned.
     pub scale: f32,
     /// W [out, in] without gaps, in rows; in panels after `lowrank_layer_set_panels`.
     pub weights: *const f32,
@@ -60,12 +60,16 @@ pub struct lowrank_layer {
     pub batch: usize,
     /// How far they have come: LOWRANK_PROGRESS_...
     pub progress: u32,
+    /// Whether there are gradients: 1 after a backward pass, 0 after a step, which wants them. Set it to 1 where you have written the
+    /// gradients in `parts` yourself.
+    pub graded: u32,
     /// Outputs in a panel, as `lowrank_layer_set_panels` has set it; 0 where W is in rows.
     pub panel_width: usize,
     /// What reads panels.
     pub panels: lowrank_code,
-    /// Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it; its numbers may be changed from then on. A backward
-    /// pass wants those of its forward pass: after a change it says LOWRANK_NO_FORWARD.
+    /// Dropout of the adapter's input, as `lowrank_layer_set_dropout` has set it. Each step of the optimizer raises its `step`, so that
+    /// the next forward pass has other masks; its numbers may be changed by hand, too. A backward pass wants those of its forward
+    /// pass: after a change it says LOWRANK_NO_FORWARD.
     pub dropout: lowrank_dropout,
     /// What makes the masks of dropout.
     pub masks: lowrank_code,
@@ -185,13 +189,19 @@ unsafe fn run(
     let weights = unsafe { slice(into.weights, outputs * inputs) };
     // SAFETY: noted, with this length.
     let arena = unsafe { slice_mut(into.arena, into.arena_len) };
-    let write = |start: *mut f32, cols| {
-        // SAFETY: noted, with at least as many rows.
-        given(start).and_then(|start| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok())
-    };
-    // SAFETY: noted, with at least as many rows.
+    // SAFETY: noted, with at least as many rows, or null and without elements.
+    let write = |start: *mut f32, cols| MatMut::new(unsafe { slice_mut(start, tokens * cols) }, tokens, cols).ok();
+    // SAFETY: as above.
     let rows = |x: *mut f32| MatRef::new(unsafe { slice(x, tokens * inputs) }, tokens, inputs).ok();
+    let given_or_empty = |start: *mut f32, cols: usize| {
+        let is_there = !start.is_null() || tokens.saturating_mul(cols) == 0;
+        is_there.then_some(start)
+    };
     let is_new = needed & NEW != 0;
+    // What no call has made knows of no A.
+    if !is_new && inputs != 0 && into.rank != 0 && into.parts.first() != Some(&into.arena) {
+        return Err(Fault::new(LOWRANK_NOT_SET, LOWRANK_ARGUMENT_LAYER, 0, 0));
+    }
     let weights = match into.panel_width {
         width if width != 0 && !is_new => into.panels.panels()?(weights, (outputs, inputs), width)?,
         _ => MatRef::new(weights, outputs, inputs)?.into(),
@@ -201,29 +211,36 @@ unsafe fn run(
     // It is used where it was opened: a move would copy all of it.
     let mut opened = open(&plan, Base { weights, bias }, arena);
     let layer = opened.as_mut().map_err(|error| *error)?;
+    // Whether a batch that the struct knows of is that of another dropout, which may come back.
+    let mut is_other = false;
     if !is_new {
-        match into.dropout.get()?.map(|_| into.masks.layer()) {
-            Some(Ok(masks)) => masks(layer, &into.dropout)?,
-            Some(Err(fault)) if needed & SETS_DROPOUT == 0 => return Err(fault),
-            _ => {}
+        if needed & SETS_DROPOUT == 0 && into.dropout.get()?.is_some() {
+            into.masks.layer()?(layer, &into.dropout)?;
         }
         let (scale, clock) = (if needed & SCALE == 0 { 1.0 } else { into.scale }, into.clock.get()?);
-        // The gradients are there without a backward pass, too: zeros, or what the caller has put there.
-        let (scale, batch, is_graded) = (Some(Scale::Direct(scale)), batch(into, layer.dropout())?, true);
+        let (scale, is_graded) = (Some(Scale::Direct(scale)), into.graded != 0);
+        let batch = batch(into, layer.dropout())?;
+        is_other = batch.is_none();
         layer.stand(Standing { scale, batch, clock, is_graded, accumulates: false })?;
     }
     call(&mut View {
         layer: &mut *layer,
-        x: given(into.x.cast_mut()).and_then(rows),
-        y: write(into.y, outputs),
-        dy: write(into.dy, outputs),
-        dx: write(into.dx, inputs),
+        x: given_or_empty(into.x.cast_mut(), inputs).and_then(rows),
+        y: given_or_empty(into.y, outputs).and_then(|y| write(y, outputs)),
+        dy: given_or_empty(into.dy, outputs).and_then(|dy| write(dy, outputs)),
+        dx: given(into.dx).and_then(|dx| write(dx, inputs)),
         backend,
         into,
     })?;
-    let Standing { batch, clock, .. } = layer.standing();
-    (into.batch, into.progress) = progress_of(batch);
-    (into.dropped, into.clock) = (into.dropout, lowrank_clock::of(clock));
+    let Standing { batch, clock, is_graded, .. } = layer.standing();
+    if batch.is_some() || !is_other {
+        (into.batch, into.progress) = progress_of(batch);
+        into.dropped = into.dropout;
+    }
+    (into.clock, into.graded) = (lowrank_clock::of(clock), u32::from(is_graded));
+    if let Some(Dropout { step, .. }) = layer.dropout() {
+        into.dropout.step = step;
+    }
     Ok(())
 }
 

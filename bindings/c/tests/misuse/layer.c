@@ -111,7 +111,54 @@ static void another_dropout(void)
         HOLDS(lowrank_layer_backward(it, N, LOWRANK_REPLACE, &error) == LOWRANK_NO_FORWARD);
         it->dropout = forward;
     }
+    /* What has nothing to do with passes does not forget one. */
+    it->dropout.step++;
+    OK(lowrank_layer_square_sum(it, &w.number, &error));
+    it->dropout = forward;
     OK(lowrank_layer_backward(it, N, LOWRANK_REPLACE, &error));
+    /* A step raises the number of the step, with which a backward pass wants another forward pass. */
+    OK(lowrank_layer_adamw_step(it, &w.adamw, &error));
+    HOLDS(it->dropout.step == forward.step + 1);
+    HOLDS(lowrank_layer_backward(it, N, LOWRANK_REPLACE, &error) == LOWRANK_NO_FORWARD);
+    OK(lowrank_layer_forward(it, N, &error));
+    OK(lowrank_layer_backward(it, N, LOWRANK_REPLACE, &error));
+    /* The same with the calls one by one. */
+    OK(lowrank_set_dropout(&w.work.saved, &w.dropout, &error));
+    OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));
+    w.work.saved.dropout.step++;
+    HOLDS(lowrank_backward(1, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, &error) == LOWRANK_NO_FORWARD);
+    w.work.saved.dropout.step--;
+    OK(lowrank_forward(1, &w.base, &w.adapter, x, y, &w.work.saved, &error));
+    OK(lowrank_backward(1, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, &error));
+    w.work.saved.dropout.probability = 0;
+    HOLDS(lowrank_backward(1, &w.base, &w.adapter, &w.flow, &w.work.saved, &w.work.grads, &error) == LOWRANK_NO_FORWARD);
+    /* Code of another kind is none. */
+    it->masks = w.work.saved.masks;
+    HOLDS(lowrank_layer_forward(it, N, &error) == LOWRANK_NOT_SET);
+    /* Whatever the dropout is now, it can be set. */
+    it->dropout.probability = 1.0f;
+    OK(lowrank_layer_set_dropout(it, NULL, &error));
+    OK(lowrank_layer_forward(it, N, &error));
+}
+
+/* Buffers without elements may be null, and a step wants a backward pass. */
+static void nothing_and_no_gradient(void)
+{
+    lowrank_layer *it = &w.layer;
+    reset();
+    it->x = NULL;
+    it->y = it->dy = it->dx = NULL;
+    it->tokens = 0;
+    OK(lowrank_layer_plan(it, &error));
+    OK(lowrank_layer_init(it, 7, 1, &error));
+    OK(lowrank_layer_forward(it, 0, &error));
+    OK(lowrank_layer_backward(it, 0, LOWRANK_REPLACE, &error));
+    OK(lowrank_layer_adamw_step(it, &w.adamw, &error));
+    HOLDS(it->graded == 0 && it->clock.steps == 1);
+    REFUSED(it->graded = 0, lowrank_layer_adamw_step(it, &w.adamw, &error), LOWRANK_MISSING, LOWRANK_ARGUMENT_DB);
+    REFUSED(it->graded = 0, lowrank_layer_sgd_step(it, &w.sgd, &error), LOWRANK_MISSING, LOWRANK_ARGUMENT_DB);
+    REFUSED((it->graded = 1, it->clock.steps = 1, memset(&it->clock.weight1, 0xff, 4)),
+            lowrank_layer_adamw_step(it, &w.adamw, &error), LOWRANK_RANGE, LOWRANK_ARGUMENT_STATE);
 }
 
 /* What is wrong with the struct of the layer is found by every call. */
@@ -244,5 +291,6 @@ void layers(void)
     same_bits();
     other_layers();
     another_dropout();
+    nothing_and_no_gradient();
     misuses();
 }

@@ -44,7 +44,11 @@ static void of_calls(void)
          "the dropout: expected a number from 0 to 0.99999994, got infinity");
     SAYS((memset(&w.layer.masks, 0, sizeof w.layer.masks), w.layer.dropout.probability = 0.5f),
          lowrank_layer_forward(&w.layer, N, &error),
-         "the dropout: no call has set it, such as lowrank_pack, lowrank_layer_set_panels or lowrank_layer_set_dropout");
+         "the dropout: lowrank_layer_set_dropout or lowrank_set_dropout sets it, which did not happen");
+    SAYS(w.base.panel_width = 1, FORWARD,
+         "W: lowrank_layer_set_panels or lowrank_base_panels says that it is in panels, which did not happen");
+    SAYS(w.layer.parts[0] = NULL, lowrank_layer_forward(&w.layer, N, &error),
+         "the layer: lowrank_layer_init makes it, after lowrank_layer_plan, which did not happen");
     SAYS((void)0, lowrank_clip_factor(1.0f, -1e-30f, &w.number, &error),
          "the maximal norm: expected a number from 0 to 3.4028235e38, got -1e-30");
     SAYS(memset(w.work.adapter.b.data + 4, 0xff, 4), lowrank_check_finite(&w.adapter, &error),
