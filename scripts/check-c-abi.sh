@@ -104,6 +104,18 @@ tests_pass() {
   done
 }
 
+# What examples/train.c does call by call, examples/layer.c does with one struct: they print the same.
+examples_agree() {
+  local example
+  for example in train layer; do
+    compile c99 $C/examples/$example.c -O1 "$work/host/liblowrank.a" -lm -o "$work/$example"
+    "$work/$example" >"$work/$example.txt"
+  done
+  [ "$(wc -l <"$work/train.txt")" = 20 ]
+  same "examples/layer.c prints something else than examples/train.c" "$work/train.txt" "$work/layer.txt"
+  echo "ok: examples: $(tail -n 1 "$work/layer.txt"), call by call and with one struct"
+}
+
 nothing_clashes() {
   local libc clash="" digest
   gcc -std=c99 -O2 -fno-builtin -fno-tree-loop-distribute-patterns -c $C/tests/clash.c -o "$work/clash.o"
@@ -191,6 +203,7 @@ library_without_panics "$work/aarch64" aarch64-unknown-linux-gnu
 symbols_are_those_of_the_header
 every_function_is_misused
 tests_pass
+examples_agree
 nothing_clashes
 other_cpus_are_asked
 bytes_are_counted

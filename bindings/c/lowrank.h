@@ -1088,7 +1088,8 @@ typedef struct {
 // The file has no such entry.
 #define LOWRANK_NOT_FOUND -48
 
-// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
+// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4. `lowrank_entry_load` copies it. Or B has a
+// bias, for which there is no place.
 #define LOWRANK_NOT_IN_PLACE -49
 
 // Only a call sets the argument, and it did not: a layer, its panels, its dropout; see `lowrank_code`.

@@ -163,8 +163,8 @@ impl<'a> Entry<'a> {
     /// Returns the adapter where it lies, which may be flash.
     ///
     /// # Errors
-    /// [`Error::NotInPlace`] when a tensor cannot be read in place: see [`Tensor::as_f32`]. [`Error::Missing`] about
-    /// [`Argument::BBias`] when `B` has a bias, for which an [`Adapter`] has no place. [`load`](Self::load) copies such an adapter.
+    /// [`Error::NotInPlace`] when a tensor cannot be read in place, see [`Tensor::as_f32`]: [`load`](Self::load) copies it.
+    /// [`Error::Missing`] about [`Argument::BBias`] when `B` has a bias, for which neither an [`Adapter`] nor a layer has a place.
     pub fn adapter(&self) -> Result<Adapter<'a>, Error> {
         if self.b_bias.is_some() {
             return Err(Error::Missing { argument: Argument::BBias });

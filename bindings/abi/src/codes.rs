@@ -83,7 +83,8 @@ pub const LOWRANK_UNSUPPORTED: lowrank_status = -46;
 pub const LOWRANK_NOT_UTF8: lowrank_status = -47;
 /// The file has no such entry.
 pub const LOWRANK_NOT_FOUND: lowrank_status = -48;
-/// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4, or a bias of B. Load it.
+/// The adapter cannot be used where it lies: numbers of 16 bits, not at a multiple of 4. `lowrank_entry_load` copies it. Or B has a
+/// bias, for which there is no place.
 pub const LOWRANK_NOT_IN_PLACE: lowrank_status = -49;
 /// Only a call sets the argument, and it did not: a layer, its panels, its dropout; see `lowrank_code`.
 pub const LOWRANK_NOT_SET: lowrank_status = -50;

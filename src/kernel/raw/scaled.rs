@@ -81,6 +81,33 @@ mod tests {
         (1..=count as u32).map(|i| (i.wrapping_mul(2_654_435_761) ^ seed) as i32 as f32 * 2.0_f32.powi(-31)).collect()
     }
 
+    /// A panic, which a mistake is here, ends the tests in WebAssembly.
+    #[cfg(not(target_family = "wasm"))]
+    #[test]
+    fn a_product_that_does_not_fit_is_a_mistake() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+
+        let numbers = numbers(64, 1);
+        let matrix = |rows, cols| MatRef::dense(&numbers[..rows * cols], rows, cols);
+        // Rows, depth and columns are 2, 3 and 4.
+        let fits = |left: (usize, usize), right: (usize, usize), start: Option<(usize, usize)>| {
+            let (left, right) = (matrix(left.0, left.1), matrix(right.0, right.1));
+            let start = start.map(|(rows, cols)| matrix(rows, cols));
+            let mut out = [7.0; 8];
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                let (out, start) = (&mut MatMut::dense(&mut out, 2, 4), start.as_ref());
+                let mut product = ScaledProduct { factor: FACTOR, left: &left, right: &right, depth: 3, out, start };
+                Backend::BASELINE.run(&mut product);
+            }));
+            assert_eq!(done.is_err(), out == [7.0; 8]);
+            done.is_ok()
+        };
+        assert!(fits((2, 3), (3, 4), None) && fits((2, 3), (3, 4), Some((2, 4))) && fits((3, 4), (4, 5), Some((3, 5))));
+        assert!(!fits((1, 3), (3, 4), None) && !fits((2, 2), (3, 4), None));
+        assert!(!fits((2, 3), (2, 4), None) && !fits((2, 3), (3, 3), None));
+        assert!(!fits((2, 3), (3, 4), Some((1, 4))) && !fits((2, 3), (3, 4), Some((2, 3))));
+    }
+
     /// From a start, or from the output as it is, in all blocks of rows and of the depth; not deep at all, too.
     #[test]
     fn the_product_is_its_definition() {

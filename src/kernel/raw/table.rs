@@ -404,17 +404,6 @@ mod tests {
         assert_eq!((buffer.len(), table.has(X)), (0, false));
     }
 
-    /// Rows without columns may be as far apart as they like.
-    #[test]
-    fn a_matrix_without_elements_spans_nothing() {
-        let (numbers, mut table) = ([0.0; 4], Table::new((0, 1, 1), 3));
-        let mut call = table.call(2);
-        let rows = MatRef::with_stride(&numbers, 2, 0, 3);
-        assert!(rows.is_ok());
-        rows.into_iter().for_each(|rows| call.bring(Argument::X, X, &rows));
-        assert_eq!((call.checked(), call.has(X), call.table.span(X).len()), (Ok(()), true, 0));
-    }
-
     /// What is lent to a table is not cleared, and is no pair with a gradient.
     #[test]
     fn what_is_lent_is_only_read() {

@@ -37,7 +37,8 @@ in adapter_config.json goes into its metadata, so that the way back gives the
 same; --strip leaves it out. PeftModel.from_pretrained loads the directory that
 is written. Its configuration is the one in the metadata, after a check that it
 agrees with every layer; without one, or with --from-table, it is made from the
-layers. The state of an optimizer stays behind then.
+layers. A PEFT directory has no place for the state of an optimizer, which stays
+behind.
 
 An adapter file keeps its generation, its fingerprint and the state of its
 optimizer when it becomes another adapter file, a C array or a Rust static;
@@ -45,7 +46,7 @@ optimizer when it becomes another adapter file, a C array or a Rust static;
 
 --optimizer-state takes PyTorch's AdamW along, so that training goes on: for
 each tensor T of the adapter, it wants T.exp_avg, T.exp_avg_sq and T.step in
-F32. The README has the three lines of Python that write it.
+F32. The README of lowrank has the three lines of Python that write it.
 
 Numbers that are infinite or NaN are refused, and so are layers that are dead,
 except on the way to a PEFT directory. An option that means nothing for the two
@@ -100,10 +101,10 @@ pub(crate) struct Convert {
     /// The state of AdamW is in this safetensors file
     #[arg(long, value_name = "FILE")]
     optimizer_state: Option<PathBuf>,
-    /// That AdamW has this decay rate of the first moment
+    /// Beta 1 of the AdamW whose state that file has: the decay rate of the first moment
     #[arg(long, value_name = "BETA", default_value_t = 0.9, value_parser = beta, requires = "optimizer_state")]
     beta1: f64,
-    /// That AdamW has this decay rate of the second moment
+    /// Beta 2 of the AdamW whose state that file has: the decay rate of the second moment
     #[arg(long, value_name = "BETA", default_value_t = 0.999, value_parser = beta, requires = "optimizer_state")]
     beta2: f64,
     /// Make the configuration of the PEFT directory from the layers, whatever the metadata says
@@ -139,6 +140,8 @@ struct DirectoryReport {
     layers: usize,
     /// `metadata` or `table`
     configuration: &'static str,
+    /// Layers whose state of an optimizer is not in the directory
+    states_left_behind: usize,
 }
 
 impl Convert {
@@ -296,6 +299,7 @@ impl Convert {
             to: Format::Peft,
             layers: entries.len(),
             configuration: if config.is_some() { "metadata" } else { "table" },
+            states_left_behind: entries.iter().filter(|entry| entry.training.is_some()).count(),
         };
         self.output.deliver(outputs, &report, &report.text())
     }
@@ -314,7 +318,11 @@ impl FileReport {
 impl DirectoryReport {
     fn text(&self) -> String {
         let name = terminal::path(&self.directory);
-        format!("{name}: {}, configuration from the {}", count(self.layers, "layer"), self.configuration)
+        let left = match self.states_left_behind {
+            0 => String::new(),
+            left => format!("; the state of the optimizer of {} stays behind", count(left, "layer")),
+        };
+        format!("{name}: {}, configuration from the {}{left}", count(self.layers, "layer"), self.configuration)
     }
 }
 
