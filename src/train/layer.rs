@@ -355,7 +355,8 @@ impl<'a> Layer<'a> {
                 return Err(Error::NonFinite { argument: *argument, index });
             }
         }
-        let (clock, (lr, lr_b)) = (optimizer.advance(self.clock)?, optimizer.rates());
+        let (clock, (lr, lr_b)) = (optimizer.advance(self.clock), optimizer.rates());
+        clock.check()?;
         if clock.steps == 1 {
             // In the first step they count as zero, whatever they hold.
             self.moments.fill(0.0);

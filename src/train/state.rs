@@ -48,6 +48,21 @@ pub struct Clock {
     pub weight2: f32,
 }
 
+impl Clock {
+    /// Refuses weights that no training has after a step: they are from 0 to 1.
+    // Of numbers without a sign, the bits have the order of the numbers, and NaN is behind them; a sign is behind NaN.
+    #[inline(always)]
+    pub(super) const fn check(&self) -> Result<(), Error> {
+        let (bits1, bits2) = (self.weight1.to_bits(), self.weight2.to_bits());
+        let most = if bits1 > bits2 { bits1 } else { bits2 };
+        if most > 1.0_f32.to_bits() {
+            let (argument, got) = (Argument::State, f32::from_bits(most));
+            return Err(Error::Range { argument, at_least: 0.0, at_most: 1.0, got });
+        }
+        Ok(())
+    }
+}
+
 /// The moments of one matrix of parameters. They are empty where the optimizer has none.
 #[derive(Debug)]
 pub struct Moments<'m> {

@@ -32,8 +32,8 @@ pub trait Steps {
     /// Checks the hyper-parameters.
     fn check(&self) -> Result<(), Error>;
 
-    /// Returns the clock after one more step, of a clock that some training can have.
-    fn advance(&self, clock: Clock) -> Result<Clock, Error>;
+    /// Returns the clock after one more step.
+    fn advance(&self, clock: Clock) -> Clock;
 
     /// Applies the rule of a learning rate and of the clock after this step to parameters and their two moments, of which those that
     /// the optimizer does not have are empty.
@@ -76,7 +76,8 @@ pub(super) fn step<O: Steps>(
         }
     }
     grads.check_finite()?;
-    let clock = optimizer.advance(state.clock)?;
+    let clock = optimizer.advance(state.clock);
+    clock.check()?;
     for (param, grad, moments, lr, _) in &mut parts {
         if let (Some(param), Some(grad)) = (param, grad) {
             moments.begin(&clock);

@@ -190,8 +190,10 @@ const BELOW_ONE: f32 = 0.999_999_94;
 /// Numbers that are no learning rates and the like.
 const BAD: [f32; 4] = [-1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
-fn clock(weight1: f32, weight2: f32) -> Clock {
-    Clock { steps: 3, weight1, weight2 }
+/// Steps halve the distance of a weight to 1.
+fn at_clock(call: &mut Call, weight1: f32, weight2: f32) {
+    call.clock = Clock { steps: 3, weight1, weight2 };
+    (call.adamw.beta1, call.adamw.beta2) = (Beta::new(0.5), Beta::new(0.5));
 }
 
 fn hyper_parameters() -> Vec<Case> {
@@ -224,9 +226,11 @@ fn hyper_parameters() -> Vec<Case> {
         case(&SGD, range(Momentum, 0.0, 1.0, 1.5), |c| c.sgd.momentum = 1.5),
         case(&SGD, range(Momentum, f32::from_bits(1), 1.0, 0.0), |c| (c.sgd.nesterov, c.sgd.momentum) = (true, 0.0)),
         case(&SGD, range(Dampening, 0.0, 0.0, 0.5), |c| (c.sgd.nesterov, c.sgd.dampening) = (true, 0.5)),
-        case(&ADAMW, range(Argument::State, 0.0, 1.0, -0.5), |c| c.clock = clock(-0.5, 0.5)),
-        case(&ADAMW, range(Argument::State, 0.0, 1.0, f32::NAN), |c| c.clock = clock(0.5, f32::NAN)),
-        case(&ADAMW, range(Argument::State, 0.0, 1.0, 1.5), |c| c.clock = clock(0.5, 1.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, -0.5), |c| at_clock(c, -2.0, 0.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, -0.25), |c| at_clock(c, 0.5, -1.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, f32::NAN), |c| at_clock(c, 0.5, f32::NAN)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, f32::NAN), |c| at_clock(c, f32::NAN, 0.5)),
+        case(&ADAMW, range(Argument::State, 0.0, 1.0, 1.75), |c| at_clock(c, 0.5, 2.5)),
         case(&ADAMW, rows(Argument::State, 4, 3), |c| c.moments[1][1] = (3, 3)),
         case(&ADAMW, cols(Argument::State, 4, 3), |c| c.moments[2][1] = (1, 3)),
     ]);
