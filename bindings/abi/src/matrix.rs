@@ -1,6 +1,6 @@
 //! Matrices, and the structs that are made of matrices: base, adapter, gradients, what flows through a layer.
 
-use lowrank::{Accum, Adapter, AdapterMut, Backprop, Base, Grads, MatMut, MatRef};
+use lowrank::{Accum, Adapter, AdapterMut, Backprop, Base, Error, Grads, MatMut, MatRef, Packed, Weights};
 
 use crate::codes::*;
 use crate::error::Fault;
@@ -395,4 +395,23 @@ impl<'c> Passed<'c> for *const lowrank_backprop {
         let (x, dy, dx) = unsafe { flow.parts().view() }?;
         Ok(Backprop { x, dy, dx })
     }
+}
+
+/// Reads weights in panels.
+pub(crate) fn panels(weights: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Result<Weights<'_>, Error> {
+    Ok(Packed::new(weights, outputs, inputs, width)?.into())
+}
+
+/// A frozen layer with W [outputs, inputs] in panels of `panel_width` outputs, as `lowrank_pack` writes them. They may lie in flash;
+/// `bias` may be null.
+#[unsafe(no_mangle)]
+pub extern "C" fn lowrank_base_panels(
+    weights: *const f32,
+    bias: *const f32,
+    outputs: usize,
+    inputs: usize,
+    panel_width: usize,
+) -> lowrank_base {
+    let (size, panels) = (size_of::<lowrank_base>(), lowrank_code::of_panels(panels));
+    lowrank_base { size, weights, outputs, inputs, stride: inputs, panel_width, panels, bias }
 }

@@ -3,12 +3,10 @@
 use core::mem::transmute;
 
 use lowrank::train::Layer;
-use lowrank::{Error, Packed, Saved, Weights};
+use lowrank::{Dropout, Error, Saved, Weights};
 
 use crate::codes::*;
 use crate::error::Fault;
-use crate::matrix::lowrank_base;
-use crate::saved::lowrank_dropout;
 
 /// Code that a call has named. Only the calls write it, so it does not say its size. Where it is needed and was not named, a call
 /// says LOWRANK_NOT_SET.
@@ -27,9 +25,9 @@ type Code = unsafe extern "C" fn();
 /// Reads W [out, in] in panels of a width.
 pub(crate) type OfPanels = for<'w> fn(&'w [f32], (usize, usize), usize) -> Result<Weights<'w>, Error>;
 /// Gives a layer its dropout.
-pub(crate) type OfLayer = fn(&mut Layer<'_>, &lowrank_dropout) -> Result<(), Fault>;
+pub(crate) type OfLayer = fn(&mut Layer<'_>, Dropout) -> Result<(), Error>;
 /// Gives saved activations their dropout.
-pub(crate) type OfSaved = fn(&mut Saved<'_>, &lowrank_dropout) -> Result<(), Fault>;
+pub(crate) type OfSaved = fn(&mut Saved<'_>, Dropout) -> Result<(), Error>;
 
 macro_rules! kinds {
     ($($number:literal $of:ident $get:ident: $kind:ty, about $argument:ident;)*) => {
@@ -67,22 +65,4 @@ impl lowrank_code {
     fn get(&self, kind: usize) -> Option<Code> {
         self.function.filter(|&code| !(code as usize) ^ kind == self.inverse)
     }
-}
-
-pub(crate) fn panels(weights: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Result<Weights<'_>, Error> {
-    Ok(Packed::new(weights, outputs, inputs, width)?.into())
-}
-
-/// A frozen layer with W [outputs, inputs] in panels of `panel_width` outputs, as `lowrank_pack` writes them. They may lie in flash;
-/// `bias` may be null.
-#[unsafe(no_mangle)]
-pub extern "C" fn lowrank_base_panels(
-    weights: *const f32,
-    bias: *const f32,
-    outputs: usize,
-    inputs: usize,
-    panel_width: usize,
-) -> lowrank_base {
-    let (size, panels) = (size_of::<lowrank_base>(), lowrank_code::of_panels(panels));
-    lowrank_base { size, weights, outputs, inputs, stride: inputs, panel_width, panels, bias }
 }

@@ -8,7 +8,7 @@ use crate::error::{Fault, lowrank_error};
 use crate::machine::backend_of;
 use crate::matrix::*;
 use crate::memory::{Number, SliceMut, StructMut};
-use crate::named::{lowrank_code, panels};
+use crate::named::lowrank_code;
 use crate::saved::lowrank_saved;
 
 pub(crate) fn scale_of(mode: u32, alpha: f32) -> Result<Scale, Fault> {

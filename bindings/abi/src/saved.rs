@@ -1,7 +1,7 @@
 //! What is kept between two calls: saved activations and the state of an optimizer.
 
 use lowrank::train::{Clock, Moments, State};
-use lowrank::{Batch, Dropout, Progress, Saved, Shape};
+use lowrank::{Batch, Dropout, Error, Progress, Saved, Shape};
 
 use crate::codes::*;
 use crate::error::{Fault, lowrank_error};
@@ -184,8 +184,8 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
             0 => Saved::inference(memory, shape, into.tokens)?,
             _ => Saved::training(memory, shape, into.tokens)?,
         };
-        if into.dropout.get()?.is_some() {
-            into.masks.saved()?(&mut saved, &into.dropout)?;
+        if let Some(dropout) = into.dropout.get()? {
+            into.masks.saved()?(&mut saved, dropout)?;
         }
         // With another dropout the masks of a backward pass would be others.
         let batch = batch_of(into.progress, into.batch)?;
@@ -194,8 +194,8 @@ impl<'c> Passed<'c> for *mut lowrank_saved {
     }
 }
 
-fn masks(saved: &mut Saved<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    Ok(saved.set_dropout(Some(dropout.whole()?))?)
+fn masks(saved: &mut Saved<'_>, dropout: Dropout) -> Result<(), Error> {
+    saved.set_dropout(Some(dropout))
 }
 
 /// Sets the dropout of the following forward passes and of the backward passes that belong to them. With a null `dropout`
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn lowrank_set_dropout(
 ) -> lowrank_status {
     let dropout = if dropout.is_null() { &lowrank_dropout::NONE } else { dropout };
     crate::call!(error, (saved, crate::memory::Struct(LOWRANK_ARGUMENT_DROPOUT, dropout)), |(mut view, dropout)| {
-        masks(&mut view.saved, dropout)?;
+        masks(&mut view.saved, dropout.whole()?)?;
         (view.into.dropout, view.into.masks) = (*dropout, lowrank_code::of_saved(masks));
         view.keep();
         Ok(())

@@ -1,17 +1,19 @@
 //! What a layer does beside the rest, where a call names it.
 
 use lowrank::train::Layer;
+use lowrank::{Dropout, Error};
 
 use super::structure::{Beside, SETS_DROPOUT, View, call, lowrank_layer};
 use crate::codes::*;
-use crate::error::{Fault, lowrank_error};
+use crate::error::lowrank_error;
+use crate::matrix::panels;
 use crate::memory::slice;
-use crate::named::{lowrank_code, panels};
+use crate::named::lowrank_code;
 use crate::saved::lowrank_dropout;
 
 /// Gives a layer its dropout.
-pub(super) fn masks(layer: &mut Layer<'_>, dropout: &lowrank_dropout) -> Result<(), Fault> {
-    Ok(layer.set_dropout(Some(dropout.whole()?))?)
+fn masks(layer: &mut Layer<'_>, dropout: Dropout) -> Result<(), Error> {
+    layer.set_dropout(Some(dropout))
 }
 
 /// From now on `weights` is in panels of that many outputs, as `lowrank_pack` writes them; with 0 it is in rows. To be called after
@@ -61,7 +63,7 @@ pub unsafe extern "C" fn lowrank_layer_set_dropout(
     let set = &mut |view: &mut View<'_, '_>| {
         // SAFETY: checked, and not written.
         let dropout = unsafe { &*dropout };
-        masks(view.layer, dropout)?;
+        masks(view.layer, dropout.whole()?)?;
         (view.into.dropout, view.into.masks) = (*dropout, lowrank_code::of_layer(masks));
         Ok(())
     };

@@ -214,8 +214,10 @@ unsafe fn run(
     // Whether a batch that the struct knows of is that of another dropout, which may come back.
     let mut is_other = false;
     if !is_new {
-        if needed & SETS_DROPOUT == 0 && into.dropout.get()?.is_some() {
-            into.masks.layer()?(layer, &into.dropout)?;
+        if needed & SETS_DROPOUT == 0
+            && let Some(dropout) = into.dropout.get()?
+        {
+            into.masks.layer()?(layer, dropout)?;
         }
         let (scale, clock) = (if needed & SCALE == 0 { 1.0 } else { into.scale }, into.clock.get()?);
         let (scale, is_graded) = (Some(Scale::Direct(scale)), into.graded != 0);
