@@ -12,10 +12,10 @@ macro_rules! layouts {
             let _ = |it: $name| {
                 let $name { $($field: _),* } = it;
             };
-            println!("LAYOUT(sizeof({0}) == {1}, {0}_size);", stringify!($name), size_of::<$name>());
+            println!("LAYOUT(sizeof({0}) == {1}, layout_{0}_size);", stringify!($name), size_of::<$name>());
             $(
                 println!(
-                    "LAYOUT(offsetof({0}, {1}) == {2} && sizeof((({0} *)0)->{1}) == {3}, {0}_{1});",
+                    "LAYOUT(offsetof({0}, {1}) == {2} && sizeof((({0} *)0)->{1}) == {3}, layout_{0}_{1});",
                     stringify!($name),
                     stringify!($field),
                     offset_of!($name, $field),

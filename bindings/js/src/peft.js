@@ -53,7 +53,9 @@ export function readPeft(files) {
   refuseWrapped(names);
   const found = sorted.map(([name, parts]) => entryOf(name, parts, config));
   const left = sorted.flatMap(([, { base }]) => (base ? [leftOut(base)] : []));
-  return { config: config.fields, entries: found, warnings: [...config.warnings(names), ...prefixed(names), ...left, ...dead(found)] };
+  const warnings = [...config.warnings(names), ...prefixed(names), ...left, ...dead(found)];
+  // `layers` is what the entries were called before: programs that read it still find them.
+  return Object.defineProperty({ config: config.fields, entries: found, warnings }, 'layers', { value: found });
 }
 
 /** @param {Found} base */

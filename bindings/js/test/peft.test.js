@@ -23,6 +23,12 @@ const readWith = (fields = {}, tensors = []) => {
   return readPeft({ config: { ...CONFIG, ...fields }, tensors: safetensors([...GOOD.filter(([name]) => !names.includes(name)), ...tensors]) });
 };
 
+test('what was called layers is still found under that name', () => {
+  const found = readPeft({ config: CONFIG, tensors: safetensors(GOOD) });
+  assert.equal(found.layers, found.entries);
+  assert.deepEqual(Object.keys(found), ['config', 'entries', 'warnings']);
+});
+
 test('the adapter that the others are made of is good', () => {
   const { entries } = readWith();
   assert.deepEqual(entries.map(({ name, rank, inputs, outputs, scale }) => [name, rank, inputs, outputs, scale]), [
