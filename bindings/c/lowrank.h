@@ -1375,7 +1375,8 @@ lowrank_status lowrank_layer_set_panels(lowrank_layer *layer,
                                         lowrank_error *error);
 
 // Sets the dropout of the following forward passes and of the backward passes that belong to them; with a null `dropout` there is none.
-// To be called after `lowrank_layer_init`. From then on the numbers of `layer.dropout` may be changed, such as the step.
+// To be called after `lowrank_layer_init`. From then on each step of the optimizer raises `layer.dropout.step`, and the caller may
+// change the numbers of `layer.dropout`.
 //
 // # Safety
 // As the page of the header says of pointers.

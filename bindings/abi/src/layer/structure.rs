@@ -198,7 +198,7 @@ unsafe fn run(
         is_there.then_some(start)
     };
     let is_new = needed & NEW != 0;
-    // What no call has made knows of no A.
+    // A struct that `lowrank_layer_init` has not seen does not say where A lies.
     if !is_new && inputs != 0 && into.rank != 0 && into.parts.first() != Some(&into.arena) {
         return Err(Fault::new(LOWRANK_NOT_SET, LOWRANK_ARGUMENT_LAYER, 0, 0));
     }
@@ -211,7 +211,7 @@ unsafe fn run(
     // It is used where it was opened: a move would copy all of it.
     let mut opened = open(&plan, Base { weights, bias }, arena);
     let layer = opened.as_mut().map_err(|error| *error)?;
-    // Whether a batch that the struct knows of is that of another dropout, which may come back.
+    // The struct may know of a batch with another dropout, which may come back: that batch stays as it is.
     let mut is_other = false;
     if !is_new {
         if needed & SETS_DROPOUT == 0
