@@ -81,8 +81,8 @@ mod tests {
         (1..=count as u32).map(|i| (i.wrapping_mul(2_654_435_761) ^ seed) as i32 as f32 * 2.0_f32.powi(-31)).collect()
     }
 
-    /// A panic, which a mistake is here, ends the tests in WebAssembly.
-    #[cfg(not(target_family = "wasm"))]
+    /// It panics with debug assertions, and computes nothing without. A panic ends the tests in WebAssembly.
+    #[cfg(not(all(debug_assertions, target_family = "wasm")))]
     #[test]
     fn a_product_that_does_not_fit_is_a_mistake() {
         use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -99,8 +99,9 @@ mod tests {
                 let mut product = ScaledProduct { factor: FACTOR, left: &left, right: &right, depth: 3, out, start };
                 Backend::BASELINE.run(&mut product);
             }));
-            assert_eq!(done.is_err(), out == [7.0; 8]);
-            done.is_ok()
+            let is_computed = out != [7.0; 8];
+            assert_eq!(done.is_err(), !is_computed && cfg!(debug_assertions));
+            is_computed
         };
         assert!(fits((2, 3), (3, 4), None) && fits((2, 3), (3, 4), Some((2, 4))) && fits((3, 4), (4, 5), Some((3, 5))));
         assert!(!fits((1, 3), (3, 4), None) && !fits((2, 2), (3, 4), None));
