@@ -33,31 +33,32 @@ pub(super) unsafe fn cover<S: Simd>(simd: S, product: &mut RawProduct) {
         product.out = product.out.t();
         product.start = product.start.t();
     }
-    let beside = product.many.row_stride == 1;
-    let four = match (along && !SMALL, along || beside || SMALL) {
-        (true, _) => 3,
-        (false, true) => 4,
-        (false, false) => 0,
-    };
+    let has_tiles = along || product.many.row_stride == 1 || SMALL;
     // One chain on the other side leaves registers for more on this one.
-    let eight = if four > 0 && product.height == 1 && !SMALL { four - 2 } else { four };
+    let most = match product.height {
+        _ if !has_tiles => 0,
+        1 => 2,
+        _ => 1,
+    };
     while product.width > 0 {
-        let kind = match product.width {
-            8.. => eight,
-            4.. => four,
-            _ => 0,
-        };
-        let Some(kind) = Tiles::<S>::KINDS.get(kind) else { return };
+        let Some(kind) = Tiles::<S>::KINDS.get(most.min(product.width / 4)) else { return };
         let (column, out, start) = (product.few.at, product.out.at, product.start.at);
         let mut left = product.height;
-        while left > 0 {
-            let (count, tile) = if left > 1 { (kind.few, kind.tile) } else { (1, kind.last) };
+        while left >= kind.few {
             // SAFETY: as many chains are left, side by side as the tile wants them.
-            unsafe { tile(product, simd) };
-            product.few.skip_rows(count);
-            product.out.skip_cols(count);
-            product.start.skip_cols(count);
-            left -= count;
+            unsafe { (kind.tile)(product, simd) };
+            product.few.skip_rows(kind.few);
+            product.out.skip_cols(kind.few);
+            product.start.skip_cols(kind.few);
+            left -= kind.few;
+        }
+        if left > 0 {
+            // One chain beside those of `many` is computed twice, at one place: a tile for it would be as much code again.
+            let strides = (product.few.row_stride, product.out.col_stride, product.start.col_stride);
+            (product.few.row_stride, product.out.col_stride, product.start.col_stride) = (0, 0, 0);
+            // SAFETY: as above; both chains of `few` are the one that is left.
+            unsafe { (kind.tile)(product, simd) };
+            (product.few.row_stride, product.out.col_stride, product.start.col_stride) = strides;
         }
         (product.few.at, product.out.at, product.start.at) = (column, out, start);
         product.many.skip_rows(kind.many);
@@ -67,47 +68,36 @@ pub(super) unsafe fn cover<S: Simd>(simd: S, product: &mut RawProduct) {
     }
 }
 
-/// Chains of a tile on both sides, and the tile where there is but one on the side of the few.
+/// Chains of a tile on both sides, and the tile.
 struct Kind<S> {
     many: usize,
     few: usize,
     tile: unsafe fn(&mut RawProduct, S),
-    last: unsafe fn(&mut RawProduct, S),
 }
 
 struct Tiles<S>(PhantomData<S>);
 
 impl<S: Simd> Tiles<S> {
-    /// One chain; eight beside one along their numbers, and across; four likewise.
-    const KINDS: &'static [Kind<S>; 5] = &if SMALL {
-        const { [Self::kind::<false, 1, 1>(), Self::four(), Self::four(), Self::four(), Self::four()] }
+    /// One chain; four beside two; eight beside one. Where size counts, four beside one take the place of both.
+    const KINDS: &'static [Kind<S>; 3] = &if SMALL {
+        const { [Self::kind::<1, 1>(), Self::kind::<4, 1>(), Self::kind::<4, 1>()] }
     } else {
-        [
-            Self::kind::<false, 1, 1>(),
-            Self::kind::<true, 8, 1>(),
-            Self::kind::<false, 8, 1>(),
-            Kind { last: tile::<S, true, 4, 1>, ..Self::kind::<true, 4, 2>() },
-            Kind { last: tile::<S, false, 4, 1>, ..Self::kind::<false, 4, 2>() },
-        ]
+        [Self::kind::<1, 1>(), Self::kind::<4, 2>(), Self::kind::<8, 1>()]
     };
 
-    const fn kind<const ALONG: bool, const MANY: usize, const FEW: usize>() -> Kind<S> {
-        Kind { many: MANY, few: FEW, tile: tile::<S, ALONG, MANY, FEW>, last: tile::<S, ALONG, MANY, FEW> }
-    }
-
-    const fn four() -> Kind<S> {
-        Self::kind::<false, 4, 1>()
+    const fn kind<const MANY: usize, const FEW: usize>() -> Kind<S> {
+        Kind { many: MANY, few: FEW, tile: tile::<S, MANY, FEW> }
     }
 }
 
 /// `MANY × FEW` accumulators stay in registers over the depth.
 ///
 /// # Safety
-/// There are as many chains. Their numbers lie side by side on both sides if `ALONG`, else those of the chains of `many`
-/// do, if there are several.
+/// There are as many chains. If there are several of `many` and size does not count, the numbers lie side by side, either along all
+/// chains, or across those of `many`.
 // Inlined, what all tiles have in common would be computed beforehand and spilled: three times as much code.
 #[inline(never)]
-unsafe fn tile<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>(product: &mut RawProduct, simd: S) {
+unsafe fn tile<S: Simd, const MANY: usize, const FEW: usize>(product: &mut RawProduct, simd: S) {
     let mut acc = [[simd.splat(0.0); MANY]; FEW];
     let mut start = product.start;
     unroll!(v < FEW, {
@@ -120,7 +110,37 @@ unsafe fn tile<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>(
         });
         start.skip_cols(1);
     });
-    // A pointer for each chain, where numbers that lie side by side have no tiles of their own.
+    // One function for both ways through memory: what stands before and behind them is most of a tile.
+    if MANY > 1 && !SMALL && product.many.col_stride == 1 && product.few.col_stride == 1 {
+        // SAFETY: as the caller says, and the numbers lie side by side along the chains.
+        unsafe { steps::<S, true, MANY, FEW>(product, simd, &mut acc) };
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { steps::<S, false, MANY, FEW>(product, simd, &mut acc) };
+    }
+    let mut out = product.out;
+    unroll!(v < FEW, {
+        let mut at = out.at;
+        unroll!(m < MANY, {
+            at = at.wrapping_add(if m > 0 { out.row_stride } else { 0 });
+            // SAFETY: this chain has an output, which is borrowed for writing.
+            unsafe { simd.store(at.cast_mut(), acc[v][m]) };
+        });
+        out.skip_cols(1);
+    });
+}
+
+/// The steps of all chains of a tile.
+///
+/// # Safety
+/// As for [`tile`]; the numbers lie side by side along the chains if `ALONG`.
+#[inline(always)]
+unsafe fn steps<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>(
+    product: &RawProduct,
+    simd: S,
+    acc: &mut [[S::V; MANY]; FEW],
+) {
+    // A pointer for each chain, where numbers that lie side by side have no steps of their own.
     let apart = ALONG || SMALL;
     let (mut many, mut few) = ([product.many.at; MANY], [product.few.at; FEW]);
     unroll!(m < MANY, { many[m] = product.many.at(m, 0) });
@@ -145,14 +165,4 @@ unsafe fn tile<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>(
             many[0] = many[0].wrapping_add(product.many.col_stride);
         }
     }
-    let mut out = product.out;
-    unroll!(v < FEW, {
-        let mut at = out.at;
-        unroll!(m < MANY, {
-            at = at.wrapping_add(if m > 0 { out.row_stride } else { 0 });
-            // SAFETY: this chain has an output, which is borrowed for writing.
-            unsafe { simd.store(at.cast_mut(), acc[v][m]) };
-        });
-        out.skip_cols(1);
-    });
 }
