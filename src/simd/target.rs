@@ -13,6 +13,16 @@ pub(crate) const HAS_VECTORS: bool = cfg!(all(
 /// Whether size counts more than speed.
 pub(crate) const SMALL: bool = cfg!(lowrank_small);
 
+/// Whether the operations of binary32 are instructions. Elsewhere each is a call.
+const HAS_FPU: bool = cfg!(not(any(
+    all(target_arch = "arm", target_abi = "eabi"),
+    all(any(target_arch = "riscv32", target_arch = "riscv64"), not(lowrank_riscv_f)),
+)));
+
+/// Whether one tile computes all products of one lane: where size counts, and beside calls, where more tiles would save 1 % of the
+/// instructions.
+pub(crate) const ONE_TILE: bool = SMALL || !HAS_FPU;
+
 /// Whether one small function computes every product on vectors, too. Not on x86-64: there a function of its own that is generic over
 /// the instruction set would not be compiled for it.
 pub(crate) const SMALL_VECTORS: bool = SMALL && cfg!(not(target_arch = "x86_64"));

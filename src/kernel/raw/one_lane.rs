@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use crate::kernel::operand::Factor;
 use crate::simd::Simd;
-use crate::simd::target::SMALL;
+use crate::simd::target::ONE_TILE;
 use crate::view::MatMut;
 
 /// `out[row, lane] = start` continued by `chain_d left[row, d]·right[d, lane]`, one number at a time.
@@ -33,7 +33,7 @@ pub(super) unsafe fn cover<S: Simd>(simd: S, product: &mut RawProduct) {
         product.out = product.out.t();
         product.start = product.start.t();
     }
-    let has_tiles = along || product.many.row_stride == 1 || SMALL;
+    let has_tiles = along || product.many.row_stride == 1 || ONE_TILE;
     // One chain on the other side leaves registers for more on this one.
     let most = match product.height {
         _ if !has_tiles => 0,
@@ -78,8 +78,8 @@ struct Kind<S> {
 struct Tiles<S>(PhantomData<S>);
 
 impl<S: Simd> Tiles<S> {
-    /// One chain; four beside two; eight beside one. Where size counts, four beside one take the place of both.
-    const KINDS: &'static [Kind<S>; 3] = &if SMALL {
+    /// One chain; four beside two; eight beside one. One tile is four beside one.
+    const KINDS: &'static [Kind<S>; 3] = &if ONE_TILE {
         const { [Self::kind::<1, 1>(), Self::kind::<4, 1>(), Self::kind::<4, 1>()] }
     } else {
         [Self::kind::<1, 1>(), Self::kind::<4, 2>(), Self::kind::<8, 1>()]
@@ -93,7 +93,7 @@ impl<S: Simd> Tiles<S> {
 /// `MANY × FEW` accumulators stay in registers over the depth.
 ///
 /// # Safety
-/// There are as many chains. If there are several of `many` and size does not count, the numbers lie side by side, either along all
+/// There are as many chains. If there are several of `many` and more tiles than one, the numbers lie side by side, either along all
 /// chains, or across those of `many`.
 // Inlined, what all tiles have in common would be computed beforehand and spilled: three times as much code.
 #[inline(never)]
@@ -111,7 +111,7 @@ unsafe fn tile<S: Simd, const MANY: usize, const FEW: usize>(product: &mut RawPr
         start.skip_cols(1);
     });
     // One function for both ways through memory: what stands before and behind them is most of a tile.
-    if MANY > 1 && !SMALL && product.many.col_stride == 1 && product.few.col_stride == 1 {
+    if MANY > 1 && !ONE_TILE && product.many.col_stride == 1 && product.few.col_stride == 1 {
         // SAFETY: as the caller says, and the numbers lie side by side along the chains.
         unsafe { steps::<S, true, MANY, FEW>(product, simd, &mut acc) };
     } else {
@@ -141,7 +141,7 @@ unsafe fn steps<S: Simd, const ALONG: bool, const MANY: usize, const FEW: usize>
     acc: &mut [[S::V; MANY]; FEW],
 ) {
     // A pointer for each chain, where numbers that lie side by side have no steps of their own.
-    let apart = ALONG || SMALL;
+    let apart = ALONG || ONE_TILE;
     let (mut many, mut few) = ([product.many.at; MANY], [product.few.at; FEW]);
     unroll!(m < MANY, { many[m] = product.many.at(m, 0) });
     unroll!(v < FEW, { few[v] = product.few.at(v, 0) });
