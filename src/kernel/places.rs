@@ -30,59 +30,69 @@ pub(crate) enum Owner {
 }
 
 /// A place for a matrix, and the sizes that the matrix has.
+// In two bytes, so that it is a constant of one instruction, and the tables of places are short.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Place {
-    slot: u8,
-    rows: Dim,
-    cols: Dim,
-    owner: Owner,
+    /// From the lowest bit on: the slot in four bits, rows and columns in three each, the owner in two.
+    bits: u16,
 }
 
 impl Place {
     /// It never has a matrix: chains start at +0 there.
-    pub(crate) const ZERO: Self = Self { slot: 15, rows: Dim::One, cols: Dim::One, owner: Owner::Read };
+    pub(crate) const ZERO: Self = Self::of(15, (Dim::One, Dim::One), Owner::Read);
 
     /// A one for each token, which every table has.
-    pub(crate) const ONES: Self = Self { slot: 9, rows: Dim::Tokens, cols: Dim::One, owner: Owner::Lent };
+    pub(crate) const ONES: Self = Self::of(9, (Dim::Tokens, Dim::One), Owner::Lent);
 
     pub(crate) const fn new(slot: u8, (rows, cols): (Dim, Dim), owner: Owner) -> Self {
-        let is_taken = slot == Self::ZERO.slot || slot == Self::ONES.slot;
+        let is_taken = slot == Self::ZERO.slot() || slot == Self::ONES.slot();
         assert!((slot as usize) < PLACES && !is_taken, "no such place");
         let is_of_call = matches!(owner, Owner::Read | Owner::Written);
         assert!(is_of_call == (slot >= FIRST_OF_CALL), "a place among those of another owner");
-        Self { slot, rows, cols, owner }
+        Self::of(slot, (rows, cols), owner)
+    }
+
+    const fn of(slot: u8, (rows, cols): (Dim, Dim), owner: Owner) -> Self {
+        Self { bits: slot as u16 | (rows as u16) << 4 | (cols as u16) << 7 | (owner as u16) << 10 }
     }
 
     pub(super) const fn slot(self) -> u8 {
-        self.slot
+        self.bits as u8 & 15
     }
 
-    pub(super) const fn rows(self) -> Dim {
-        self.rows
+    /// The number of the size that its rows are, as [`Dim`] counts.
+    pub(super) const fn rows(self) -> usize {
+        (self.bits >> 4 & 7) as usize
     }
 
-    pub(super) const fn cols(self) -> Dim {
-        self.cols
+    /// As [`rows`](Self::rows).
+    pub(super) const fn cols(self) -> usize {
+        (self.bits >> 7 & 7) as usize
     }
 
     pub(super) const fn owner(self) -> Owner {
-        self.owner
+        match self.bits >> 10 {
+            0 => Owner::Table,
+            1 => Owner::Lent,
+            2 => Owner::Read,
+            _ => Owner::Written,
+        }
     }
 
     pub(super) const fn is_of_call(self) -> bool {
-        self.slot >= FIRST_OF_CALL
+        self.slot() >= FIRST_OF_CALL
     }
 
     /// Whether products may write the matrix.
     pub(crate) const fn is_written(self) -> bool {
-        matches!(self.owner, Owner::Table | Owner::Written)
+        matches!(self.owner(), Owner::Table | Owner::Written)
     }
 
     /// Whether no two of these places have the same slot.
     pub(crate) const fn are_apart(places: &[Place]) -> bool {
         let (mut seen, mut i) = (0u16, 0);
         while i < places.len() {
-            let bit = 1 << places[i].slot;
+            let bit = 1 << places[i].slot();
             if seen & bit != 0 {
                 return false;
             }
@@ -93,7 +103,7 @@ impl Place {
     }
 
     pub(crate) const fn is(self, other: Place) -> bool {
-        self.slot == other.slot
+        self.slot() == other.slot()
     }
 
     pub(crate) const fn t(self) -> Side {
@@ -117,12 +127,12 @@ impl Side {
         Self { transposed: !self.transposed, ..self }
     }
 
-    const fn rows(self) -> Dim {
-        if self.transposed { self.place.cols } else { self.place.rows }
+    const fn rows(self) -> usize {
+        if self.transposed { self.place.cols() } else { self.place.rows() }
     }
 
-    const fn cols(self) -> Dim {
-        if self.transposed { self.place.rows } else { self.place.cols }
+    const fn cols(self) -> usize {
+        if self.transposed { self.place.rows() } else { self.place.cols() }
     }
 }
 
@@ -130,23 +140,22 @@ impl Side {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Product {
     out: Place,
-    left: Side,
-    right: Side,
+    left: Place,
+    right: Place,
     start: Place,
-    depth: Dim,
+    /// Whether the left is transposed, and the right.
+    transposed: [bool; 2],
 }
 
 impl Product {
     /// `start` is a row for all rows of `out`, `out` itself, or [`Place::ZERO`]. Where there is no row, the chains start at +0.
     pub(crate) const fn new(out: Place, left: Side, right: Side, start: Place) -> Self {
-        let sizes = left.rows() as u8 == out.rows as u8
-            && left.cols() as u8 == right.rows() as u8
-            && right.cols() as u8 == out.cols as u8;
+        let sizes = left.rows() == out.rows() && left.cols() == right.rows() && right.cols() == out.cols();
         assert!(sizes, "sizes that disagree");
-        let is_row = start.rows as u8 == Dim::One as u8 && start.cols as u8 == out.cols as u8;
+        let is_row = start.rows() == Dim::One as usize && start.cols() == out.cols();
         assert!(is_row || start.is(out) || start.is(Place::ZERO), "a start of another size");
         assert!(out.is_written() && !out.is(left.place) && !out.is(right.place), "an output that is read");
-        Self { out, left, right, start, depth: left.cols() }
+        Self { out, left: left.place, right: right.place, start, transposed: [left.transposed, right.transposed] }
     }
 
     pub(crate) const fn out(&self) -> Place {
@@ -154,15 +163,16 @@ impl Product {
     }
 
     pub(crate) const fn sides(&self) -> (Side, Side) {
-        (self.left, self.right)
+        let [left, right] = self.transposed;
+        (Side { place: self.left, transposed: left }, Side { place: self.right, transposed: right })
     }
 
     pub(super) const fn start(&self) -> Place {
         self.start
     }
 
-    pub(super) const fn depth(&self) -> Dim {
-        self.depth
+    pub(super) const fn depth(&self) -> usize {
+        self.sides().0.cols()
     }
 
     /// The row that every row of the output starts from, if there is one.
@@ -221,7 +231,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) const fn new(param: Place, grad: Place) -> Self {
-        assert!(matches!(param.owner, Owner::Lent) && matches!(grad.owner, Owner::Table), "matrices of other owners");
+        assert!(matches!(param.owner(), Owner::Lent) && matches!(grad.owner(), Owner::Table), "matrices of other owners");
         Self { param, grad }
     }
 
@@ -314,7 +324,7 @@ mod tests {
         let of = |start| Product::new(HS, X.plain(), A.t(), start);
         assert!(of(ROW).row().is_some_and(|row| row.is(ROW)));
         assert!(of(HS).row().is_none() && of(Place::ZERO).row().is_none());
-        assert_eq!(of(ROW).depth(), Inputs);
+        assert_eq!(of(ROW).depth(), Inputs as usize);
         assert!(of(ROW).out().is(HS) && of(ROW).start().is(ROW));
     }
 

@@ -64,8 +64,12 @@ impl<'m> Table<'m> {
     }
 
     pub(crate) const fn dim(&self, dim: Dim) -> usize {
+        self.size_of(dim as usize)
+    }
+
+    const fn size_of(&self, number: usize) -> usize {
         // The remainder takes the place of a check.
-        self.dims[dim as usize % DIMS]
+        self.dims[number % DIMS]
     }
 
     /// The most tokens.
@@ -87,7 +91,7 @@ impl<'m> Table<'m> {
     /// Rows and columns of whatever is at a place.
     #[inline(always)]
     fn size(&self, place: Place) -> (usize, usize) {
-        (self.dim(place.rows()), self.dim(place.cols()))
+        (self.size_of(place.rows()), self.size_of(place.cols()))
     }
 
     /// The first element of an operand and its strides.
@@ -223,7 +227,7 @@ impl<'m> Table<'m> {
         places.map(|place| {
             let bit = 1 << place.slot();
             if left & bit == 0 {
-                return MatMut::dense(&mut [], 0, self.dim(place.cols()));
+                return MatMut::dense(&mut [], 0, self.size_of(place.cols()));
             }
             left &= !bit;
             // SAFETY: the table owns the memory, it is borrowed for writing, and the place comes only once.
@@ -317,7 +321,7 @@ impl<'m, 'c> Call<'_, 'm, 'c> {
         let mut raw = RawProduct {
             few: table.operand(left),
             many: table.operand(right.t()),
-            depth: if chains.is_deep() { table.dim(product.depth()) } else { 0 },
+            depth: if chains.is_deep() { table.size_of(product.depth()) } else { 0 },
             width,
             height,
             out,
