@@ -324,8 +324,8 @@ impl<'a> Layer<'a> {
         if progress == Progress::Absent && is_present {
             return Err(Error::AbsentAdapter);
         }
-        let [(_, a), (_, b), _] = &TRAINED;
-        if is_present && [b, a].into_iter().all(|pair| are_zero(self.table.param(pair))) {
+        let [a_and_b @ .., _] = &TRAINED;
+        if is_present && a_and_b.iter().all(|(_, pair)| are_zero(self.table.param(pair))) {
             return Err(Error::DeadAdapter);
         }
         let given = Given { dy: Some(&dy), x: Some(&x).filter(|_| self.trained.a), out: dx.as_mut() };
@@ -364,9 +364,9 @@ impl<'a> Layer<'a> {
         let mut moments = &mut *self.moments;
         for (argument, pair) in &TRAINED {
             // A frozen parameter has no gradient and no moments, and is not touched.
-            let (param, grad) = self.table.pair(pair);
-            let own = moments.split_off_mut(..grad.len() * planned.moments()).unwrap_or_default();
-            let (first, second) = own.split_at_mut(grad.len().min(own.len()));
+            let Some((param, grad)) = self.table.pair(pair) else { continue };
+            let mut next = |is_planned| moments.split_off_mut(..if is_planned { grad.len() } else { 0 });
+            let (Some(first), Some(second)) = (next(planned.moments() > 0), next(planned.moments() > 1)) else { break };
             let lr = if *argument == Argument::DB { lr_b } else { lr };
             optimizer.update(backend, (lr, &clock), grad, [param, first, second]);
         }

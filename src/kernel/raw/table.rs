@@ -210,15 +210,15 @@ impl<'m> Table<'m> {
         unsafe { self.span(pair.grad()).as_mut() }
     }
 
-    /// The numbers of a parameter for writing, and those of its gradient; none where the table does not own both.
-    pub(crate) fn pair(&mut self, pair: &Pair) -> (&mut [f32], &[f32]) {
+    /// The numbers of a parameter for writing, and those of its gradient; `None` where the table does not own both.
+    pub(crate) fn pair(&mut self, pair: &Pair) -> Option<(&mut [f32], &[f32])> {
         if !self.owns(pair.param()) || !self.owns(pair.grad()) {
-            return (&mut [], &[]);
+            return None;
         }
         // SAFETY: the table owns both, they are not the same, and it is borrowed for writing.
         let param = unsafe { self.span(pair.param()).as_mut() };
         // SAFETY: as above.
-        (param, unsafe { self.span(pair.grad()).as_ref() })
+        Some((param, unsafe { self.span(pair.grad()).as_ref() }))
     }
 
     /// Matrices of the table, for writing; one that is not its own, or is asked for twice, is without rows.
@@ -398,9 +398,9 @@ mod tests {
         assert_eq!(table.own([LENT, OWN, GRAD, OWN, LENT]).map(|matrix| matrix.rows()), [1, 3, 0, 0, 0]);
 
         let pair = Pair::new(LENT, GRAD);
-        assert_eq!(table.pair(&pair), (&mut [][..], &[][..]));
+        assert_eq!(table.pair(&pair), None);
         table.cut(GRAD, &mut buffer);
-        assert_eq!(table.pair(&pair), (&mut [1.0, 2.0][..], &[6.0, 7.0][..]));
+        assert_eq!(table.pair(&pair), Some((&mut [1.0, 2.0][..], &[6.0, 7.0][..])));
         table.grad_mut(&pair).fill(0.0);
         assert_eq!((table.read(LENT).row(0), table.read(GRAD).row(0)), (&[1.0, 2.0][..], &[0.0; 2][..]));
         // There is nothing left.
@@ -415,7 +415,7 @@ mod tests {
         let (mut table, mut buffer) = (table(), &mut memory[..]);
         table.cut(GRAD, &mut buffer);
         table.lend(&mut Ok(()), Argument::A, LENT, &MatRef::from_rows(&lent));
-        assert_eq!(table.pair(&Pair::new(LENT, GRAD)), (&mut [][..], &[][..]));
+        assert_eq!(table.pair(&Pair::new(LENT, GRAD)), None);
         assert_eq!(table.own([LENT]).map(|matrix| matrix.rows()), [0]);
         let mut call = table.call(1);
         call.write(LENT, |_, _| panic!("it is not written"));
