@@ -296,7 +296,7 @@ mod tests {
     use crate::error::Argument;
     use crate::kernel::places::Dim::{Inputs, One, Outputs, Rank, Tokens};
     use crate::kernel::places::Owner;
-    use crate::kernel::raw::table::Table;
+    use crate::kernel::raw::table::{Read, Table, Written};
     use crate::simd::{Arithmetic, Backend};
 
     const A: Place = Place::new(0, (Rank, Inputs), Owner::Lent);
@@ -380,10 +380,10 @@ mod tests {
             let mut call = table.call(tokens);
             for (place, matrix) in [(X, MatRef::dense(x, tokens, inputs)), (DY, MatRef::dense(dy, tokens, outputs))] {
                 if is_there(place) {
-                    call.bring(Argument::X, place, &matrix);
+                    call.bring(Argument::X, place, &Read::of(&matrix));
                 }
             }
-            call.bring_mut(Argument::Y, Y, MatMut::dense(y, tokens, outputs));
+            call.bring_mut(Argument::Y, Y, Written::of(MatMut::dense(y, tokens, outputs)));
             call.checked().unwrap();
             backend.run(Pass { call: &mut call, equations: ALL, mode: &mode });
         }

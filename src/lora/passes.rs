@@ -6,9 +6,8 @@ use super::place;
 use super::saved::{Batch, Progress};
 use crate::error::{Argument, Error};
 use crate::kernel::equation::{Equation, Mode, Pass};
-use crate::kernel::raw::table::Table;
+use crate::kernel::raw::table::{Read, Table, Written};
 use crate::simd::Backend;
-use crate::view::{MatMut, MatRef};
 use crate::weight::Coded;
 
 /// What a pass takes beside its matrices: the code of the weights, if they are not in rows, and that of dropout.
@@ -32,10 +31,10 @@ pub(crate) static BACKWARD: Equations =
     Equations { all: &[&G, &DB, &DA, &DBIAS, &DX], of_base: &DX, out: Argument::DX, progress: Progress::Backward };
 
 /// The matrices that a pass is given: those that it needs, and the output if it is wanted.
-pub(crate) struct Given<'a, 'o> {
-    pub dy: Option<&'a MatRef<'a>>,
-    pub x: Option<&'a MatRef<'a>>,
-    pub out: Option<&'a mut MatMut<'o>>,
+pub(crate) struct Given<'a> {
+    pub dy: Read<'a>,
+    pub x: Read<'a>,
+    pub out: Written<'a>,
 }
 
 /// Runs a pass over the matrices of a table and those that it is given. Returns how far its tokens have come.
@@ -49,30 +48,29 @@ pub(crate) fn run_pass(
     (tokens, mode): (usize, &Mode),
     (coded, dropping): Code<'_>,
     pass: &'static Equations,
-    given: Given<'_, '_>,
+    given: Given<'_>,
 ) -> Result<Batch, Error> {
     let call = &mut table.call(tokens);
-    if let Some(dy) = given.dy {
-        call.bring(Argument::DY, place::DY, dy);
-    }
-    if let Some(x) = given.x {
-        call.bring(Argument::X, place::X, x);
-    }
-    if let Some(out) = given.out {
-        call.bring_mut(pass.out, pass.of_base.out(), out.reborrow());
-    }
+    call.bring(Argument::DY, place::DY, &given.dy);
+    call.bring(Argument::X, place::X, &given.x);
+    call.bring_mut(pass.out, pass.of_base.out(), given.out);
     call.checked()?;
     let dropping = dropping.filter(|_| mode.drops());
     let is_forward = matches!(pass.progress, Progress::Forward);
-    if let (Some(dropping), true) = (dropping, is_forward) {
-        dropping.before_forward(backend, call, mode);
-    }
-    backend.run(Pass { call, equations: pass.all, mode });
-    if let Some(coded) = coded {
-        coded.run(backend, call, pass.of_base, mode);
-    }
-    if let (Some(dropping), false) = (dropping, is_forward) {
-        dropping.after_backward(backend, call, mode);
+    // Dropout comes first in the forward pass, and last in the backward pass: a loop, so that the equations are there once.
+    for is_first in [true, false] {
+        if is_first != is_forward {
+            backend.run(Pass { call: &mut *call, equations: pass.all, mode });
+            if let Some(coded) = coded {
+                coded.run(backend, call, pass.of_base, mode);
+            }
+        } else if let Some(dropping) = dropping {
+            if is_forward {
+                dropping.before_forward(backend, call, mode);
+            } else {
+                dropping.after_backward(backend, call, mode);
+            }
+        }
     }
     Ok(Batch { tokens, progress: if mode.is_present() { pass.progress } else { Progress::Absent } })
 }

@@ -8,7 +8,7 @@ use super::state::{Clock, Moments, State, Trained};
 use super::update::Optimize;
 use crate::error::{Argument, Error};
 use crate::kernel::equation::Mode;
-use crate::kernel::raw::table::Table;
+use crate::kernel::raw::table::{Read, Table, Written};
 use crate::kernel::vector::{are_zero, first_non_finite_of};
 use crate::lora::{
     Adapter, AdapterMut, BACKWARD, Backprop, Batch, Dropout, Dropping, Equations, FORWARD, Given, Grads, OWN, Progress,
@@ -264,8 +264,9 @@ impl<'a> Layer<'a> {
         self.forward_views(backend, x.into(), y.into())
     }
 
-    fn forward_views(&mut self, backend: Backend, x: MatRef<'_>, mut y: MatMut<'_>) -> Result<(), Error> {
-        self.pass(backend, &FORWARD, x.rows(), Given { dy: None, x: Some(&x), out: Some(&mut y) })
+    fn forward_views(&mut self, backend: Backend, x: MatRef<'_>, y: MatMut<'_>) -> Result<(), Error> {
+        let given = Given { dy: Read::NOTHING, x: Read::of(&x), out: Written::of(y) };
+        self.pass(backend, &FORWARD, x.rows(), given)
     }
 
     // Not inlined: one function for both.
@@ -275,7 +276,7 @@ impl<'a> Layer<'a> {
         backend: Backend,
         pass: &'static Equations,
         tokens: usize,
-        given: Given<'_, '_>,
+        given: Given<'_>,
     ) -> Result<(), Error> {
         let (scale, accumulates) = (self.factor()?, self.accumulates && self.graded);
         if tokens > self.tokens() {
@@ -310,7 +311,7 @@ impl<'a> Layer<'a> {
         backend: Backend,
         x: MatRef<'_>,
         dy: MatRef<'_>,
-        mut dx: Option<MatMut<'_>>,
+        dx: Option<MatMut<'_>>,
     ) -> Result<(), Error> {
         let is_present = self.factor()? != 0.0 && self.shape().rank > 0;
         match self.optimizer {
@@ -328,7 +329,8 @@ impl<'a> Layer<'a> {
         if is_present && a_and_b.iter().all(|(_, pair)| are_zero(self.table.param(pair))) {
             return Err(Error::DeadAdapter);
         }
-        let given = Given { dy: Some(&dy), x: Some(&x).filter(|_| self.trained.a), out: dx.as_mut() };
+        let x = if self.trained.a { Read::of(&x) } else { Read::NOTHING };
+        let given = Given { dy: Read::of(&dy), x, out: dx.map_or(Written::NOTHING, Written::of) };
         self.pass(backend, &BACKWARD, tokens, given)?;
         self.graded = true;
         Ok(())

@@ -25,9 +25,45 @@ struct Slot {
     stride: usize,
 }
 
-impl Slot {
+/// A matrix and its rows and columns, or nothing.
+#[derive(Copy, Clone, Debug)]
+struct Sized {
+    slot: Slot,
+    size: (usize, usize),
+}
+
+impl Sized {
+    const NOTHING: Self = Self { slot: NOTHING, size: (0, 0) };
+
     const fn of(matrix: &MatRef<'_>) -> Self {
-        Self { at: matrix.data().as_ptr().cast_mut(), stride: matrix.stride() }
+        let slot = Slot { at: matrix.data().as_ptr().cast_mut(), stride: matrix.stride() };
+        Self { slot, size: (matrix.rows(), matrix.cols()) }
+    }
+}
+
+/// A matrix that a call reads, or nothing: as a table takes it.
+// Taken from views where they are made: for a call that is no more code than the views themselves.
+#[derive(Debug)]
+pub(crate) struct Read<'c>(Sized, PhantomData<&'c [f32]>);
+
+impl<'c> Read<'c> {
+    pub(crate) const NOTHING: Self = Self(Sized::NOTHING, PhantomData);
+
+    pub(crate) const fn of(matrix: &MatRef<'c>) -> Self {
+        Self(Sized::of(matrix), PhantomData)
+    }
+}
+
+/// A matrix that a call writes, or nothing.
+#[derive(Debug)]
+pub(crate) struct Written<'c>(Sized, PhantomData<&'c mut [f32]>);
+
+impl<'c> Written<'c> {
+    pub(crate) const NOTHING: Self = Self(Sized::NOTHING, PhantomData);
+
+    pub(crate) fn of(matrix: MatMut<'c>) -> Self {
+        let (size, stride) = ((matrix.rows(), matrix.cols()), matrix.stride());
+        Self(Sized { slot: Slot { at: matrix.into_data().as_mut_ptr(), stride }, size }, PhantomData)
     }
 }
 
@@ -125,20 +161,20 @@ impl<'m> Table<'m> {
     pub(crate) fn lend(&mut self, checked: &mut Checked, argument: Argument, place: Place, matrix: &MatRef<'m>) {
         debug_assert!(place.owner() == Owner::Lent, "{place:?} is not for lending");
         if place.owner() == Owner::Lent {
-            self.take(checked, argument, place, (matrix.rows(), matrix.cols()), Slot::of(matrix));
+            self.take(checked, argument, place, &Sized::of(matrix));
         }
     }
 
     /// Gives a matrix its place if it has the sizes of the place.
     // The error is noted, not returned: so a call takes half of the code.
     #[inline(never)]
-    fn take(&mut self, checked: &mut Checked, argument: Argument, place: Place, got: (usize, usize), slot: Slot) {
-        if checked.is_err() {
+    fn take(&mut self, checked: &mut Checked, argument: Argument, place: Place, matrix: &Sized) {
+        if checked.is_err() || matrix.slot.at.is_null() {
             return;
         }
-        *checked = expect_shape(argument, got, self.size(place));
+        *checked = expect_shape(argument, matrix.size, self.size(place));
         if checked.is_ok() && !self.owns(place) {
-            self.set(place, slot);
+            self.set(place, matrix.slot);
         }
     }
 
@@ -263,20 +299,18 @@ impl Drop for Call<'_, '_, '_> {
 
 impl<'m, 'c> Call<'_, 'm, 'c> {
     /// Takes a matrix for reading. One of another size is noted as an error: see [`checked`](Self::checked).
-    pub(crate) fn bring(&mut self, argument: Argument, place: Place, matrix: &MatRef<'c>) {
+    pub(crate) fn bring(&mut self, argument: Argument, place: Place, matrix: &Read<'c>) {
         debug_assert!(place.owner() == Owner::Read, "{place:?} is not for reading");
         if place.owner() == Owner::Read {
-            self.table.take(&mut self.checked, argument, place, (matrix.rows(), matrix.cols()), Slot::of(matrix));
+            self.table.take(&mut self.checked, argument, place, &matrix.0);
         }
     }
 
     /// Takes a matrix for writing, as [`bring`](Self::bring).
-    pub(crate) fn bring_mut(&mut self, argument: Argument, place: Place, matrix: MatMut<'c>) {
+    pub(crate) fn bring_mut(&mut self, argument: Argument, place: Place, matrix: Written<'c>) {
         debug_assert!(place.owner() == Owner::Written, "{place:?} is not for writing");
-        let (size, stride) = ((matrix.rows(), matrix.cols()), matrix.stride());
-        let slot = Slot { at: matrix.into_data().as_mut_ptr(), stride };
         if place.owner() == Owner::Written {
-            self.table.take(&mut self.checked, argument, place, size, slot);
+            self.table.take(&mut self.checked, argument, place, &matrix.0);
         }
     }
 
@@ -363,8 +397,8 @@ mod tests {
     fn what_a_call_has_brought_is_gone_with_it() {
         let (mut table, x, mut y) = (table(), [[1.0, 2.0]], [[3.0]]);
         let mut call = table.call(1);
-        call.bring(Argument::X, X, &MatRef::from_rows(&x));
-        call.bring_mut(Argument::Y, Y, MatMut::from_rows(&mut y));
+        call.bring(Argument::X, X, &Read::of(&MatRef::from_rows(&x)));
+        call.bring_mut(Argument::Y, Y, Written::of(MatMut::from_rows(&mut y)));
         assert_eq!((call.has(X), call.has(Y), call.checked()), (true, true, Ok(())));
         assert_eq!((call.read(X).row(0), call.read(Y).row(0)), (&x[0][..], &[3.0][..]));
         drop(call);
