@@ -26,14 +26,15 @@ pub(crate) fn product<S: Simd>(simd: S, left: Factor<'_>, right: Factor<'_>, out
 #[inline(never)]
 pub(super) unsafe fn cover<S: Simd>(simd: S, product: &mut RawProduct) {
     let RawProduct { few, many, width, height, .. } = product;
-    let along = many.col_stride == 1 && few.col_stride == 1;
-    if *width < 4 && *height >= 4 && (along || few.row_stride == 1) {
+    // One tile takes chains that lie anywhere, the others those that lie side by side.
+    let any = ONE_TILE || many.col_stride == 1 && few.col_stride == 1;
+    if *width < 4 && *height >= 4 && (any || few.row_stride == 1) {
         core::mem::swap(many, few);
         core::mem::swap(width, height);
         product.out = product.out.t();
         product.start = product.start.t();
     }
-    let has_tiles = along || product.many.row_stride == 1 || ONE_TILE;
+    let has_tiles = any || product.many.row_stride == 1;
     // One chain on the other side leaves registers for more on this one.
     let most = match product.height {
         _ if !has_tiles => 0,
