@@ -231,7 +231,10 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) const fn new(param: Place, grad: Place) -> Self {
-        assert!(matches!(param.owner(), Owner::Lent) && matches!(grad.owner(), Owner::Table), "matrices of other owners");
+        assert!(
+            matches!(param.owner(), Owner::Lent) && matches!(grad.owner(), Owner::Table),
+            "matrices of other owners"
+        );
         Self { param, grad }
     }
 

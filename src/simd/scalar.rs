@@ -28,7 +28,7 @@ impl<R: Rounding> Simd for Scalar<R> {
     }
 
     // No feature has to be switched on, so this is no barrier to what the compiler knows of the arguments.
-    #[inline(always)]
+    #[inline]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
