@@ -4,7 +4,7 @@ use super::operand::{More, Operand};
 use super::pack::vectors;
 use super::raw::room::{PANEL, Room, rows_in};
 use super::raw::{Ahead, PanelProduct, Start, Term, panel_lanes};
-use super::swapped::Swapped;
+use super::swapped::{Swapped, swapped};
 use crate::simd::{Kernel, Simd};
 use crate::view::MatMut;
 
@@ -34,29 +34,31 @@ impl Kernel for Product<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Product { left, right, more, mut out, start } = self;
+        let Product { left, right, mut more, mut out, start } = self;
         let (rows, lanes) = (out.rows(), out.cols());
         let main = Single { left, right };
         let rest = if right.has_vectors() {
             if rows <= FEW && lanes > S::TILE_VECTORS * S::LANES {
                 main.by_rows(simd, &mut out, start);
-                more
+                [Block::NONE; 2]
             } else {
-                main.by_panels(simd, Block::all(right), &mut out, start, more)
+                [Block::all(right), Block::NONE]
             }
         } else if rows == 1 && lanes < S::LANES && !matches!(start, Start::Bias(_)) {
             main.swapped_row(simd, &mut out, start);
-            more
+            [Block::NONE; 2]
         } else if rows <= S::TILE_ROWS / 2 {
-            main.gathered(simd, &mut out, start);
-            more
+            main.gathered(simd, &mut out, start)
         } else if copies_less(rows, right.rows(), lanes) {
             let pieces = core::iter::once((0, right));
-            return simd.call(Swapped { left, pieces, more, out, start });
+            return swapped(simd, Swapped { left, pieces, more, out, start });
         } else {
-            main.by_panels(simd, Block::all(right), &mut out, start, more)
+            [Block::all(right), Block::NONE]
         };
-        if let Some((left, right)) = rest {
+        for block in rest {
+            main.by_panels(simd, block, &mut out, start, &mut more);
+        }
+        if let Some((left, right)) = more {
             simd.call(Product { left, right, more: None, out, start: Start::Existing });
         }
     }
@@ -70,7 +72,7 @@ where
 {
     let rows = product.out.rows();
     if rows > S::TILE_ROWS / 2 {
-        return simd.call(product);
+        return swapped(simd, product);
     }
     let more = product.more.map(|(left, right)| (left, 0, right));
     for (left, depth, right) in product.pieces.map(|(depth, right)| (product.left, depth, right)).chain(more) {
@@ -93,10 +95,8 @@ struct Single<'a> {
 }
 
 impl<'a> Single<'a> {
-    /// One panel of lanes after the other, with the second product in the same tiles. Right operands without vectors are
-    /// copied, piece by piece.
-    ///
-    /// Returns the second product where it did not fit beside the first.
+    /// One panel of lanes after the other. Right operands without vectors are copied, piece by piece. A block of all lanes and depths
+    /// takes the second product into the same tiles, where it fits beside the first.
     #[inline(always)]
     fn by_panels<S: Simd>(
         &self,
@@ -104,12 +104,14 @@ impl<'a> Single<'a> {
         block: Block,
         out: &mut MatMut<'_>,
         start: Start<'_>,
-        more: More<Operand<'a>>,
-    ) -> More<Operand<'a>> {
+        more: &mut More<Operand<'a>>,
+    ) {
         let (rows, in_place) = (out.rows(), self.right.has_vectors());
         let step = panel_lanes::<S>(block.lanes);
-        let fused = more.filter(|(_, right)| {
-            right.has_vectors() || right.rows().checked_mul(step).and_then(|len| PANEL.checked_sub(len)).is_some()
+        let is_whole = block.lanes == self.right.cols() && block.count == self.right.rows();
+        let fused = more.take_if(|(_, right)| {
+            let fits = right.has_vectors() || right.rows().checked_mul(step).is_some_and(|len| len <= PANEL);
+            is_whole && fits
         });
         let (mut room, mut second_room) = (Room::new(), Room::new());
         // Loop 1.
@@ -124,7 +126,7 @@ impl<'a> Single<'a> {
                 }
             };
             let most = if in_place { DEPTH_BLOCK } else { rows_in(PANEL, width) };
-            let mut start = start.lanes_from(at);
+            let mut start = if block.depth > 0 { Start::Existing } else { start.lanes_from(at) };
             let mut from = 0;
             // Loop 2.
             loop {
@@ -145,7 +147,6 @@ impl<'a> Single<'a> {
                 from += count;
             }
         }
-        if fused.is_some() { None } else { more }
     }
 
     /// The right operand in place, a few of its rows after the other: for few rows of the output, which stay in the cache,
@@ -181,9 +182,10 @@ impl<'a> Single<'a> {
         simd.call(PanelProduct { terms: [term, Term::NONE], out, start });
     }
 
-    /// The right operand gathered in registers: for few rows of the output, a copy would cost more than it saves.
+    /// The right operand gathered in registers: for few rows of the output, a copy would cost more than it saves. Returns the depths
+    /// and the lanes that are left.
     #[inline(always)]
-    fn gathered<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) {
+    fn gathered<S: Simd>(&self, simd: S, out: &mut MatMut<'_>, start: Start<'_>) -> [Block; 2] {
         let (rows, lanes, depth) = (out.rows(), out.cols(), self.right.rows());
         let (full_lanes, full_depth) = (lanes - lanes % S::LANES, depth - depth % 4);
         if full_lanes > 0 {
@@ -194,14 +196,11 @@ impl<'a> Single<'a> {
             };
             simd.call(PanelProduct { terms: [term, Term::NONE], out: out.block(0, rows, 0, full_lanes), start });
         }
-        if full_depth < depth && full_lanes > 0 {
-            let rest = Block { lane: 0, lanes: full_lanes, depth: full_depth, count: depth - full_depth };
-            self.by_panels(simd, rest, out, Start::Existing, None);
-        }
-        if full_lanes < lanes {
-            let rest = Block { lane: full_lanes, lanes: lanes - full_lanes, depth: 0, count: depth };
-            self.by_panels(simd, rest, out, start, None);
-        }
+        let below = if full_depth < depth { full_lanes } else { 0 };
+        [
+            Block { lane: 0, lanes: below, depth: full_depth, count: depth - full_depth },
+            Block { lane: full_lanes, lanes: lanes - full_lanes, depth: 0, count: depth },
+        ]
     }
 }
 
@@ -215,6 +214,9 @@ struct Block {
 }
 
 impl Block {
+    /// No lanes.
+    const NONE: Self = Self { lane: 0, lanes: 0, depth: 0, count: 0 };
+
     const fn all(right: Operand<'_>) -> Self {
         Self { lane: 0, lanes: right.cols(), depth: 0, count: right.rows() }
     }

@@ -2,10 +2,10 @@
 
 use super::operand::{Factor, More, plain, transposed};
 use super::places::{Chains, Place, Product, Side};
-use super::product::{in_table, product, product_and_more, scale_rows, sum_rows, thin_product};
+use super::product::{Kind, Multiply, in_table, multiply, product_and_more, scale_rows};
 use super::raw::Start;
 use super::raw::table::Call;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
 
 /// `out = start` continued by `left · right`, perhaps times `s`.
@@ -125,6 +125,15 @@ impl Equation {
         (of(sides.0, left), of(sides.1, right))
     }
 
+    #[inline(always)]
+    const fn kind(&self) -> Kind {
+        match self.flags & (THIN | SUM) {
+            0 => Kind::Plain,
+            THIN => Kind::Thin,
+            _ => Kind::Sum,
+        }
+    }
+
     /// The product on views, without the factor `s`.
     #[inline(always)]
     pub(crate) fn product<S: Simd>(
@@ -134,12 +143,7 @@ impl Equation {
         out: &mut MatMut<'_>,
         start: Start<'_>,
     ) {
-        let (left, right) = self.factors(left, right);
-        match self.flags & (THIN | SUM) {
-            0 => product(simd, left, right, out, start),
-            THIN => thin_product(simd, left, right, out, start),
-            _ => sum_rows(simd, right.matrix, out, start),
-        }
+        multiply(simd, self.kind(), self.factors(left, right), out, start);
     }
 
     /// Left and right of [`more`](Self::of_base).
@@ -148,20 +152,19 @@ impl Equation {
         self.more.zip(more).map(|(equation, [left, right])| equation.factors(left, right))
     }
 
-    /// The equation on views, in the first `rows` rows of `out`. `s` counts where it stands in the equation.
+    /// The equation on views, with a factor in so many rows of `out` where one is given.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(
+    pub(crate) fn run(
         &self,
-        simd: S,
-        sides: (&MatRef<'_>, &MatRef<'_>),
-        (out, rows): (&mut MatMut<'_>, usize),
-        start: Start<'_>,
-        scale: f32,
+        backend: Backend,
+        (left, right): (&MatRef<'_>, &MatRef<'_>),
+        out: &mut MatMut<'_>,
+        start: Start<'static>,
+        scaled: Option<(usize, f32)>,
     ) {
-        self.product(simd, sides, out, start);
-        if self.flags & SCALED != 0 {
-            scale_rows(simd, out, rows, scale);
-        }
+        // The kernel has what it takes of the equation, so that a program does not hold the row of the table.
+        let (kind, factors) = (self.kind(), self.factors(left, right));
+        backend.run(Multiply { kind, factors, out, start: &start, scaled });
     }
 
     /// The equation on the matrices of a table. Nothing happens where one of them is missing.
@@ -265,28 +268,6 @@ impl Kernel for Pass<'_, '_, '_, '_> {
     }
 }
 
-/// An equation on views. A function of its own for all equations, compiled for the instruction set.
-pub(crate) struct Row<'a, 'o> {
-    pub equation: &'static Equation,
-    /// Left and right.
-    pub sides: (&'a MatRef<'a>, &'a MatRef<'a>),
-    pub out: &'a mut MatMut<'o>,
-    /// Rows of `out` that are in use.
-    pub rows: usize,
-    pub start: Start<'static>,
-    pub scale: f32,
-}
-
-impl Kernel for Row<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { equation, sides, out, rows, start, scale } = self;
-        equation.run(simd, sides, (out, rows), start, scale);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::vec;
@@ -297,7 +278,7 @@ mod tests {
     use crate::kernel::places::Dim::{Inputs, One, Outputs, Rank, Tokens};
     use crate::kernel::places::Owner;
     use crate::kernel::raw::table::{Read, Table, Written};
-    use crate::simd::{Arithmetic, Backend};
+    use crate::simd::Arithmetic;
 
     const A: Place = Place::new(0, (Rank, Inputs), Owner::Lent);
     const B: Place = Place::new(1, (Outputs, Rank), Owner::Lent);
@@ -463,7 +444,7 @@ mod tests {
         }
     }
 
-    /// On views, `s` counts in the rows that are in use, and where it stands in the equation. A sum does not read its left side.
+    /// On views, `s` counts in the rows that are in use, and where it is given. A sum does not read its left side.
     #[test]
     fn on_views_they_are_their_definition() {
         for backend in Backend::available() {
@@ -472,11 +453,10 @@ mod tests {
             let mut hs = given.own[..(tokens + 1) * rank].to_vec();
             let (x, a) = (MatRef::dense(&given.x, tokens, inputs), MatRef::dense(&given.a, rank, inputs));
             let out = &mut MatMut::dense(&mut hs, tokens + 1, rank);
-            let (sides, start) = ((&x, &a), Start::Zero);
-            backend.run(Row { equation: &INNER, sides, out, rows: tokens, start, scale: SCALE });
+            INNER.run(backend, (&x, &a), out, Start::Zero, Some((tokens, SCALE)));
             let (mut sums, dy) = (vec![7.0; outputs], MatRef::dense(&given.dy, tokens, outputs));
-            let (out, sides) = (&mut MatMut::dense(&mut sums, 1, outputs), (&dy, &dy));
-            backend.run(Row { equation: &SUM, sides, out, rows: 1, start, scale: SCALE });
+            let out = &mut MatMut::dense(&mut sums, 1, outputs);
+            SUM.run(backend, (&dy, &dy), out, Start::Zero, None);
             given.define(backend.arithmetic(), [true, false, false]);
             assert_eq!(hs, given.own[..hs.len()], "{backend}");
             assert!(given.own.ends_with(&sums), "{backend}");

@@ -96,6 +96,13 @@ impl<'a> Operand<'a> {
         Self { data: matrix.data(), rows, cols, row_stride: matrix.stride(), col_stride: 1 }
     }
 
+    /// As a matrix, for operands whose rows have their numbers side by side.
+    #[inline(always)]
+    pub(crate) fn matrix(self) -> MatRef<'a> {
+        debug_assert!(self.has_vectors(), "{self:?} is no matrix");
+        MatRef::spanning(self.data, self.rows, self.cols, self.row_stride)
+    }
+
     /// Any shape at any strides, whether or not it lies inside the slice.
     #[cfg(test)]
     pub(crate) const fn strided(

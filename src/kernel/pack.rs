@@ -12,7 +12,7 @@ pub(crate) fn vectors<'r, 'a: 'r, S: Simd>(simd: S, operand: Operand<'a>, room: 
         return operand;
     }
     let mut panel = room.matrix(operand.rows(), operand.cols());
-    transpose(simd, operand.t(), &mut panel);
+    simd.call(Pack { matrix: operand.t().matrix(), width: operand.cols(), panels: panel.data_mut() });
     Operand::new(panel.into_ref())
 }
 
@@ -55,6 +55,7 @@ fn one_by_one(from: Operand<'_>, to: &mut MatMut<'_>) {
 }
 
 /// Copies the rows of a matrix into panels of lanes that lie one after the other, `width` lanes in each.
+// The products call it, too: with a transposition wherever one of them copies an operand, this would be most of their code.
 pub(crate) struct Pack<'a> {
     /// `(lane, depth)`
     pub matrix: MatRef<'a>,

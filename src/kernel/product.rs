@@ -10,8 +10,8 @@ pub(crate) use super::raw::scaled::ScaledProduct;
 use super::raw::table::Call;
 use super::raw::{Compact, Start, compact};
 use super::swapped::Swapped;
-use super::thin::ThinProduct;
-use super::vector::{Scale, SumRows, copy_rows, replace_vectors, scale_compact};
+use super::thin::thin;
+use super::vector::{Scale, add_rows, copy_rows, replace_vectors, scale_compact};
 use crate::simd::target::BLOCK;
 use crate::simd::{Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef};
@@ -57,7 +57,8 @@ pub(crate) fn compact_product(backend: Backend) -> Option<Compact> {
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
-            S::COMPACT.then(|| Compact::of(simd))
+            // Not by a closure, with which the product would be compiled where it is never taken, too.
+            if S::COMPACT { Some(Compact::of(simd)) } else { None }
         }
     }
     // Vectors pay no dispatch for the answer.
@@ -93,16 +94,65 @@ pub(crate) fn thin_product<S: Simd>(
         return compact(simd, left, right, out, &start);
     }
     let (left, right, out) = fit(left, right, out);
-    simd.call(ThinProduct { left, right, out, start });
+    thin(simd, left, right, out, start);
 }
 
-impl Kernel for &mut ScaledProduct<'_, '_> {
+/// Which product suits an equation.
+#[derive(Copy, Clone)]
+pub(crate) enum Kind {
+    /// [`product`]
+    Plain,
+    /// [`thin_product`]
+    Thin,
+    /// [`sum_rows`] of the right factor; the left one is ones.
+    Sum,
+}
+
+/// The product that suits.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    kind: Kind,
+    (left, right): (Factor<'_>, Factor<'_>),
+    out: &mut MatMut<'_>,
+    start: Start<'_>,
+) {
+    match kind {
+        Kind::Plain => product(simd, left, right, out, start),
+        Kind::Thin => thin_product(simd, left, right, out, start),
+        Kind::Sum => sum_rows(simd, right.matrix, out, start),
+    }
+}
+
+/// A product of views. A function of its own for all of them, compiled for the instruction set.
+pub(crate) struct Multiply<'a, 'o> {
+    pub kind: Kind,
+    pub factors: (Factor<'a>, Factor<'a>),
+    pub out: &'a mut MatMut<'o>,
+    // Behind a reference: the other fields stay in registers where the product wants the address of the start.
+    pub start: &'a Start<'static>,
+    /// Rows of `out` that are multiplied by a factor, and the factor.
+    pub scaled: Option<(usize, f32)>,
+}
+
+impl Kernel for Multiply<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::COMPACT {
-            return self.compact(simd);
+        let Self { kind, factors, out, start, scaled } = self;
+        multiply(simd, kind, factors, out, *start);
+        if let Some((rows, factor)) = scaled {
+            scale_rows(simd, out, rows, factor);
+        }
+    }
+}
+
+impl ScaledProduct<'_, '_> {
+    #[inline(always)]
+    pub(crate) fn run(&mut self, backend: Backend) {
+        if let Some(compact) = compact_product(backend) {
+            return self.compact(compact);
         }
         let ScaledProduct { factor, left, right, depth, ref mut out, start } = *self;
         if let Some(start) = start {
@@ -118,7 +168,9 @@ impl Kernel for &mut ScaledProduct<'_, '_> {
                     to.iter_mut().zip(from).for_each(|(to, &number)| *to = factor * number);
                 }
                 let (left, right) = (MatRef::from_rows(&scaled), right.from(d, 0));
-                product(simd, plain(&left), plain(&right), &mut out.from(row, 0), Start::Existing);
+                let (factors, start) = ((plain(&left), plain(&right)), &Start::Existing);
+                let out = &mut out.from(row, 0);
+                backend.run(Multiply { kind: Kind::Plain, factors, out, start, scaled: None });
                 d += BLOCK.1;
             }
             row += BLOCK.0;
@@ -168,10 +220,19 @@ pub(crate) fn row_product<S: Simd>(
     out: &mut [f32],
     start: Start<'_>,
 ) -> usize {
-    if S::COMPACT { 0 } else { simd.call(RowProduct { left, panels, width, out, start }) }
+    if S::COMPACT { 0 } else { RowProduct { left, panels, width, out, start }.run(simd) }
 }
 
 /// `data = factor · data` in the first rows, as many as are in use.
+pub(crate) fn scale(backend: Backend, data: &mut MatMut<'_>, rows: usize, factor: f32) {
+    if backend.is_compact() {
+        return scale_compact(data, rows, factor);
+    }
+    let cols = data.cols();
+    backend.run(Scale { data: data.block(0, rows, 0, cols), factor });
+}
+
+/// As [`scale`], in a kernel.
 #[inline(always)]
 pub(crate) fn scale_rows<S: Simd>(simd: S, data: &mut MatMut<'_>, rows: usize, factor: f32) {
     if S::COMPACT {
@@ -189,7 +250,7 @@ pub(crate) fn sum_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut MatMut<'_>
         let ones = MatRef::repeat(&1.0, rows.rows());
         return compact(simd, transposed(&ones), plain(rows), out, &start);
     }
-    simd.call(SumRows { rows, out: out.row_mut(0), start });
+    add_rows(simd, rows, out.row_mut(0), start);
 }
 
 /// Replaces every parameter and its moments by what `each` makes of parameter, gradient and moments. Of the moments, the first

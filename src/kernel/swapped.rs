@@ -4,7 +4,7 @@
 //! a time, and the right one is read in place, one broadcast after the other.
 
 use super::operand::{More, Operand};
-use super::pack::{transpose, vectors};
+use super::pack::{Pack, transpose, vectors};
 use super::raw::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::raw::{Ahead, PanelProduct, Start, Term, panel_lanes};
 use crate::simd::{Kernel, Simd};
@@ -19,27 +19,25 @@ pub(crate) struct Swapped<'a, 'o, P> {
     pub start: Start<'o>,
 }
 
+/// The product in vectors that its rows fill.
+#[inline(always)]
+pub(super) fn swapped<'a, S: Simd, P>(simd: S, product: Swapped<'a, '_, P>)
+where
+    P: Iterator<Item = (usize, Operand<'a>)> + Clone,
+{
+    if product.out.rows() <= S::Narrow::LANES && S::Narrow::LANES < S::LANES {
+        simd.narrow().call(product);
+    } else {
+        simd.call(product);
+    }
+}
+
 impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Swapped<'a, '_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        if self.out.rows() <= S::Narrow::LANES && S::Narrow::LANES < S::LANES {
-            simd.narrow().call(Copied(self));
-        } else {
-            simd.call(Copied(self));
-        }
-    }
-}
-
-struct Copied<'a, 'o, P>(Swapped<'a, 'o, P>);
-
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a, '_, P> {
-    type Output = ();
-
-    #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let (rows, lanes) = (self.0.out.rows(), self.0.out.cols());
+        let (rows, lanes) = (self.out.rows(), self.out.cols());
         let width = panel_lanes::<S>(rows);
         let height = rows_in(ACCUMULATORS, width);
         let (mut room, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::new());
@@ -52,8 +50,8 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Kernel for Copied<'a,
                 let mut sums = room.matrix(height, width);
                 let mut blocks = self.depths(at);
                 let mut later = blocks.clone().skip(2);
-                let mut part = self.0.out.block(row, width, lane, height);
-                begin(simd, self.0.start.lanes_from(lane), &part.as_ref(), &mut sums);
+                let mut part = self.out.block(row, width, lane, height);
+                begin(simd, self.start.lanes_from(lane), &part.as_ref(), &mut sums);
                 // Loop 2, two blocks at a time.
                 while let Some(first) = blocks.next() {
                     let terms = [
@@ -77,14 +75,14 @@ struct Block {
     height: usize,
 }
 
-impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Copied<'a, '_, P> {
+impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Swapped<'a, '_, P> {
     /// What such a block of the output is the product of, as many depths at a time as have room: right and left operand.
     #[inline(always)]
     fn depths(&self, at: Block) -> impl Iterator<Item = (Operand<'a>, Operand<'a>)> + Clone + use<'a, P> {
         let Block { row, width, lane, height } = at;
-        let (left, most) = (self.0.left, rows_in(PANEL, width));
-        let firsts = self.0.pieces.clone().map(move |(depth, right)| (left, depth, right));
-        let seconds = self.0.more.into_iter().map(|(left, right)| (left, 0, right));
+        let (left, most) = (self.left, rows_in(PANEL, width));
+        let firsts = self.pieces.clone().map(move |(depth, right)| (left, depth, right));
+        let seconds = self.more.into_iter().map(|(left, right)| (left, 0, right));
         firsts.chain(seconds).flat_map(move |(left, depth, right)| {
             (0..right.rows()).step_by(most.max(1)).map(move |from| {
                 let count = most.min(right.rows() - from);
@@ -101,7 +99,7 @@ pub(super) fn begin<S: Simd>(simd: S, start: Start<'_>, out: &MatRef<'_>, sums: 
     match start {
         Start::Zero => (0..sums.rows()).for_each(|i| sums.row_mut(i).fill(0.0)),
         Start::Bias(bias) => bias.iter().enumerate().for_each(|(i, &value)| sums.row_mut(i).fill(value)),
-        Start::Existing => transpose(simd, Operand::new(*out), sums),
+        Start::Existing => simd.call(Pack { matrix: *out, width: out.rows(), panels: sums.data_mut() }),
     }
 }
 

@@ -13,7 +13,7 @@ use super::product::{product, thin_product};
 use super::raw::Start;
 use super::raw::row::RowProduct;
 use super::swapped::Swapped;
-use super::thin::ThinProduct;
+use super::thin::thin;
 use crate::simd::{Arithmetic, Backend, Kernel, Simd};
 use crate::view::{MatMut, MatRef, span};
 
@@ -213,7 +213,7 @@ impl Kernel for Products {
             let right = operand(&pieces[0].1);
             match which {
                 Which::Product => simd.call(Product { left, right, more, out: to, start }),
-                Which::Thin => simd.call(ThinProduct { left, right, out: to, start }),
+                Which::Thin => thin(simd, left, right, to, start),
                 Which::Pieces(_) => {
                     let pieces = pieces.iter().map(|(first, right)| (*first, operand(right)));
                     pieces_product(simd, Swapped { left, pieces, more, out: to, start });
@@ -306,7 +306,7 @@ impl Kernel for Rows {
                 let row = &mut out.data[..lanes];
                 let product = RowProduct { left: &left.0.data[..depth], panels: &panels, width, out: row, start };
                 let case = std::format!("{:?}: {count} panels and {tail} lanes of {depth}", self.backend);
-                assert_eq!(simd.call(product), expected_len, "{case}");
+                assert_eq!(product.run(simd), expected_len, "{case}");
                 assert_eq!(out.bits(), expected.bits(), "{case}");
                 if lanes * depth > 0 {
                     let short = &panels[..lanes * depth - 1];
@@ -314,7 +314,7 @@ impl Kernel for Rows {
                         [(short, Start::Zero, "panels"), (&panels, Start::Bias(&bias[1..]), "a bias")]
                     {
                         let (left, out) = (&left.0.data[..depth], &mut out.data[..lanes]);
-                        let written = simd.call(RowProduct { left, panels, width, out, start });
+                        let written = RowProduct { left, panels, width, out, start }.run(simd);
                         assert_eq!(written, 0, "{case}, {what} too short");
                         assert_eq!(out, &expected.data[..lanes], "{case}, {what} too short");
                     }

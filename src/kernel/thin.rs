@@ -14,45 +14,38 @@ use crate::view::MatMut;
 const DEPTH: usize = 16;
 
 /// As [`Product`], for few lanes: picks vectors that the lanes fill, and the orientation.
-pub(crate) struct ThinProduct<'a> {
-    pub left: Operand<'a>,
-    pub right: Operand<'a>,
-    pub out: MatMut<'a>,
-    pub start: Start<'a>,
-}
-
-impl Kernel for ThinProduct<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let ThinProduct { left, right, out, start } = self;
-        let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
-        let narrow = S::Narrow::LANES;
-        let swap = lanes > 0 && 2 * lanes <= narrow && rows >= narrow && depth >= DEPTH;
-        if swap && left.t().has_vectors() {
-            // Its rows lie side by side: they are lanes.
-            let pieces = core::iter::once((0, right));
-            pieces_product(simd, Swapped { left, pieces, more: None, out, start });
-        } else if swap && depth.is_multiple_of(4) {
-            simd.narrow().call(Gathered(ThinProduct { left, right, out, start }));
-        } else if narrow < S::LANES && lanes <= narrow {
-            simd.narrow().call(Product { left, right, more: None, out, start });
-        } else {
-            simd.call(Product { left, right, more: None, out, start });
-        }
+#[inline(always)]
+pub(crate) fn thin<S: Simd>(simd: S, left: Operand<'_>, right: Operand<'_>, out: MatMut<'_>, start: Start<'_>) {
+    let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
+    let narrow = S::Narrow::LANES;
+    let swap = lanes > 0 && 2 * lanes <= narrow && rows >= narrow && depth >= DEPTH;
+    if swap && left.t().has_vectors() {
+        // Its rows lie side by side: they are lanes.
+        let pieces = core::iter::once((0, right));
+        pieces_product(simd, Swapped { left, pieces, more: None, out, start });
+    } else if swap && depth.is_multiple_of(4) {
+        simd.narrow().call(Gathered { left, right, out, start });
+    } else if narrow < S::LANES && lanes <= narrow {
+        simd.narrow().call(Product { left, right, more: None, out, start });
+    } else {
+        simd.call(Product { left, right, more: None, out, start });
     }
 }
 
 /// Rows and lanes swapped. The left operand is gathered in registers, the right one copied.
-struct Gathered<'a>(ThinProduct<'a>);
+struct Gathered<'a> {
+    left: Operand<'a>,
+    right: Operand<'a>,
+    out: MatMut<'a>,
+    start: Start<'a>,
+}
 
 impl Kernel for Gathered<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let ThinProduct { left, right, mut out, start } = self.0;
+        let Gathered { left, right, mut out, start } = self;
         let (rows, lanes, depth) = (out.rows(), out.cols(), right.rows());
         let full = rows - rows % S::LANES;
         let most = (rows_in(ACCUMULATORS, lanes) / S::LANES * S::LANES).max(S::LANES);

@@ -45,26 +45,16 @@ pub(crate) fn copy_rows(from: &MatRef<'_>, (i, j): (usize, usize), to: &mut MatM
 }
 
 /// `out[j] = start` continued by adding `rows[0, j]`, `rows[1, j]`, …
-pub(crate) struct SumRows<'a> {
-    pub rows: &'a MatRef<'a>,
-    pub out: &'a mut [f32],
-    pub start: Start<'a>,
-}
-
-impl Kernel for SumRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        match self.start {
-            Start::Zero => self.out.fill(0.0),
-            Start::Bias(bias) => self.out.iter_mut().zip(bias).for_each(|(to, &from)| *to = from),
-            Start::Existing => {}
-        }
-        for i in 0..self.rows.rows() {
-            for (to, from) in self.out.chunks_mut(S::LANES).zip(self.rows.row(i).chunks(S::LANES)) {
-                simd.write(to, simd.add(simd.read(to), simd.read(from)));
-            }
+#[inline(always)]
+pub(crate) fn add_rows<S: Simd>(simd: S, rows: &MatRef<'_>, out: &mut [f32], start: Start<'_>) {
+    match start {
+        Start::Zero => out.fill(0.0),
+        Start::Bias(bias) => out.iter_mut().zip(bias).for_each(|(to, &from)| *to = from),
+        Start::Existing => {}
+    }
+    for i in 0..rows.rows() {
+        for (to, from) in out.chunks_mut(S::LANES).zip(rows.row(i).chunks(S::LANES)) {
+            simd.write(to, simd.add(simd.read(to), simd.read(from)));
         }
     }
 }

@@ -8,9 +8,8 @@ use super::saved::{Batch, Progress, Saved};
 use super::shape::Shape;
 use super::split::{Cut, GradsPart};
 use crate::error::{Argument, Error};
-use crate::kernel::equation::Row;
 use crate::kernel::raw::Start;
-use crate::simd::{Backend, Kernel, Simd};
+use crate::simd::Backend;
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
 use crate::weight::{Base, Times};
 
@@ -188,8 +187,8 @@ fn input_pass(
     let progress = if absent { Progress::Absent } else { Progress::Backward };
     saved.batch = Some(Batch { tokens, progress });
     if !absent {
-        let (sides, out, scale) = ((&flow.dy, &adapter.b), &mut saved.gs, adapter.scale);
-        backend.run(Row { equation: &G, sides, out, rows: tokens, start: Start::Zero, scale });
+        let (sides, scaled) = ((&flow.dy, &adapter.b), Some((tokens, adapter.scale)));
+        G.run(backend, sides, &mut saved.gs, Start::Zero, scaled);
     }
     if let Some(dx) = &mut flow.dx {
         input_grad(backend, base, adapter, (&flow.dy, saved), dx);
@@ -212,56 +211,35 @@ pub(crate) fn input_grad(
     }
 }
 
+/// `dB`, `dA` and `db`. The gradients may be a part of those of the layer; `first` is where they start.
 fn parameter_pass(
     backend: Backend,
     x: &Option<MatRef<'_>>,
     dy: &MatRef<'_>,
     saved: &Saved<'_>,
-    (grads, first): (&mut Grads<'_>, Cut),
+    (Grads { a, b, bias, accum }, first): (&mut Grads<'_>, Cut),
 ) {
-    backend.run(ParameterPass { x, dy, saved, grads, first });
-    // Masks are not worth making for no row.
-    if let (Some(dropping), false) = (&saved.dropping, saved.is_absent())
-        && let (Some(da), Some(x)) = (&mut grads.a, x)
-        && da.rows() > 0
-    {
-        let gs = saved.gs.as_ref().from(0, first.rank);
-        dropping.gradient_a(backend, [&gs, x], (da, 0), grads.accum.start());
+    let start = accum.start();
+    let dy = if first.output > 0 { dy.from(0, first.output) } else { *dy };
+    if let Some(bias) = bias {
+        DBIAS.run(backend, (&dy, &dy), bias, start, None);
     }
-}
-
-struct ParameterPass<'a, 'f, 's, 'g> {
-    x: &'a Option<MatRef<'f>>,
-    dy: &'a MatRef<'f>,
-    saved: &'a Saved<'s>,
-    grads: &'a mut Grads<'g>,
-    /// Where the gradients start in those of the layer.
-    first: Cut,
-}
-
-impl Kernel for ParameterPass<'_, '_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { x, dy, saved, grads: Grads { a, b, bias, accum }, first } = self;
-        let start = accum.start();
-        let dy = if first.output > 0 { dy.from(0, first.output) } else { *dy };
-        if let Some(bias) = bias {
-            DBIAS.product(simd, (&dy, &dy), bias, start);
+    if saved.is_absent() {
+        if *accum == Accum::Replace {
+            b.fill_zero();
+            a.iter_mut().for_each(MatMut::fill_zero);
         }
-        if saved.is_absent() {
-            if *accum == Accum::Replace {
-                b.fill_zero();
-                a.iter_mut().for_each(MatMut::fill_zero);
-            }
-            return;
-        }
-        DB.product(simd, (&dy, &saved.hs.as_ref()), b, start);
-        if let (Some(da), Some(x), false) = (a, x, saved.dropping.is_some()) {
-            let gs = saved.gs.as_ref();
-            let gs = if first.rank > 0 { gs.from(0, first.rank) } else { gs };
-            DA.product(simd, (&gs, x), da, start);
+        return;
+    }
+    DB.run(backend, (&dy, &saved.hs.as_ref()), b, start, None);
+    if let (Some(da), Some(x)) = (a, x) {
+        let gs = saved.gs.as_ref();
+        let gs = if first.rank > 0 { gs.from(0, first.rank) } else { gs };
+        match &saved.dropping {
+            None => DA.run(backend, (&gs, x), da, start, None),
+            // Masks are not worth making for no row.
+            Some(_) if da.rows() == 0 => {}
+            Some(dropping) => dropping.gradient_a(backend, [&gs, x], (da, 0), start),
         }
     }
 }

@@ -4,7 +4,6 @@ use super::adapter::Adapter;
 use super::equations::{H, Y};
 use super::saved::{Batch, Progress, Saved};
 use crate::error::{Argument, Error};
-use crate::kernel::equation::Row;
 use crate::kernel::raw::Start;
 use crate::simd::Backend;
 use crate::view::{MatMut, MatRef, expect_cols, expect_shape};
@@ -58,10 +57,7 @@ pub fn forward(
         match &saved.dropping {
             _ if !present => {}
             Some(dropping) => dropping.inner_activations(backend, [&x, &adapter.a], scale, hs),
-            None => {
-                let (sides, rows) = ((&x, &adapter.a), x.rows());
-                backend.run(Row { equation: &H, sides, out: hs, rows, start: Start::Zero, scale });
-            }
+            None => H.run(backend, (&x, &adapter.a), hs, Start::Zero, Some((x.rows(), scale))),
         }
         let bias = adapter.bias.as_ref().or(base.bias.as_ref());
         let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.row(0)));

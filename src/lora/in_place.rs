@@ -5,20 +5,17 @@ use super::adapter::{Adapter, AdapterMut};
 use super::equations::{DA, DB, G};
 use super::saved::{Batch, Progress, Saved};
 use super::shape::Shape;
-use crate::kernel::equation::{Equation, Row};
-use crate::kernel::product::scale_rows;
+use crate::kernel::product::scale;
 use crate::kernel::raw::Start;
 use crate::kernel::vector::{AddSquares, PARTS, SquareSum};
-use crate::simd::{Backend, Kernel, Simd};
+use crate::simd::Backend;
 use crate::view::{MatMut, MatRef, part};
 
 /// `gs = s·(dY·B)`, as the backward pass does, whatever `gs` was before.
 pub(crate) fn inner_grad(backend: Backend, adapter: &Adapter<'_>, dy: &MatRef<'_>, saved: &mut Saved<'_>) {
     // `gs` will be that of this `dY`, not of an earlier `input_grads`.
     saved.batch = saved.batch.map(|batch| Batch { progress: Progress::Forward, ..batch });
-    let sides = (dy, &adapter.b);
-    let (out, rows, start, scale) = (&mut saved.gs, dy.rows(), Start::Zero, adapter.scale);
-    backend.run(Row { equation: &G, sides, out, rows, start, scale });
+    G.run(backend, (dy, &adapter.b), &mut saved.gs, Start::Zero, Some((dy.rows(), adapter.scale)));
 }
 
 /// `‖dA‖² + ‖dB‖²`, the bits that [`clip::square_sum`](crate::train::clip::square_sum) gives for stored gradients: both are
@@ -30,20 +27,17 @@ pub(crate) fn square_sum(
     (x, dy): (&Option<MatRef<'_>>, &MatRef<'_>),
 ) -> f32 {
     let (hs, gs, tokens) = (saved.hs.as_ref(), saved.gs.as_ref(), dy.rows());
-    let row = |equation: &'static Equation, left: &MatRef<'_>, right: &MatRef<'_>, out: &mut MatMut<'_>| {
-        backend.run(Row { equation, sides: (left, right), out, rows: 1, start: Start::Zero, scale: 1.0 });
-    };
     let of_a = x.map_or(0.0, |x| {
         sum_pieces(backend, shape.rank, shape.inputs, |k, i, mut out| {
             let gs = gs.block(0, tokens, k, 1);
             match &saved.dropping {
                 Some(dropping) => dropping.gradient_a(backend, [&gs, &x], (&mut out, i), Start::Zero),
-                None => row(&DA, &gs, &x.from(0, i), &mut out),
+                None => DA.run(backend, (&gs, &x.from(0, i)), &mut out, Start::Zero, None),
             }
         })
     });
     let of_b = sum_pieces(backend, shape.outputs, shape.rank, |o, k, mut out| {
-        row(&DB, &dy.block(0, tokens, o, 1), &hs.from(0, k), &mut out);
+        DB.run(backend, (&dy.block(0, tokens, o, 1), &hs.from(0, k)), &mut out, Start::Zero, None);
     });
     // The sum over a missing bias, as in `clip::square_sum`.
     of_a + of_b + 0.0
@@ -72,36 +66,15 @@ pub(crate) fn descend(
     rates: (f32, f32),
     adapter: &mut AdapterMut<'_>,
 ) {
-    let AdapterMut { a, b, .. } = adapter;
-    backend.run(Descend { saved: &mut *saved, dy, x: x.as_ref(), rates, a: &mut *a, b });
-    if let (Some(dropping), Some(x)) = (&saved.dropping, x) {
-        dropping.gradient_a(backend, [&saved.gs.as_ref(), x], (a, 0), Start::Existing);
-    }
-}
-
-struct Descend<'a, 's, 'p> {
-    saved: &'a mut Saved<'s>,
-    dy: &'a MatRef<'a>,
-    x: Option<&'a MatRef<'a>>,
-    rates: (f32, f32),
-    a: &'a mut MatMut<'p>,
-    b: &'a mut MatMut<'p>,
-}
-
-impl Kernel for Descend<'_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { saved, dy, x, rates, a, b } = self;
-        scale_rows(simd, &mut saved.hs, dy.rows(), rates.1);
-        DB.product(simd, (dy, &saved.hs.as_ref()), b, Start::Existing);
-        if let Some(x) = x {
-            scale_rows(simd, &mut saved.gs, dy.rows(), rates.0);
-            // With dropout this is for its code to do.
-            if saved.dropping.is_none() {
-                DA.product(simd, (&saved.gs.as_ref(), x), a, Start::Existing);
-            }
+    let (AdapterMut { a, b, .. }, tokens) = (adapter, dy.rows());
+    scale(backend, &mut saved.hs, tokens, rates.1);
+    DB.run(backend, (dy, &saved.hs.as_ref()), b, Start::Existing, None);
+    if let Some(x) = x {
+        scale(backend, &mut saved.gs, tokens, rates.0);
+        let sides = (&saved.gs.as_ref(), x);
+        match &saved.dropping {
+            Some(dropping) => dropping.gradient_a(backend, [sides.0, sides.1], (a, 0), Start::Existing),
+            None => DA.run(backend, sides, a, Start::Existing, None),
         }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn merge_rows(
 ) {
     // An absent adapter is not read. For no inputs `s·B` would be computed, which may overflow, and thrown away.
     let depth = if scale == 0.0 || merged.cols() == 0 { 0 } else { a.rows() };
-    backend.run(&mut ScaledProduct { factor: scale, left: b, right: a, depth, out: merged, start });
+    ScaledProduct { factor: scale, left: b, right: a, depth, out: merged, start }.run(backend);
 }
 
 /// As [`merge`], unless an element of the result would be infinite or NaN: every element is computed once more

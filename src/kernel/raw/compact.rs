@@ -43,12 +43,21 @@ impl Compact {
         Self(entry::<S>)
     }
 
+    /// As [`cover`].
+    ///
+    /// # Safety
+    /// As for [`cover`].
+    #[inline(always)]
+    pub(super) unsafe fn cover(self, product: &mut RawProduct) {
+        // SAFETY: as the caller says; there was a token when the pointer was taken.
+        unsafe { (self.0)(product) }
+    }
+
     /// As [`compact`].
     #[inline(never)]
     pub(crate) fn product(self, left: Factor<'_>, right: Factor<'_>, out: &mut MatMut<'_>, start: &Start<'_>) {
-        // SAFETY: views lie inside their slices, and `RawProduct::of` takes the smallest of all sizes; there was a token when the
-        // pointer was taken.
-        unsafe { (self.0)(&mut RawProduct::of(left, right, out, start)) }
+        // SAFETY: views lie inside their slices, and `RawProduct::of` takes the smallest of all sizes.
+        unsafe { self.cover(&mut RawProduct::of(left, right, out, start)) }
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "one check of all lengths in `run`, then raw pointers")]
 
 use super::tile::Start;
-use crate::simd::{Kernel, Simd};
+use crate::simd::Simd;
 
 /// One row of the output over panels that lie one after the other, several at a time: memory is faster when it is read at
 /// several places, and a chain waits for its own last step. 4096×4096: 8 GFLOP/s with one panel, 12 with four or eight.
@@ -26,13 +26,11 @@ const FAR: usize = 1 << 23;
 /// How far ahead of the multiply-adds, in numbers; from 768 to 3072 it is the same.
 const AHEAD: usize = 1536;
 
-impl Kernel for RowProduct<'_> {
-    /// Lanes of the output that were written: all of them, those of the whole panels, or none where panels are not as wide
-    /// as a tile.
-    type Output = usize;
-
+impl RowProduct<'_> {
+    /// Returns the lanes of the output that were written: all of them, those of the whole panels, or none where panels are not as
+    /// wide as a tile.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> usize {
+    pub(crate) fn run<S: Simd>(self, simd: S) -> usize {
         let (depth, lanes, width) = (self.left.len(), self.out.len(), self.width);
         let start = match self.start {
             Start::Zero => From::Zero,

@@ -2,9 +2,8 @@
 
 #![allow(unsafe_code, reason = "the sizes of views, compared once, then raw pointers")]
 
-use super::compact::cover;
+use super::compact::Compact;
 use super::tile::{Raw, RawProduct};
-use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
 
 /// Numbers of the left side that are multiplied by the factor at a time.
@@ -25,7 +24,7 @@ pub(crate) struct ScaledProduct<'a, 'o> {
 impl ScaledProduct<'_, '_> {
     /// The product where size counts.
     #[inline(never)]
-    pub(crate) fn compact<S: Simd>(&mut self, simd: S) {
+    pub(crate) fn compact(&mut self, compact: Compact) {
         let Self { factor, left, right, depth, ref mut out, start } = *self;
         let (rows, lanes) = (out.rows(), out.cols());
         let holds = |matrix: &MatRef<'_>, rows, cols| matrix.rows() >= rows && matrix.cols() >= cols;
@@ -51,7 +50,7 @@ impl ScaledProduct<'_, '_> {
                 let few = Raw { at: scaled.as_ptr(), row_stride: 0, col_stride: 1 };
                 // SAFETY: views lie inside their slices, and no size is larger than that of a view.
                 unsafe {
-                    cover(simd, &mut RawProduct { few, many, depth: count, width: lanes, height: 1, out: to, start })
+                    compact.cover(&mut RawProduct { few, many, depth: count, width: lanes, height: 1, out: to, start })
                 };
                 start = to;
                 many.skip_cols(count);
@@ -97,7 +96,7 @@ mod tests {
             let done = catch_unwind(AssertUnwindSafe(|| {
                 let (out, start) = (&mut MatMut::dense(&mut out, 2, 4), start.as_ref());
                 let mut product = ScaledProduct { factor: FACTOR, left: &left, right: &right, depth: 3, out, start };
-                Backend::BASELINE.run(&mut product);
+                product.run(Backend::BASELINE);
             }));
             let is_computed = out != [7.0; 8];
             assert_eq!(done.is_err(), !is_computed && cfg!(debug_assertions));
@@ -125,14 +124,9 @@ mod tests {
                     let (mut got, mut expected) = (old.clone(), old.clone());
                     let out = &mut MatMut::with_stride(&mut got, rows, cols, STRIDE).unwrap();
                     let [left_side, right_side] = sides;
-                    backend.run(&mut ScaledProduct {
-                        factor: FACTOR,
-                        left: left_side,
-                        right: right_side,
-                        depth: used,
-                        out,
-                        start,
-                    });
+                    let mut product =
+                        ScaledProduct { factor: FACTOR, left: left_side, right: right_side, depth: used, out, start };
+                    product.run(backend);
                     for (row, col) in (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col))) {
                         let to = &mut expected[row * STRIDE + col];
                         *to = (0..used).fold(start.map_or(*to, |start| start.row(row)[col]), |chain, d| {

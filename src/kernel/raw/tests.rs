@@ -34,6 +34,7 @@ struct Sizes {
     right: usize,
     right_outer: usize,
     right_inner: usize,
+    second_depth: usize,
     second_inner: usize,
     bias: usize,
 }
@@ -47,14 +48,14 @@ impl Kernel for Fits {
         let (lanes, depth) = (2 * S::LANES, 8);
         let numbers = vec![0.0; 64 * S::LANES];
         let fits = |sizes: Sizes| {
-            let Sizes { lanes, depth, left, right, right_outer, right_inner, second_inner, bias } = sizes;
+            let Sizes { lanes, depth, left, right, right_outer, right_inner, second_depth, second_inner, bias } = sizes;
             let first = Term {
                 left: Operand::strided(&numbers[..left], (3, depth), (depth, 1)),
                 right: Operand::strided(&numbers[..right], (depth, lanes), (right_outer, right_inner)),
                 ahead: Ahead::Nothing,
             };
-            let right = Operand::strided(&numbers, (1, lanes), (lanes, second_inner));
-            let second = Term { left: Operand::strided(&numbers[..3], (3, 1), (1, 1)), right, ..first };
+            let right = Operand::strided(&numbers, (second_depth, lanes), (lanes, second_inner));
+            let second = Term { left: Operand::strided(&numbers[..3], (3, second_depth), (1, 1)), right, ..first };
             let mut out = vec![0.0; 3 * lanes];
             let out = MatMut::new(&mut out, 3, lanes).unwrap();
             PanelProduct { terms: [first, second], out, start: Start::Bias(&numbers[..bias]) }.fits::<S>()
@@ -66,10 +67,11 @@ impl Kernel for Fits {
             right: depth * lanes,
             right_outer: lanes,
             right_inner: 1,
+            second_depth: 1,
             second_inner: 1,
             bias: lanes,
         };
-        let gathered = Sizes { right_outer: 1, right_inner: depth, ..plain };
+        let gathered = Sizes { right_outer: 1, right_inner: depth, second_depth: 0, ..plain };
         for sizes in [plain, gathered] {
             assert!(fits(sizes), "{sizes:?}");
             assert!(!fits(Sizes { left: sizes.left - 1, ..sizes }), "a left operand one too short: {sizes:?}");
@@ -77,6 +79,7 @@ impl Kernel for Fits {
             assert!(!fits(Sizes { bias: sizes.bias - 1, ..sizes }), "a bias one too short: {sizes:?}");
             assert!(!fits(Sizes { second_inner: 2, ..sizes }), "a second term that is gathered: {sizes:?}");
         }
+        assert!(!fits(Sizes { second_depth: 1, ..gathered }), "a second term beside one that is gathered");
         // Side by side, lanes and depths may be as many as they like.
         assert!(fits(Sizes { depth: 7, left: 21, lanes: lanes - 1, ..plain }));
         assert!(!fits(Sizes { depth: 7, left: 21, ..gathered }), "gathered, four depths at a time");

@@ -143,6 +143,17 @@ fn even_parts<S: Simd>(lanes: usize, most_vectors: usize) -> usize {
 /// Zen 4).
 const GATHERED_LANES: (usize, usize) = (16, 8);
 
+/// Vectors that are gathered at a time for so many rows of the output.
+#[inline(always)]
+const fn gathered_vectors<S: Simd>(rows: usize) -> usize {
+    let vectors = if rows == 1 { GATHERED_LANES.0 } else { GATHERED_LANES.1 } / S::LANES;
+    match vectors {
+        0 => 1,
+        _ if vectors > S::TILE_VECTORS => S::TILE_VECTORS,
+        _ => vectors,
+    }
+}
+
 /// Depths by which the first right operand is fetched beforehand.
 const DEPTH_AHEAD: usize = 32;
 
@@ -183,8 +194,8 @@ impl Term<'_> {
 
 /// The products over one panel: `out[row, lane]` continued by the first term, then by the second.
 ///
-/// The lanes of a term lie side by side. Those of the first term may be gathered from the rows of a matrix instead; lanes are
-/// then a multiple of `LANES`, its depth is a multiple of 4, and rows are few.
+/// The lanes of a term lie side by side. Those of the first term may be gathered from the rows of a matrix instead, if it is the only
+/// one; lanes are then a multiple of `LANES`, its depth is a multiple of 4, and rows are few.
 pub(crate) struct PanelProduct<'a> {
     pub terms: [Term<'a>; 2],
     pub out: MatMut<'a>,
@@ -201,7 +212,10 @@ impl PanelProduct<'_> {
         };
         let [first, second] = &self.terms;
         let gathered = !first.is_gathered()
-            || (first.right.row_stride() == 1 && lanes.is_multiple_of(S::LANES) && first.depth().is_multiple_of(4));
+            || (second.depth() == 0
+                && first.right.row_stride() == 1
+                && lanes.is_multiple_of(S::LANES)
+                && first.depth().is_multiple_of(4));
         let terms = self.terms.iter().all(|t| t.left.holds(rows, t.depth()) && t.right.holds(t.depth(), lanes));
         start
             && terms
@@ -222,20 +236,21 @@ impl Kernel for PanelProduct<'_> {
             return;
         }
         let (rows, lanes) = (self.out.rows(), self.out.cols());
-        let gathered = self.terms[0].is_gathered();
+        let [first, second] = &self.terms;
+        let gathered = first.is_gathered();
+        let (out_row, out) = (self.out.stride(), self.out.data_mut().as_mut_ptr());
         let mut operands = Operands {
-            terms: self.terms.map(Factors::of),
-            out_row: self.out.stride(),
-            out: self.out.data_mut().as_mut_ptr(),
+            terms: [Factors::of(first), Factors::of(second)],
+            out,
+            out_row,
             start: match self.start {
-                Start::Zero => Chains::Zero,
-                Start::Bias(bias) => Chains::Lanes(bias.as_ptr()),
-                Start::Existing => Chains::Existing,
+                Start::Zero => Raw { at: ZEROS.as_ptr(), row_stride: 0, col_stride: 0 },
+                Start::Bias(bias) => Raw { at: bias.as_ptr(), row_stride: 0, col_stride: 1 },
+                Start::Existing => Raw { at: out.cast_const(), row_stride: out_row, col_stride: 1 },
             },
         };
         let mut lane = 0;
-        let gathered_lanes = if rows == 1 { GATHERED_LANES.0 } else { GATHERED_LANES.1 };
-        let vectors = if gathered { (gathered_lanes / S::LANES).clamp(1, S::TILE_VECTORS) } else { S::TILE_VECTORS };
+        let vectors = if gathered { gathered_vectors::<S>(rows) } else { S::TILE_VECTORS };
         let step = even_parts::<S>(lanes, vectors);
         // Loop 3.
         while lane < lanes {
@@ -249,12 +264,8 @@ impl Kernel for PanelProduct<'_> {
     }
 }
 
-#[derive(Copy, Clone)]
-enum Chains {
-    Zero,
-    Lanes(*const f32),
-    Existing,
-}
+/// What the chains of a tile start at that do not go on from anything: as many zeros as the widest tile has lanes.
+static ZEROS: [f32; 48] = [0.0; 48];
 
 /// A term from the first element that a tile needs.
 #[derive(Copy, Clone)]
@@ -267,8 +278,9 @@ struct Factors {
 
 impl Factors {
     #[inline(always)]
-    fn of(term: Term<'_>) -> Self {
-        Self { left: Raw::of(&term.left), right: Raw::of(&term.right), depth: term.depth(), fetch: Fetch::of(&term) }
+    fn of(term: &Term<'_>) -> Self {
+        let (left, right) = (Raw::of(&term.left), Raw::of(&term.right));
+        Self { left, right, depth: term.depth(), fetch: Fetch::of(term) }
     }
 }
 
@@ -278,7 +290,8 @@ struct Operands {
     terms: [Factors; 2],
     out: *mut f32,
     out_row: usize,
-    start: Chains,
+    /// Where the chains start. A start at zero is the same for all lanes, and so are `ZEROS`; its columns do not move then.
+    start: Raw,
 }
 
 /// What a tile fetches into the cache beforehand: a line for each of its vectors, per depth.
@@ -314,9 +327,7 @@ impl Operands {
             }
         }
         self.out = self.out.wrapping_add(lanes);
-        if let Chains::Lanes(bias) = &mut self.start {
-            *bias = bias.wrapping_add(lanes);
-        }
+        self.start.skip_cols(lanes);
     }
 
     /// The tiles below the first find its right operand in the cache. They fetch what comes behind it, the next block of
@@ -331,14 +342,15 @@ impl Operands {
             };
         }
         self.out = self.out.wrapping_add(rows * self.out_row);
+        self.start.skip_rows(rows);
     }
 }
 
 /// One tile column, `width` lanes wide: chooses the number of vectors in a row of the tile.
 ///
 /// # Safety
-/// The operands hold `rows` × `width` chains of their depths, and `0 < width <= TILE_VECTORS * LANES`. If `gathered`, the width
-/// is a multiple of `LANES`, the first depth a multiple of 4.
+/// The operands hold `rows` × `width` chains of their depths, and `0 < width <= TILE_VECTORS * LANES`. If `gathered`, there is one
+/// term, the width is a multiple of `LANES`, and the depth a multiple of 4.
 #[inline(always)]
 unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usize, gathered: bool) {
     let tail = width % S::LANES;
@@ -346,8 +358,10 @@ unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usiz
         ($($vectors:literal)*) => {
             $(if $vectors <= S::TILE_VECTORS && width.div_ceil(S::LANES) == $vectors {
                 if gathered {
-                    // SAFETY: as for this function; the vectors are all full.
-                    unsafe { stack_gathered::<S, $vectors>(simd, *operands, rows) }
+                    if $vectors <= const { gathered_vectors::<S>(1) } {
+                        // SAFETY: as for this function; the vectors are all full.
+                        unsafe { stack_gathered::<S, $vectors>(simd, *operands, rows) }
+                    }
                 } else if tail == 0 {
                     // SAFETY: as for this function; the vectors are all full.
                     unsafe { stack::<S, $vectors, false>(simd, *operands, rows, 0) }
@@ -362,6 +376,7 @@ unsafe fn column<S: Simd>(simd: S, operands: &Operands, rows: usize, width: usiz
 }
 
 /// Tiles one below the other: as many of each height as fit, as long as their accumulators stay in registers.
+// A loop for each height: with one step for all of them, whose length is not known, backward passes over packed weights took 8 % longer.
 macro_rules! heights {
     ($rows:ident, $operands:ident, $limit:expr, $($height:literal)* => $tile:expr) => {
         $(if $height <= $limit {
@@ -400,10 +415,10 @@ unsafe fn stack<S: Simd, const VECTORS: usize, const TAIL: bool>(
 /// accumulators' have to stay in registers too.
 ///
 /// # Safety
-/// As for [`stack`]; the first depth is a multiple of 4.
+/// As for [`stack`]; there is one term, whose depth is a multiple of 4.
 #[inline(always)]
 unsafe fn stack_gathered<S: Simd, const VECTORS: usize>(simd: S, mut operands: Operands, mut rows: usize) {
-    let limit = S::TILE_ROWS * S::TILE_VECTORS * 2 / 3 / VECTORS;
+    let limit = if VECTORS > gathered_vectors::<S>(2) { 1 } else { S::TILE_ROWS * S::TILE_VECTORS * 2 / 3 / VECTORS };
     heights!(rows, operands, limit, 4 2 1 => {
         // SAFETY: as for this function; at least ROWS rows are left.
         unsafe { tile::<S, ROWS, VECTORS, false, true>(simd, &operands, 0) }
@@ -422,20 +437,12 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: boo
 ) {
     let o = operands;
     let mut acc = [[simd.splat(0.0); VECTORS]; ROWS];
-    match o.start {
-        Chains::Zero => {}
-        Chains::Lanes(bias) => unroll!(v < VECTORS, {
-            // SAFETY: there is a bias for every lane.
-            let value = unsafe { load::<S, VECTORS, TAIL>(simd, bias, v, tail) };
-            unroll!(m < ROWS, { acc[m][v] = value });
-        }),
-        Chains::Existing => unroll!(m < ROWS, {
-            unroll!(v < VECTORS, {
-                // SAFETY: the output has this row and these lanes.
-                acc[m][v] = unsafe { load::<S, VECTORS, TAIL>(simd, o.out.wrapping_add(m * o.out_row), v, tail) }
-            });
-        }),
-    }
+    unroll!(m < ROWS, {
+        unroll!(v < VECTORS, {
+            // SAFETY: there is a start for this row and these lanes.
+            acc[m][v] = unsafe { load::<S, VECTORS, TAIL>(simd, o.start.at(m, 0), v, tail) };
+        });
+    });
     let [first, second] = &o.terms;
     if GATHERED {
         // SAFETY: as for this function.
@@ -443,10 +450,10 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize, const TAIL: boo
     } else {
         // SAFETY: as for this function.
         unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, first, tail) };
-    }
-    if second.depth > 0 {
-        // SAFETY: as for this function.
-        unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, second, tail) };
+        if second.depth > 0 {
+            // SAFETY: as for this function.
+            unsafe { accumulate::<S, ROWS, VECTORS, TAIL>(simd, &mut acc, second, tail) };
+        }
     }
     unroll!(m < ROWS, {
         unroll!(v < VECTORS, {

@@ -3,7 +3,6 @@
 use super::mask::Dropout;
 use crate::error::Error;
 use crate::kernel::equation::Mode;
-use crate::kernel::product::scale_rows;
 use crate::kernel::raw::Start;
 use crate::kernel::raw::table::Call;
 use crate::lora::equations::{DA, H, MORE_DX};
@@ -24,7 +23,7 @@ pub(crate) struct Dropping {
 struct Code {
     inner_activations: fn(Backend, &Dropout, [&MatRef<'_>; 2], f32, &mut MatMut<'_>),
     input_grad: fn(Backend, &Dropout, [&MatRef<'_>; 2], &mut MatMut<'_>),
-    gradient_a: fn(Backend, &Dropout, [&MatRef<'_>; 2], (&mut MatMut<'_>, usize), Start<'_>),
+    gradient_a: fn(Backend, &Dropout, [&MatRef<'_>; 2], (&mut MatMut<'_>, usize), Start<'static>),
     // What these ask first is not linked where there is no dropout, either.
     before_forward: fn(&Dropping, Backend, &mut Call<'_, '_, '_>, &Mode),
     after_backward: fn(&Dropping, Backend, &mut Call<'_, '_, '_>, &Mode),
@@ -61,7 +60,7 @@ impl Dropping {
         backend: Backend,
         sides: [&MatRef<'_>; 2],
         (da, first): (&mut MatMut<'_>, usize),
-        start: Start<'_>,
+        start: Start<'static>,
     ) {
         (self.code.gradient_a)(backend, &self.dropout, sides, (da, first), start);
     }
@@ -93,24 +92,6 @@ fn after_backward(dropping: &Dropping, backend: Backend, call: &mut Call<'_, '_,
     });
 }
 
-fn inner_activations(backend: Backend, dropout: &Dropout, [x, a]: [&MatRef<'_>; 2], scale: f32, hs: &mut MatMut<'_>) {
-    backend.run(InnerActivations { dropout, a, x, scale, hs });
-}
-
-fn input_grad(backend: Backend, dropout: &Dropout, [gs, a]: [&MatRef<'_>; 2], dx: &mut MatMut<'_>) {
-    backend.run(InputGrad { dropout, gs, a, dx });
-}
-
-fn gradient_a(
-    backend: Backend,
-    dropout: &Dropout,
-    [gs, x]: [&MatRef<'_>; 2],
-    (da, first): (&mut MatMut<'_>, usize),
-    start: Start<'_>,
-) {
-    backend.run(GradientA { dropout, gs, x, da, first, start });
-}
-
 /// `len` in parts of `most`: where each starts, and how long it is. Of nothing, one part without length, so that a product writes
 /// what it starts at.
 #[inline(always)]
@@ -118,66 +99,47 @@ fn parts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..len.max(1)).step_by(most).map(move |at| (at, most.min(len - at)))
 }
 
-struct InnerActivations<'a, 'o> {
-    dropout: &'a Dropout,
-    a: &'a MatRef<'a>,
-    x: &'a MatRef<'a>,
-    scale: f32,
-    hs: &'a mut MatMut<'o>,
-}
-
-impl Kernel for InnerActivations<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let rank = self.a.rows();
-        let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
-        let mut memory = MatMut::from_rows(&mut memory);
-        for (token, rows) in parts(self.x.rows(), BLOCK.0) {
-            let mut start = Start::Zero;
-            for (i, cols) in parts(self.x.cols(), BLOCK.1) {
-                let mut kept = memory.block(0, rows, 0, cols);
-                self.dropout.apply(*self.x, token, i, &mut kept);
-                let (left, right) = (kept.as_ref(), self.a.block(0, rank, i, cols));
-                let hs = &mut self.hs.block(token, rows, 0, rank);
-                H.product(simd, (&left, &right), hs, start);
-                start = Start::Existing;
-            }
-            scale_rows(simd, &mut self.hs.block(token, rows, 0, rank), rows, self.scale);
+fn inner_activations(backend: Backend, dropout: &Dropout, [x, a]: [&MatRef<'_>; 2], scale: f32, hs: &mut MatMut<'_>) {
+    let (rank, inputs) = (a.rows(), x.cols());
+    let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+    let mut memory = MatMut::from_rows(&mut memory);
+    for (token, rows) in parts(x.rows(), BLOCK.0) {
+        let (mut start, mut out) = (Start::Zero, hs.block(token, rows, 0, rank));
+        for (i, cols) in parts(inputs, BLOCK.1) {
+            let mut kept = memory.block(0, rows, 0, cols);
+            dropout.apply(*x, token, i, &mut kept);
+            let sides = (&kept.as_ref(), &a.block(0, rank, i, cols));
+            // The finished chains are scaled.
+            let scaled = (i + cols >= inputs).then_some((rows, scale));
+            H.run(backend, sides, &mut out, start, scaled);
+            start = Start::Existing;
         }
     }
 }
 
-struct GradientA<'a, 'o> {
-    dropout: &'a Dropout,
-    gs: &'a MatRef<'a>,
-    x: &'a MatRef<'a>,
-    da: &'a mut MatMut<'o>,
-    first: usize,
-    start: Start<'a>,
-}
-
-impl Kernel for GradientA<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let rank = self.da.rows();
-        let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
-        let mut memory = MatMut::from_rows(&mut memory);
-        for (i, cols) in parts(self.da.cols(), BLOCK.1) {
-            let mut start = self.start;
-            for (token, rows) in parts(self.x.rows(), BLOCK.0) {
-                let mut kept = memory.block(0, rows, 0, cols);
-                self.dropout.apply(*self.x, token, self.first + i, &mut kept);
-                let (left, right) = (self.gs.block(token, rows, 0, rank), kept.as_ref());
-                let da = &mut self.da.block(0, rank, i, cols);
-                DA.product(simd, (&left, &right), da, start);
-                start = Start::Existing;
-            }
+fn gradient_a(
+    backend: Backend,
+    dropout: &Dropout,
+    [gs, x]: [&MatRef<'_>; 2],
+    (da, first): (&mut MatMut<'_>, usize),
+    start: Start<'static>,
+) {
+    let rank = da.rows();
+    let mut memory = [[0.0; BLOCK.1]; BLOCK.0];
+    let mut memory = MatMut::from_rows(&mut memory);
+    for (i, cols) in parts(da.cols(), BLOCK.1) {
+        let (mut start, mut out) = (start, da.block(0, rank, i, cols));
+        for (token, rows) in parts(x.rows(), BLOCK.0) {
+            let mut kept = memory.block(0, rows, 0, cols);
+            dropout.apply(*x, token, first + i, &mut kept);
+            DA.run(backend, (&gs.block(token, rows, 0, rank), &kept.as_ref()), &mut out, start, None);
+            start = Start::Existing;
         }
     }
+}
+
+fn input_grad(backend: Backend, dropout: &Dropout, [gs, a]: [&MatRef<'_>; 2], dx: &mut MatMut<'_>) {
+    backend.run(InputGrad { dropout, gs, a, dx });
 }
 
 struct InputGrad<'a, 'o> {
