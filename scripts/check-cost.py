@@ -115,11 +115,11 @@ def budgets():
 
 # Budgets that are known to be missed, with what may not be exceeded until they are met, but by the tolerance of all figures.
 MISSED = {
-    ("flash of training a layer, bytes", "m4/s"): 5886,
-    ("flash of training a layer, bytes", "m4/3"): 9800,
-    ("flash of training a layer, bytes", "m0/s"): 6756,
-    ("training a layer as .wasm, gzip", "wasm32/s"): 4561,
-    ("training a layer as .wasm, gzip", "wasm32/3"): 5264,
+    ("flash of training a layer, bytes", "m4/s"): 5164,
+    ("flash of training a layer, bytes", "m4/3"): 8490,
+    ("flash of training a layer, bytes", "m0/s"): 4868,
+    ("training a layer as .wasm, gzip", "wasm32/s"): 4411,
+    ("training a layer as .wasm, gzip", "wasm32/3"): 5064,
     ("forward, rows, tokens 1: instructions/MAC", "m4/3"): 3.15,
     ("forward, packed, tokens 1: instructions/MAC", "m4/3"): 3.67,
     ("forward, rows, tokens 1: instructions/MAC", "m7/3"): 3.24,

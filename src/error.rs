@@ -46,6 +46,10 @@ pub enum Argument {
     Arena,
     /// This buffer holds packed weights.
     Packed,
+    /// The bytes of weights in a format that is decoded; lengths are in bytes.
+    Codes,
+    /// The scales of such weights, in the same bytes or beside them.
+    Scales,
     /// Tokens are the rows of `X` and `Y`; this is their number.
     Tokens,
     /// The rank is `r`.
@@ -138,6 +142,15 @@ pub enum Error {
         /// This stride came.
         got: usize,
     },
+    /// The rows of a format are whole blocks, and these are none.
+    Multiple {
+        /// This matrix is meant.
+        argument: Argument,
+        /// The number of columns has to be a multiple of this.
+        of: usize,
+        /// So many columns came.
+        got: usize,
+    },
     /// A product of sizes does not fit into `usize`, or its bytes not into `isize`.
     Overflow {
         /// The size of this argument does not fit.
@@ -222,8 +235,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Error::Length { argument, expected, got } => {
-                write!(f, "{argument:?}: expected {expected} elements, got {got}")
+                let unit = if matches!(argument, Argument::Codes) { "bytes" } else { "elements" };
+                write!(f, "{argument:?}: expected {expected} {unit}, got {got}")
             }
+            Error::Multiple { argument, of, got } => write!(f, "{argument:?}: {got} columns are no multiple of {of}"),
             Error::Rows { argument, expected, got } => write!(f, "{argument:?}: expected {expected} rows, got {got}"),
             Error::Cols { argument, expected, got } => {
                 write!(f, "{argument:?}: expected {expected} columns, got {got}")

@@ -9,7 +9,7 @@ use super::raw::row::RowProduct;
 pub(crate) use super::raw::scaled::ScaledProduct;
 use super::raw::table::Call;
 use super::raw::{Compact, Start, compact};
-use super::swapped::Swapped;
+use super::swapped::{Swapped, product_of_blocks};
 use super::thin::thin;
 use super::vector::{Scale, add_rows, copy_rows, replace_vectors, scale_compact};
 use crate::simd::target::BLOCK;
@@ -208,6 +208,21 @@ pub(crate) fn product_of_transposed<'a, S: Simd>(
     let more = more.map(|(left, right)| (Operand::of(left), Operand::of(right)));
     let out = out.within(left.rows(), usize::MAX);
     pieces_product(simd, Swapped { left, pieces, more, out, start });
+}
+
+/// `out = start` continued by the product of `left` and the transpose of a matrix `[lanes, depth]` that `block` writes in blocks of
+/// rows and columns, from a row and a column on, one after the other.
+#[inline(always)]
+pub(crate) fn product_of_written<S: Simd>(
+    simd: S,
+    left: &MatRef<'_>,
+    (lanes, depth): (usize, usize),
+    block: &mut impl FnMut((usize, usize), (usize, usize), &mut [f32]),
+    out: &mut MatMut<'_>,
+    start: Start<'_>,
+) {
+    debug_assert!(!S::COMPACT, "where size counts, panels are multiplied one by one");
+    product_of_blocks(simd, Operand::of(plain(left)), depth, block, &mut out.within(left.rows(), lanes), start);
 }
 
 /// One row, `left · right`, over panels `[depth, width]` that lie one after the other. Returns the lanes that were written: all of

@@ -7,8 +7,12 @@ use super::operand::{More, Operand};
 use super::pack::{Pack, transpose, vectors};
 use super::raw::room::{ACCUMULATORS, PANEL, Room, rows_in};
 use super::raw::{Ahead, PanelProduct, Start, Term, panel_lanes};
+use crate::simd::target::DECODED;
 use crate::simd::{Kernel, Simd};
 use crate::view::{MatMut, MatRef};
+
+/// Depths of a block that is written are a multiple of this, but for the last one.
+const BLOCK: usize = 32;
 
 /// A product whose right operand is in pieces, each with the depth at which it starts, and the product that continues it.
 pub(crate) struct Swapped<'a, 'o, P> {
@@ -90,6 +94,49 @@ impl<'a, P: Iterator<Item = (usize, Operand<'a>)> + Clone> Swapped<'a, '_, P> {
                 (tokens.t(), right.block(from, count, lane, height).t())
             })
         })
+    }
+}
+
+/// `out = start` continued by the product of `left` and the transpose of a matrix that `block` writes, in blocks from a row and a
+/// column on, of so many rows and columns: a few rows at a time, all columns for which the copy of the left operand has room.
+#[inline(always)]
+pub(crate) fn product_of_blocks<S: Simd>(
+    simd: S,
+    left: Operand<'_>,
+    depth: usize,
+    block: &mut impl FnMut((usize, usize), (usize, usize), &mut [f32]),
+    out: &mut MatMut<'_>,
+    start: Start<'_>,
+) {
+    let (rows, lanes) = (out.rows(), out.cols());
+    let width = panel_lanes::<S>(rows);
+    let height = rows_in(ACCUMULATORS, width);
+    let most = (rows_in(PANEL, width) / BLOCK * BLOCK).max(BLOCK);
+    let (mut room, mut one, mut two) = (Room::<ACCUMULATORS>::new(), Room::new(), Room::<DECODED>::new());
+    // Loop 1.
+    for row in (0..rows).step_by(width.max(1)) {
+        let width = width.min(rows - row);
+        for lane in (0..lanes).step_by(height.max(1)) {
+            let height = height.min(lanes - lane);
+            let mut sums = room.matrix(height, width);
+            let mut part = out.block(row, width, lane, height);
+            begin(simd, start.lanes_from(lane), &part.as_ref(), &mut sums);
+            // Loop 2.
+            for from in (0..depth).step_by(most) {
+                let count = most.min(depth - from);
+                let right = vectors(simd, left.block(row, width, from, count).t(), &mut one);
+                let few = rows_in(DECODED, count);
+                for first in (0..height).step_by(few) {
+                    let size = (few.min(height - first), count);
+                    let room = two.first(size.0 * size.1);
+                    block((lane + first, from), size, room);
+                    let left = Operand::new(MatRef::dense(room, size.0, size.1));
+                    let terms = [Term { left, right, ahead: Ahead::Nothing }, Term::NONE];
+                    simd.call(PanelProduct { terms, out: sums.block(first, size.0, 0, width), start: Start::Existing });
+                }
+            }
+            transpose(simd, Operand::new(sums.as_ref()), &mut part);
+        }
     }
 }
 

@@ -40,6 +40,15 @@ fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
     ]
 }
 
+/// The numbers of the lower and of the upper four bits of 8 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nibbles(bytes: __m128i) -> [__m256; 2] {
+    let codes = _mm256_cvtepu8_epi32(bytes);
+    let low = _mm256_and_si256(codes, _mm256_set1_epi32(15));
+    [_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(codes))]
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx2<R> {
     type V = __m256;
@@ -106,6 +115,24 @@ impl<R: Rounding> Simd for Avx2<R> {
         });
         // SAFETY: token.
         unsafe { transpose(rows) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(self, from: *const u8) -> __m256 {
+        // SAFETY: the caller vouches for 8 bytes; the instruction takes any alignment.
+        let codes = unsafe { _mm_loadl_epi64(from.cast()) };
+        // SAFETY: token.
+        let codes = unsafe { _mm256_cvtepi8_epi32(codes) };
+        // SAFETY: token.
+        unsafe { _mm256_cvtepi32_ps(codes) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8) -> [__m256; 2] {
+        // SAFETY: the caller vouches for 8 bytes; the instruction takes any alignment.
+        let bytes = unsafe { _mm_loadl_epi64(from.cast()) };
+        // SAFETY: token.
+        unsafe { nibbles(bytes) }
     }
 
     #[inline(always)]

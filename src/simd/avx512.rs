@@ -46,6 +46,15 @@ fn join([a, b, c, d]: [__m128; 4]) -> __m512 {
     _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(low, c), d)
 }
 
+/// The numbers of the lower and of the upper four bits of 16 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn nibbles(bytes: __m128i) -> [__m512; 2] {
+    let codes = _mm512_cvtepu8_epi32(bytes);
+    let low = _mm512_and_si512(codes, _mm512_set1_epi32(15));
+    [_mm512_cvtepi32_ps(low), _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(codes))]
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Avx512<R> {
     type V = __m512;
@@ -118,6 +127,24 @@ impl<R: Rounding> Simd for Avx512<R> {
         });
         // SAFETY: token.
         unsafe { transpose(rows) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(self, from: *const u8) -> __m512 {
+        // SAFETY: the caller vouches for 16 bytes; the instruction takes any alignment.
+        let codes = unsafe { _mm_loadu_si128(from.cast()) };
+        // SAFETY: token.
+        let codes = unsafe { _mm512_cvtepi8_epi32(codes) };
+        // SAFETY: token.
+        unsafe { _mm512_cvtepi32_ps(codes) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8) -> [__m512; 2] {
+        // SAFETY: the caller vouches for 16 bytes; the instruction takes any alignment.
+        let bytes = unsafe { _mm_loadu_si128(from.cast()) };
+        // SAFETY: token.
+        unsafe { nibbles(bytes) }
     }
 
     #[inline(always)]

@@ -104,6 +104,18 @@ pub(crate) trait Simd: Copy + 'static {
     /// `from` is valid for reading 4 numbers from the start of each of the `LANES` rows.
     unsafe fn load_columns(self, from: *const f32, stride: usize) -> [Self::V; 4];
 
+    /// The numbers of `LANES` codes of type i8.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `LANES` bytes.
+    unsafe fn load_i8(self, from: *const u8) -> Self::V;
+
+    /// The numbers of `LANES` bytes: of their lower four bits, and of their upper four bits, from 0 to 15.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `LANES` bytes.
+    unsafe fn load_u4(self, from: *const u8) -> [Self::V; 2];
+
     /// # Safety
     /// `to` is valid for writing `LANES` numbers.
     unsafe fn store(self, to: *mut f32, v: Self::V);

@@ -26,7 +26,7 @@ mod simd128;
 mod tests;
 
 pub use backend::{Arithmetic, Backend};
-pub(crate) use bytes::as_f32;
+pub(crate) use bytes::{as_f32, bytes_of_f32, bytes_of_i8};
 pub(crate) use lanes::{Kernel, Simd};
 pub use probe::{Deviation, selftest};
 pub(crate) use scalar::sqrt;

@@ -26,6 +26,22 @@ fn transpose([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
     [vzip1q_f32(ac, bd), vzip2q_f32(ac, bd), vzip1q_f32(eg, fh), vzip2q_f32(eg, fh)]
 }
 
+/// The numbers of 4 bytes with a sign.
+#[inline]
+#[target_feature(enable = "neon")]
+fn signed(bytes: u32) -> float32x4_t {
+    let codes = vmovl_s8(vcreate_s8(u64::from(bytes.to_le())));
+    vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes)))
+}
+
+/// The numbers of the lower and of the upper four bits of 4 bytes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn nibbles(bytes: u32) -> [float32x4_t; 2] {
+    let codes = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(u64::from(bytes.to_le())))));
+    [vcvtq_f32_u32(vandq_u32(codes, vdupq_n_u32(15))), vcvtq_f32_u32(vshrq_n_u32::<4>(codes))]
+}
+
 // SAFETY of every intrinsic below: holding the token proves that the CPU has the instruction.
 impl<R: Rounding> Simd for Neon<R> {
     type V = float32x4_t;
@@ -80,6 +96,22 @@ impl<R: Rounding> Simd for Neon<R> {
         });
         // SAFETY: token.
         unsafe { transpose(rows) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller vouches for 4 bytes, at any address.
+        let bytes = unsafe { from.cast::<u32>().read_unaligned() };
+        // SAFETY: token.
+        unsafe { signed(bytes) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8) -> [float32x4_t; 2] {
+        // SAFETY: the caller vouches for 4 bytes, at any address.
+        let bytes = unsafe { from.cast::<u32>().read_unaligned() };
+        // SAFETY: token.
+        unsafe { nibbles(bytes) }
     }
 
     #[inline(always)]

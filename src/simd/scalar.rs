@@ -60,6 +60,19 @@ impl<R: Rounding> Simd for Scalar<R> {
     }
 
     #[inline(always)]
+    unsafe fn load_i8(self, from: *const u8) -> f32 {
+        // SAFETY: the caller vouches for one byte.
+        f32::from(unsafe { from.read() } as i8)
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8) -> [f32; 2] {
+        // SAFETY: the caller vouches for one byte.
+        let byte = unsafe { from.read() };
+        [f32::from(byte & 15), f32::from(byte >> 4)]
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: f32) {
         // SAFETY: the caller vouches for one number.
         unsafe { to.write(v) }

@@ -83,6 +83,21 @@ impl<R: Rounding> Simd for Simd128<R> {
     }
 
     #[inline(always)]
+    unsafe fn load_i8(self, from: *const u8) -> v128 {
+        // SAFETY: the caller vouches for 4 bytes; the instruction takes any alignment.
+        let bytes = unsafe { v128_load32_zero(from.cast()) };
+        f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8) -> [v128; 2] {
+        // SAFETY: the caller vouches for 4 bytes; the instruction takes any alignment.
+        let bytes = unsafe { v128_load32_zero(from.cast()) };
+        let codes = u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(bytes));
+        [v128_and(codes, u32x4_splat(15)), u32x4_shr(codes, 4)].map(|codes| f32x4_convert_i32x4(codes))
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32, v: v128) {
         // SAFETY: the caller vouches for 4 numbers.
         unsafe { v128_store(to.cast(), v) }

@@ -44,4 +44,4 @@ pub(crate) const BLOCK: (usize, usize) =
     if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")) { (4, 32) } else { (2, 8) };
 
 /// Numbers that weights are decoded into, a panel at a time.
-pub(crate) const DECODED: usize = if HAS_VECTORS { PANEL } else { 64 };
+pub(crate) const DECODED: usize = if HAS_VECTORS { PANEL } else { 256 };

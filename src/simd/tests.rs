@@ -40,6 +40,7 @@ impl Kernel for Operations {
         }
         self.memory(simd);
         self.columns(simd);
+        self.codes(simd);
         if !cfg!(miri) {
             self.ends(simd);
             self.transposition(simd);
@@ -114,6 +115,21 @@ impl Operations {
             // SAFETY: there is room for as many.
             unsafe { simd.store_first(to.as_mut_ptr(), count, v) };
             assert_eq!(bits(&to), bits(&written), "{:?}: store {count}", self.0);
+        }
+    }
+
+    /// All bytes in all lanes, at odd addresses, too.
+    fn codes<S: Simd>(self, simd: S) {
+        let bytes: Vec<u8> = (0..if cfg!(miri) { 20 } else { 300 }).map(|at| at as u8).collect();
+        for bytes in bytes.windows(S::LANES) {
+            let of = |number: &dyn Fn(u8) -> f32| bytes.iter().map(|&byte| number(byte)).collect::<Vec<_>>();
+            // SAFETY: as many bytes are there.
+            let signed = unsafe { simd.load_i8(bytes.as_ptr()) };
+            assert_eq!(lanes(simd, signed), of(&|byte| f32::from(byte as i8)), "{:?}: {bytes:?}", self.0);
+            // SAFETY: as many bytes are there.
+            let [low, high] = unsafe { simd.load_u4(bytes.as_ptr()) };
+            assert_eq!(lanes(simd, low), of(&|byte| f32::from(byte % 16)), "{:?}: {bytes:?}", self.0);
+            assert_eq!(lanes(simd, high), of(&|byte| f32::from(byte / 16)), "{:?}: {bytes:?}", self.0);
         }
     }
 

@@ -368,7 +368,10 @@ impl<'a> Layer<'a> {
             // A frozen parameter has no gradient and no moments, and is not touched.
             let Some((param, grad)) = self.table.pair(pair) else { continue };
             let mut next = |is_planned| moments.split_off_mut(..if is_planned { grad.len() } else { 0 });
-            let (Some(first), Some(second)) = (next(planned.moments() > 0), next(planned.moments() > 1)) else { break };
+            let (Some(first), Some(second)) = (next(planned.moments() > 0), next(planned.moments() > 1)) else {
+                debug_assert!(false, "a plan has moments for every parameter");
+                break;
+            };
             let lr = if *argument == Argument::DB { lr_b } else { lr };
             optimizer.update(backend, (lr, &clock), grad, [param, first, second]);
         }

@@ -1,24 +1,20 @@
 //! Panels of outputs. The layout is on the page of the [module](super).
 
 use core::num::NonZeroUsize;
-use core::ops::Range;
 
+use super::base::{Base, Weights};
 use super::panels::{Panels, SideBySide};
+use super::socket::{Coded, Format, Stored};
 use crate::error::{Argument, Error};
 use crate::kernel::operand::Piece;
 use crate::kernel::pack::Pack;
 use crate::simd::Backend;
 use crate::view::{MatRef, expect_len, part, span};
 
-/// Weights `W [out, in]` in panels of outputs, borrowed: all of them, or a range of outputs.
+/// Weights `W [out, in]` in panels of outputs, borrowed.
 #[derive(Copy, Clone, Debug)]
 pub struct Packed<'a> {
     data: &'a [f32],
-    /// Outputs in `data`.
-    all: usize,
-    /// The first output of the range.
-    first: usize,
-    /// Outputs of the range.
     outputs: usize,
     inputs: usize,
     width: NonZeroUsize,
@@ -65,7 +61,7 @@ impl<'a> Packed<'a> {
             return Err(Error::Overflow { argument: Argument::Packed });
         };
         match expect_len(Argument::Packed, data.len(), len) {
-            Ok(()) => Ok(Self { data, all: outputs, first: 0, outputs, inputs, width }),
+            Ok(()) => Ok(Self { data, outputs, inputs, width }),
             Err(error) => Err(error),
         }
     }
@@ -84,15 +80,76 @@ impl<'a> Packed<'a> {
     pub const fn width(&self) -> usize {
         self.width.get()
     }
+}
 
-    /// Outputs `range` of these, which lies within them.
-    #[inline(always)]
-    pub(crate) const fn range(self, range: &Range<usize>) -> Self {
-        Self { first: self.first + range.start, outputs: range.end - range.start, ..self }
+impl<'a> Base<'a> {
+    /// Weights that [`pack`] has written, and a bias `[out]`.
+    pub fn packed(weights: Packed<'a>, bias: Option<&'a [f32]>) -> Self {
+        Self::new(weights.into(), bias)
     }
 }
 
-impl Panels for Packed<'_> {
+impl<'a> From<Packed<'a>> for Weights<'a> {
+    fn from(packed: Packed<'a>) -> Self {
+        let Packed { data, outputs, inputs, width } = packed;
+        Self::of::<InPanels>(Stored::Panels { data, width }, (outputs, inputs))
+    }
+}
+
+/// The format of [`Packed`].
+struct InPanels;
+
+impl Format for InPanels {
+    type Panels<'a> = Part<'a>;
+
+    #[inline(always)]
+    fn panels<'a>(weights: &Coded<'a>, _backend: Backend) -> Part<'a> {
+        let (first, outputs, inputs) = (weights.first, weights.outputs(), weights.inputs());
+        match weights.stored {
+            Stored::Panels { data, width } => Part { data, first, outputs, inputs, width },
+            Stored::Bytes(_) => {
+                debug_assert!(false, "panels are no bytes");
+                Part { data: &[], first: 0, outputs: 0, inputs, width: NonZeroUsize::MIN }
+            }
+        }
+    }
+}
+
+/// A range of outputs.
+#[derive(Copy, Clone)]
+struct Part<'a> {
+    data: &'a [f32],
+    /// The first output of the range.
+    first: usize,
+    /// Outputs of the range.
+    outputs: usize,
+    inputs: usize,
+    width: NonZeroUsize,
+}
+
+impl Part<'_> {
+    /// Outputs in `data`, or those that are known of where they take no room.
+    #[inline(always)]
+    fn all(&self) -> usize {
+        self.data.len().checked_div(self.inputs).unwrap_or(self.first + self.outputs)
+    }
+
+    /// What lies in one panel, which is cut where the range of outputs starts or ends within it.
+    // Not inlined: it is called from several loops, once for a panel.
+    #[inline(never)]
+    fn in_place(&self, output: usize, input: usize) -> Piece<'_> {
+        let output_of_all = self.first + output;
+        let lane = output_of_all % self.width;
+        let first = output_of_all - lane;
+        let width = self.width.get().min(self.all() - first);
+        let outputs = (width - lane).min(self.outputs - output);
+        let panel =
+            MatRef::dense(part(self.data, first * self.inputs..(first + width) * self.inputs), self.inputs, width);
+        Piece { matrix: panel.block(input, usize::MAX, lane, outputs), transposed: false }
+    }
+}
+
+impl Panels for Part<'_> {
     const IN_PLACE: bool = true;
 
     fn outputs(&self) -> usize {
@@ -103,23 +160,14 @@ impl Panels for Packed<'_> {
         self.inputs
     }
 
-    /// What lies in one panel, which is cut where the range of outputs starts or ends within it.
-    // Not inlined: it is called from several loops, once for a panel.
-    #[inline(never)]
-    fn panel<'r>(&'r self, output: usize, input: usize, _room: &'r mut [f32]) -> Piece<'r> {
-        let output_of_all = self.first + output;
-        let lane = output_of_all % self.width;
-        let first = output_of_all - lane;
-        let width = self.width.get().min(self.all - first);
-        let outputs = (width - lane).min(self.outputs - output);
-        let panel =
-            MatRef::dense(part(self.data, first * self.inputs..(first + width) * self.inputs), self.inputs, width);
-        Piece { matrix: panel.block(input, usize::MAX, lane, outputs), transposed: false }
+    #[inline(always)]
+    fn panel<'r>(&'r self, (output, input): (usize, usize), _most: (usize, usize), _room: &'r mut [f32]) -> Piece<'r> {
+        self.in_place(output, input)
     }
 
     #[inline(always)]
     fn side_by_side(&self) -> Option<SideBySide<'_>> {
-        let Self { data, all, first, outputs, inputs, width } = *self;
+        let (Self { data, first, outputs, inputs, width }, all) = (*self, self.all());
         let (limit, whole) = (first + outputs, |output: usize| output - output % width);
         let start = whole(first.saturating_add(width.get() - 1)).min(limit);
         let end = if limit == all { all } else { whole(limit).max(start) };

@@ -7,6 +7,9 @@ use crate::kernel::raw::room::Room;
 use crate::simd::target::DECODED;
 use crate::view::{MatMut, part, part_mut};
 
+/// Weights of a row that are decoded together: a run starts at a multiple of this input.
+pub(crate) const RUN: usize = 32;
+
 /// Weights `W [out, in]`, however they rest. Whatever is computed of them is computed of their panels: see
 /// [`products`](super::products), which is written once for every format.
 pub(crate) trait Panels {
@@ -17,10 +20,9 @@ pub(crate) trait Panels {
 
     fn inputs(&self) -> usize;
 
-    /// The panel `[inputs, outputs]` of the weights from output `output` and input `input` on: as many as lie in one piece, or as
-    /// the room holds when they are decoded into it. At least one of each, if there are any. How many inputs it has does not depend on
-    /// the output.
-    fn panel<'r>(&'r self, output: usize, input: usize, room: &'r mut [f32]) -> Piece<'r>;
+    /// The panel `[inputs, outputs]` of the weights from an output and an input on, `at`: as many as lie in one piece, or, decoded
+    /// into the room, at most so many outputs and inputs, `most`, for which there is room. At least one of each, if there are any.
+    fn panel<'r>(&'r self, at: (usize, usize), most: (usize, usize), room: &'r mut [f32]) -> Piece<'r>;
 
     /// Whole panels that follow each other without gaps, for the product of one token.
     #[inline(always)]
@@ -44,8 +46,8 @@ pub(super) fn copy<P: Panels>(weights: &P, (o, i): (usize, usize), out: &mut Mat
     while row < out.rows() {
         let (mut rows, mut col) = (1, 0);
         while col < out.cols() {
-            let room = if P::IN_PLACE { &mut [] } else { room.all() };
-            let Piece { matrix, transposed } = weights.panel(o + row, i + col, room);
+            let most = (1, (out.cols() - col).min(DECODED));
+            let Piece { matrix, transposed } = weights.panel((o + row, i + col), most, room.unless(P::IN_PLACE));
             let (inputs, outputs) = (matrix.rows(), matrix.cols());
             let (inputs, outputs, step, next) =
                 if transposed { (outputs, inputs, 1, matrix.stride()) } else { (inputs, outputs, matrix.stride(), 1) };

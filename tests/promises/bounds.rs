@@ -5,10 +5,11 @@
 
 use std::ptr;
 
+use crate::coded::FORMATS;
 use crate::support::placed::Placed;
 use crate::support::stage::{How, Layout, Stage};
-use crate::support::{Data, Layer, Rng, backends, full, lanes, report};
-use lowrank::{Accum, Backend, Dropout, Error, Shape, selftest};
+use crate::support::{Data, Layer, Rng, backends, full, lanes, mat_mut, report};
+use lowrank::{Accum, Backend, Base, Dropout, Error, Shape, merge, selftest};
 
 /// Accessible pages between two that are not.
 struct Pages {
@@ -50,6 +51,18 @@ impl Pages {
         };
         let start = self.start.wrapping_byte_add(self.page).cast::<f32>().wrapping_add(first);
         // SAFETY: accessible, zeroed by the system, aligned to 4 bytes, and borrowed from `self` as long as the slice lives.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+}
+
+impl Pages {
+    /// As [`lend`](Self::lend), of bytes.
+    fn lend_bytes(&mut self, len: usize, touching: Touching) -> &mut [u8] {
+        let all = Self::ACCESSIBLE * self.page;
+        assert!(len <= all);
+        let first = if matches!(touching, Touching::End) { all - len } else { 0 };
+        let start = self.start.wrapping_byte_add(self.page + first).cast();
+        // SAFETY: as there.
         unsafe { std::slice::from_raw_parts_mut(start, len) }
     }
 }
@@ -150,5 +163,33 @@ fn nothing_outside_of_a_slice_is_touched() {
         }
         let promised = if full() { 2 * 34 * 34 * 34 } else { 2 * 6 * 6 * 6 };
         report("bounds", format!("{backend:?}"), count, "runs between inaccessible pages", promised);
+    }
+}
+
+/// The bytes of every format, which need not lie at an even address.
+#[test]
+fn nothing_outside_of_coded_weights_is_touched() {
+    let (mut pages, mut numbers) = (Pages::new(), Pages::new());
+    for backend in backends() {
+        let mut count = 0;
+        for format in &FORMATS {
+            for (outputs, blocks, tokens) in [(1, 1, 1), (3, 2, 4), (5, 3, 33), (1, 15, 2), (9, 1, 12)] {
+                let inputs = blocks * format.block.1;
+                let mut layer = Layer::new(Shape::new(inputs, outputs, 1), tokens, Data::Finite, 7);
+                for touching in [Touching::Start, Touching::End] {
+                    let codes = format.fill(&mut Rng(count), outputs, inputs);
+                    let memory = pages.lend_bytes(codes.len(), touching);
+                    memory.copy_from_slice(&codes);
+                    let base = Base::new((format.make)(memory, outputs, inputs).unwrap(), None);
+                    let mut out = layer.old_outputs(Data::Finite, 1);
+                    layer.bias = None;
+                    layer.run(backend, &base, Accum::Replace, &mut out).unwrap();
+                    let merged = mat_mut(numbers.lend(outputs * inputs, touching), outputs, inputs);
+                    merge(backend, &base, &layer.adapter(), merged).unwrap();
+                    count += 1;
+                }
+            }
+        }
+        report("bounds coded", format!("{backend:?}"), count, "runs between inaccessible pages", 60);
     }
 }

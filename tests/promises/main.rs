@@ -14,6 +14,7 @@
 mod bits;
 mod bounds;
 mod clipping;
+mod coded;
 mod cutting;
 mod dropping;
 mod error_bound;

@@ -10,7 +10,7 @@ mod fixed;
 
 use fixed::{FixedAdapter, FixedBase, FixedGrads};
 use lowrank::train::{AdamW, InPlace, MeanLoss, Optimizer, Plan, Sgd, State, Trained, clip, init};
-use lowrank::{Accum, Backend, Backprop, Cut, Error, MatMut, MatRef, Packed, Saved, Scale, Shape};
+use lowrank::{Accum, Backend, Backprop, Cut, Error, MatMut, MatRef, Packed, Saved, Scale, Shape, Weights};
 
 pub use files::{Files, RamFlash};
 
@@ -53,6 +53,10 @@ pub struct Memory {
     pub base: FixedBase<SIDE, SIDE>,
     /// The weights in panels, as wide as one lane likes them.
     pub packed: [f32; SIDE * SIDE],
+    /// The weights in codes of 8 bits, with a scale for each output, and in blocks of codes of 4 bits.
+    pub int8: [i8; SIDE * SIDE],
+    pub scales: [f32; SIDE],
+    pub q4_0: [[u8; 18]; SIDE * SIDE / 32],
     pub adapter: FixedAdapter<SIDE, SIDE, RANK>,
     pub grads: FixedGrads<SIDE, SIDE, RANK>,
     pub saved: [f32; SAVED],
@@ -74,6 +78,9 @@ impl Memory {
     pub const ZERO: Self = Self {
         base: FixedBase { w: [[0.0; SIDE]; SIDE], bias: [0.0; SIDE] },
         packed: [0.0; SIDE * SIDE],
+        int8: [0; SIDE * SIDE],
+        scales: [0.0; SIDE],
+        q4_0: [[0; 18]; SIDE * SIDE / 32],
         adapter: FixedAdapter::zero(0.5),
         grads: FixedGrads::ZERO,
         saved: [0.0; SAVED],
@@ -100,7 +107,14 @@ impl Memory {
         let rows = self.base.w.as_flattened_mut().iter_mut().chain(&mut self.base.bias).chain(&mut self.packed);
         let adapter = self.adapter.a.as_flattened_mut().iter_mut().chain(self.adapter.b.as_flattened_mut());
         let tokens = self.x.as_flattened_mut().iter_mut().chain(self.dy.as_flattened_mut());
-        rows.chain(adapter).chain(tokens).chain(&mut self.arena).for_each(|number| *number = next());
+        let scales = &mut self.scales;
+        rows.chain(adapter).chain(tokens).chain(&mut self.arena).chain(scales).for_each(|number| *number = next());
+        self.int8.iter_mut().for_each(|code| *code = (next() * 254.0) as i8);
+        for block in &mut self.q4_0 {
+            block.iter_mut().for_each(|byte| *byte = (next() * 254.0) as i8 as u8);
+            // A scale of 1/64 in f16.
+            [block[0], block[1]] = [0x00, 0x24];
+        }
     }
 }
 
@@ -140,6 +154,18 @@ operations! {
     forward_packed(m) {
         let weights = Packed::new(&m.packed, SIDE, SIDE, BACKEND.panel_width())?.into();
         let base = lowrank::Base { weights, bias: Some(MatRef::from_row(&m.base.bias)) };
+        let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;
+        let (x, y) = (rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens));
+        lowrank::forward(BACKEND, &base, &m.adapter.view(), x, y, &mut saved)
+    }
+    forward_int8(m) {
+        let base = lowrank::Base::new(Weights::int8(&m.int8, &m.scales, SIDE, SIDE)?, Some(&m.base.bias));
+        let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;
+        let (x, y) = (rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens));
+        lowrank::forward(BACKEND, &base, &m.adapter.view(), x, y, &mut saved)
+    }
+    forward_q4_0(m) {
+        let base = lowrank::Base::new(Weights::q4_0(m.q4_0.as_flattened(), SIDE, SIDE)?, Some(&m.base.bias));
         let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;
         let (x, y) = (rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens));
         lowrank::forward(BACKEND, &base, &m.adapter.view(), x, y, &mut saved)

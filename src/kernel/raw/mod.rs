@@ -10,6 +10,7 @@ macro_rules! unroll {
     }};
 }
 
+pub(crate) mod codes;
 mod compact;
 pub(crate) mod elements;
 pub(crate) mod one_lane;

@@ -46,9 +46,15 @@ impl<const N: usize> Room<N> {
         self.first(N)
     }
 
+    /// All of it, or nothing where nobody needs it.
+    #[inline(always)]
+    pub(crate) fn unless(&mut self, nobody: bool) -> &mut [f32] {
+        if nobody { &mut [] } else { self.all() }
+    }
+
     /// The first `len` numbers; none where the room is smaller.
     #[inline(always)]
-    pub(super) fn first(&mut self, len: usize) -> &mut [f32] {
+    pub(crate) fn first(&mut self, len: usize) -> &mut [f32] {
         if len > N {
             return &mut [];
         }

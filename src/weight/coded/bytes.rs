@@ -1,0 +1,57 @@
+//! What all formats ask of their bytes.
+
+use crate::error::{Argument, Error};
+use crate::view::expect_len;
+
+/// Refuses bytes that are not as many as those of a shape, `bytes` for every `weights`.
+pub(super) const fn expect_bytes(
+    argument: Argument,
+    bytes: &[u8],
+    (outputs, inputs): (usize, usize),
+    (size, weights): (usize, usize),
+) -> Result<(), Error> {
+    let Some(blocks) = outputs.checked_mul(inputs / weights) else { return Err(Error::Overflow { argument }) };
+    let Some(expected) = blocks.checked_mul(size) else { return Err(Error::Overflow { argument }) };
+    expect_len(argument, bytes.len(), expected)
+}
+
+/// As [`expect_bytes`], for rows that are whole blocks.
+pub(super) const fn expect_blocks(
+    bytes: &[u8],
+    shape: (usize, usize),
+    (size, weights): (usize, usize),
+) -> Result<(), Error> {
+    if !shape.1.is_multiple_of(weights) {
+        return Err(Error::Multiple { argument: Argument::W, of: weights, got: shape.1 });
+    }
+    expect_bytes(Argument::Codes, bytes, shape, (size, weights))
+}
+
+/// Refuses blocks with a scale in f16, at a byte of each, that is infinite or NaN.
+pub(super) const fn finite_scales<const BYTES: usize>(bytes: &[u8], at: usize) -> Result<(), Error> {
+    let (blocks, _) = bytes.as_chunks::<BYTES>();
+    let mut index = 0;
+    while index < blocks.len() {
+        if blocks[index][at + 1] & 0x7c == 0x7c {
+            return Err(Error::NonFinite { argument: Argument::Scales, index });
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// So many bytes from an index on, which are there.
+#[inline(always)]
+pub(super) fn some(bytes: &[u8], from: usize, count: usize) -> &[u8] {
+    let part = bytes.get(from..).and_then(|bytes| bytes.get(..count));
+    debug_assert!(part.is_some(), "{count} bytes from {from} on, of {}", bytes.len());
+    part.unwrap_or(&[])
+}
+
+/// So many bytes from an index on, which are there.
+#[inline(always)]
+pub(super) fn fixed<const N: usize>(bytes: &[u8], from: usize) -> &[u8; N] {
+    let part = bytes.get(from..).and_then(<[u8]>::first_chunk);
+    debug_assert!(part.is_some(), "{N} bytes from {from} on, of {}", bytes.len());
+    part.unwrap_or(&[0; N])
+}
