@@ -6,7 +6,7 @@ use super::place;
 use super::saved::{Batch, Progress};
 use crate::error::{Argument, Error};
 use crate::kernel::equation::{Equation, Mode, Pass};
-use crate::kernel::raw::table::{Read, Table, Written};
+use crate::kernel::raw::table::{Call, Read, Table, Written};
 use crate::simd::Backend;
 use crate::weight::Coded;
 
@@ -57,20 +57,29 @@ pub(crate) fn run_pass(
     call.checked()?;
     let dropping = dropping.filter(|_| mode.drops());
     let is_forward = matches!(pass.progress, Progress::Forward);
-    // Dropout comes first in the forward pass, and last in the backward pass: a loop, so that the equations are there once.
-    for is_first in [true, false] {
-        if is_first != is_forward {
-            backend.run(Pass { call: &mut *call, equations: pass.all, mode });
-            if let Some(coded) = coded {
-                coded.run(backend, call, pass.of_base, mode);
-            }
-        } else if let Some(dropping) = dropping {
-            if is_forward {
-                dropping.before_forward(backend, call, mode);
-            } else {
-                dropping.after_backward(backend, call, mode);
-            }
-        }
+    let (first, last) = if is_forward { (dropping, None) } else { (None, dropping) };
+    before(first, backend, call, mode);
+    backend.run(Pass { call: &mut *call, equations: pass.all, mode });
+    if let Some(coded) = coded {
+        coded.run(backend, call, pass.of_base, mode);
     }
+    after(last, backend, call, mode);
     Ok(Batch { tokens, progress: if mode.is_present() { pass.progress } else { Progress::Absent } })
+}
+
+/// Dropout before the equations.
+// Functions of their own, which are always called: otherwise the equations are in the code twice, with dropout and without.
+#[inline(never)]
+fn before(dropping: Option<&Dropping>, backend: Backend, call: &mut Call<'_, '_, '_>, mode: &Mode) {
+    if let Some(dropping) = dropping {
+        dropping.before_forward(backend, call, mode);
+    }
+}
+
+/// Dropout behind them.
+#[inline(never)]
+fn after(dropping: Option<&Dropping>, backend: Backend, call: &mut Call<'_, '_, '_>, mode: &Mode) {
+    if let Some(dropping) = dropping {
+        dropping.after_backward(backend, call, mode);
+    }
 }
