@@ -75,18 +75,21 @@ const INFINITY: u32 = 0x7f80_0000;
 /// Exponent bias of binary32 less that of binary16.
 const REBIAS: u32 = (127 - 15) << 23;
 
-const fn widen_f16(half: u32) -> u32 {
-    let (sign, magnitude) = ((half & 0x8000) << 16, half & 0x7fff);
-    let wide = if magnitude >= 0x7c00 {
-        INFINITY | magnitude << 13
-    } else if magnitude >= 0x0400 {
-        REBIAS + (magnitude << 13)
-    } else if magnitude == 0 {
-        0
+/// The bits of the binary32 that is a binary16: exact. Those of a NaN are shifted.
+// In a loop it becomes vector instructions without a branch: normal numbers get another exponent, and a subnormal one is the fraction
+// of a number whose leading bit is taken off again.
+#[inline(always)]
+pub(crate) const fn widen_f16(half: u32) -> u32 {
+    const EXPONENT: u32 = 0x1f << 23;
+    const LEADING: u32 = REBIAS + (1 << 23);
+    let (sign, magnitude) = ((half & 0x8000) << 16, (half & 0x7fff) << 13);
+    let exponent = magnitude & EXPONENT;
+    let wide = if exponent == 0 {
+        (f32::from_bits(magnitude + LEADING) - f32::from_bits(LEADING)).to_bits()
+    } else if exponent == EXPONENT {
+        magnitude + 2 * REBIAS
     } else {
-        // A subnormal, `magnitude · 2⁻²⁴`: its first bit becomes the hidden one, bit 10.
-        let shift = magnitude.leading_zeros() - 21;
-        (REBIAS + (1 << 23) - (shift << 23)) | ((magnitude << shift) & 0x03ff) << 13
+        magnitude + REBIAS
     };
     sign | wide
 }

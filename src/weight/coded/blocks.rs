@@ -1,7 +1,6 @@
 //! Blocks of 32 weights with one scale: `Q8_0` and `Q4_0` of GGUF.
 
-use super::bytes::{expect_blocks, finite_scales, fixed, some};
-use super::half::f32_of_f16;
+use super::bytes::{expect_blocks, finite_scales, fixed, half, some};
 use crate::error::Error;
 use crate::kernel::raw::codes::{scaled_i8, scaled_u4};
 use crate::simd::Simd;
@@ -88,5 +87,5 @@ fn block<'a, const BYTES: usize, const CODES: usize>(
     (o, i): (usize, usize),
 ) -> (f32, &'a [u8; CODES]) {
     let block = fixed::<BYTES>(bytes.codes, (o * (inputs / RUN) + i / RUN) * BYTES);
-    (f32_of_f16(u16::from_le_bytes([block[0], block[1]])), fixed(block, 2))
+    (half(block, 0), fixed(block, 2))
 }

@@ -1,5 +1,6 @@
 //! What all formats ask of their bytes.
 
+use crate::dtype::widen_f16;
 use crate::error::{Argument, Error};
 use crate::view::expect_len;
 
@@ -38,6 +39,12 @@ pub(super) const fn finite_scales<const BYTES: usize>(bytes: &[u8], at: usize) -
         index += 1;
     }
     Ok(())
+}
+
+/// The number in f16 at an index.
+#[inline(always)]
+pub(super) fn half(bytes: &[u8], at: usize) -> f32 {
+    f32::from_bits(widen_f16(u32::from(u16::from_le_bytes(*fixed(bytes, at)))))
 }
 
 /// So many bytes from an index on, which are there.

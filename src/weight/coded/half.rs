@@ -1,6 +1,7 @@
 //! Numbers of 16 bits, row by row: IEEE 754 binary16, and bfloat16, the upper half of binary32. Both are exact in f32.
 
 use super::bytes::{expect_bytes, fixed, some};
+use crate::dtype::widen_f16;
 use crate::error::{Argument, Error};
 use crate::simd::Simd;
 use crate::weight::base::Weights;
@@ -53,7 +54,7 @@ struct Bf16;
 impl Half for F16 {
     #[inline(always)]
     fn decode(bits: u16) -> f32 {
-        f32_of_f16(bits)
+        f32::from_bits(widen_f16(u32::from(bits)))
     }
 }
 
@@ -62,24 +63,6 @@ impl Half for Bf16 {
     fn decode(bits: u16) -> f32 {
         f32::from_bits(u32::from(bits) << 16)
     }
-}
-
-/// The number that 16 bits of binary16 mean: exact. The bits of a NaN are shifted.
-// Without a branch, so that it becomes vector instructions. The normal numbers get another exponent; a subnormal number is the
-// fraction of a number whose leading bit is taken off again; infinities and NaN keep the largest exponent.
-#[inline(always)]
-pub(crate) const fn f32_of_f16(bits: u16) -> f32 {
-    const EXPONENT: u32 = 0x1f << 23;
-    const LEADING: u32 = 113 << 23;
-    let sign = (bits as u32 & 0x8000) << 16;
-    let magnitude = (bits as u32 & 0x7fff) << 13;
-    let exponent = magnitude & EXPONENT;
-    let normal = magnitude + (112 << 23);
-    let special = magnitude + (224 << 23);
-    let subnormal = (f32::from_bits(magnitude + LEADING) - f32::from_bits(LEADING)).to_bits();
-    let value = if exponent == EXPONENT { special } else { normal };
-    let value = if exponent == 0 { subnormal } else { value };
-    f32::from_bits(sign | value)
 }
 
 struct Halves<D>(D);

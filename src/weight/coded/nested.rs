@@ -1,7 +1,6 @@
 //! Blocks of 256 weights, whose parts have scales that are codes themselves: `Q4_K` and `Q6_K` of GGUF.
 
-use super::bytes::{expect_blocks, finite_scales, fixed, some};
-use super::half::f32_of_f16;
+use super::bytes::{expect_blocks, finite_scales, fixed, half, some};
 use crate::error::Error;
 use crate::kernel::raw::codes::{scaled_i8, shifted_u4};
 use crate::simd::Simd;
@@ -71,11 +70,6 @@ const fn nested<D: Decode>(bytes: &[u8], shape: (usize, usize)) -> Weights<'_> {
 #[inline(always)]
 fn block<'a, const BYTES: usize>(bytes: &Bytes<'a>, inputs: usize, (o, i): (usize, usize)) -> (&'a [u8; BYTES], usize) {
     (fixed(bytes.codes, (o * (inputs / BLOCK) + i / BLOCK) * BYTES), i % BLOCK / RUN)
-}
-
-#[inline(always)]
-fn half(bytes: &[u8], at: usize) -> f32 {
-    f32_of_f16(u16::from_le_bytes(*fixed(bytes, at)))
 }
 
 struct Q4K;
