@@ -170,7 +170,7 @@ impl<'a> Base<'a> {
     }
 
     /// Outputs `range` as a layer of their own: these rows of `W`, these elements of the bias. Packed weights can be cut
-    /// at any output; at a multiple of [`Packed::width`] they are read fastest.
+    /// at any output; at a multiple of [`Packed::width`](super::Packed::width) they are read fastest.
     ///
     /// With [`Adapter::outputs`](crate::Adapter::outputs) of the same range, [`forward`](crate::forward) gives these
     /// columns of `Y`, with the same bits: two threads can compute one token.

@@ -17,9 +17,11 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count as u32).map(|i| (i.wrapping_mul(2_654_435_761) ^ seed) as i32 as f32 * 2.0_f32.powi(-31)).collect()
 }
 
+type Make = fn(&[u8], usize, usize) -> Result<Weights<'_>, Error>;
+
 /// Weights of every format that is decoded, of this shape if the format has such rows.
 fn coded(bytes: &[u8], outputs: usize, inputs: usize) -> Vec<(&'static str, Weights<'_>)> {
-    let all: [(&str, usize, usize, fn(&[u8], usize, usize) -> Result<Weights<'_>, Error>); 6] = [
+    let all: [(&str, usize, usize, Make); 6] = [
         ("f16", 2, 1, |bytes, outputs, inputs| Weights::f16(bytes, outputs, inputs)),
         ("bf16", 2, 1, |bytes, outputs, inputs| Weights::bf16(bytes, outputs, inputs)),
         ("q8_0", 34, 32, |bytes, outputs, inputs| Weights::q8_0(bytes, outputs, inputs)),

@@ -70,10 +70,12 @@ impl Format {
             match self.name {
                 "f16" => block[1] &= 0xbf,
                 "bf16" => block[1] = block[1] & 0x80 | 0x3e,
-                _ => self
-                    .scales
-                    .iter()
-                    .for_each(|&at| block[at + 1] = block[at + 1] & 0x83 | 4 + rng.below(44) as u8 / 4 * 4),
+                _ => {
+                    for &at in self.scales {
+                        let exponent = 1 + rng.below(11) as u8;
+                        block[at + 1] = (block[at + 1] & 0x83) | exponent << 2;
+                    }
+                }
             }
         }
         bytes
