@@ -1,4 +1,4 @@
-//! How the numbers of an adapter file are stored, and the way between each of them and binary32, in integer operations.
+//! How the numbers of an adapter file are stored, and the way between each of them and binary32.
 
 /// The type of stored numbers, little-endian.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]

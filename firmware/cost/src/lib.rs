@@ -170,6 +170,18 @@ operations! {
         let (x, y) = (rows(&m.x, m.tokens), rows_mut(&mut m.y, m.tokens));
         lowrank::forward(BACKEND, &base, &m.adapter.view(), x, y, &mut saved)
     }
+    /// Every other format that is decoded: its checks, and a weight. The bytes may be no weights of that format.
+    decode_formats(m) {
+        let bytes = m.q4_0.as_flattened();
+        let of = |len| bytes.get(..len).unwrap_or(bytes);
+        let (f16, bf16) = (Weights::f16(of(256), 2, SIDE), Weights::bf16(of(256), 2, SIDE));
+        let (q8_0, q4_k) = (Weights::q8_0(of(136), 2, SIDE), Weights::q4_k(of(144), 1, 4 * SIDE));
+        let all = [f16, bf16, q8_0, q4_k, Weights::q6_k(of(210), 1, 4 * SIDE)];
+        for (weights, to) in all.into_iter().zip(m.y.as_flattened_mut()) {
+            *to = weights.ok().and_then(|weights| weights.get(0, 1)).unwrap_or(0.0);
+        }
+        Ok::<(), Error>(())
+    }
     /// Forward and backward pass: one does not work without the other.
     passes_rows(m) {
         let mut saved = Saved::training(&mut m.saved, SHAPE, TOKENS)?;

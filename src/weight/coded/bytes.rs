@@ -11,7 +11,8 @@ pub(super) const fn expect_bytes(
     (outputs, inputs): (usize, usize),
     (size, weights): (usize, usize),
 ) -> Result<(), Error> {
-    let Some(blocks) = outputs.checked_mul(inputs / weights) else { return Err(Error::Overflow { argument }) };
+    let Some(in_row) = inputs.checked_div(weights) else { return Err(Error::Overflow { argument }) };
+    let Some(blocks) = outputs.checked_mul(in_row) else { return Err(Error::Overflow { argument }) };
     let Some(expected) = blocks.checked_mul(size) else { return Err(Error::Overflow { argument }) };
     expect_len(argument, bytes.len(), expected)
 }
@@ -30,13 +31,14 @@ pub(super) const fn expect_blocks(
 
 /// Refuses blocks with a scale in f16, at a byte of each, that is infinite or NaN.
 pub(super) const fn finite_scales<const BYTES: usize>(bytes: &[u8], at: usize) -> Result<(), Error> {
-    let (blocks, _) = bytes.as_chunks::<BYTES>();
-    let mut index = 0;
-    while index < blocks.len() {
-        if blocks[index][at + 1] & 0x7c == 0x7c {
+    let (mut rest, mut index) = (bytes, 0);
+    while let Some((block, behind)) = rest.split_first_chunk::<BYTES>() {
+        if let Some((_, [_, upper, ..])) = block.split_at_checked(at)
+            && *upper & 0x7c == 0x7c
+        {
             return Err(Error::NonFinite { argument: Argument::Scales, index });
         }
-        index += 1;
+        (rest, index) = (behind, index + 1);
     }
     Ok(())
 }
