@@ -41,8 +41,7 @@ fn a_format_that_is_decoded_gives_the_bits_of_what_it_decodes_to() {
     // No byte of the pattern makes an exponent of infinities.
     let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 & 0xbb).collect();
     for backend in Backend::available() {
-        for (outputs, inputs) in [(1, 1), (3, 700), (64, 64), (61, 1056), (131, 32), (7, 300), (9, 768), (0, 5), (5, 0)]
-        {
+        for (outputs, inputs) in [(1, 1), (3, 700), (21, 1056), (50, 32), (9, 256), (0, 5), (5, 0)] {
             for (name, weights) in coded(&bytes, outputs, inputs) {
                 let rows: Vec<f32> =
                     (0..outputs * inputs).map(|at| weights.get(at / inputs, at % inputs).unwrap()).collect();

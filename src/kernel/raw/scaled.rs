@@ -96,7 +96,7 @@ mod tests {
             let done = catch_unwind(AssertUnwindSafe(|| {
                 let (out, start) = (&mut MatMut::dense(&mut out, 2, 4), start.as_ref());
                 let mut product = ScaledProduct { factor: FACTOR, left: &left, right: &right, depth: 3, out, start };
-                product.run(Backend::BASELINE);
+                product.run(Backend::SCALAR);
             }));
             let is_computed = out != [7.0; 8];
             assert_eq!(done.is_err(), !is_computed && cfg!(debug_assertions));
