@@ -110,7 +110,7 @@ fn defined(code: u16, exponent: u32, fraction: u32) -> f64 {
 fn every_number_of_16_bits_is_its_definition() {
     let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     for (format, (exponent, fraction)) in FORMATS.iter().zip([(5, 10), (8, 7)]) {
-        for (outputs, inputs) in [(1, 65_536), (65_536, 1)] {
+        for (outputs, inputs) in [(1, 65_536), (65_536, 1), (64, 1024)] {
             let weights = (format.make)(&bytes, outputs, inputs).unwrap();
             let mut copied = vec![0.0; 65_536];
             let shape = Shape::new(inputs, outputs, 0);
@@ -132,24 +132,35 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
+/// One block in a row, and several.
 #[test]
 fn blocks_are_what_gguf_py_decodes() {
-    let mut compared = [0; 6];
-    for line in include_str!("../golden/coded/blocks.txt").lines().filter(|line| !line.starts_with('#')) {
-        let words: Vec<_> = line.split(' ').collect();
-        let which = FORMATS.iter().position(|format| format.name == words[0]).unwrap();
-        let (format, bytes) = (&FORMATS[which], unhex(words[1]));
-        let expected: Vec<u32> = unhex(words[2]).as_chunks().0.iter().map(|&word| u32::from_be_bytes(word)).collect();
-        let weights = (format.make)(&bytes, 1, format.block.1).unwrap();
-        // An overflow of a product is no number in either.
-        for (i, (got, expected)) in decoded(&weights).into_iter().zip(expected).enumerate() {
-            let nan = got.is_nan() && f32::from_bits(expected).is_nan();
-            assert!(nan || got.to_bits() == expected, "{} {}: weight {i} is {got:?}", words[0], words[1]);
-            compared[which] += 1;
+    let golden: Vec<Vec<_>> = include_str!("../golden/coded/blocks.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    for format in &FORMATS[2..] {
+        let blocks: Vec<_> = golden.iter().filter(|words| words[0] == format.name).collect();
+        for in_row in [1, 2, 5, blocks.len()] {
+            let (outputs, inputs) = (blocks.len() / in_row, in_row * format.block.1);
+            let blocks = &blocks[..outputs * in_row];
+            let bytes: Vec<u8> = blocks.iter().flat_map(|words| unhex(words[1])).collect();
+            let words: Vec<u8> = blocks.iter().flat_map(|words| unhex(words[2])).collect();
+            let expected = words.as_chunks().0.iter().map(|&word| u32::from_be_bytes(word));
+            let weights = (format.make)(&bytes, outputs, inputs).unwrap();
+            for (at, (got, expected)) in decoded(&weights).into_iter().zip(expected).enumerate() {
+                // An overflow of a product is no number in either.
+                let nan = got.is_nan() && f32::from_bits(expected).is_nan();
+                let block = blocks[at / format.block.1][1];
+                assert!(
+                    nan || got.to_bits() == expected,
+                    "{} {outputs}x{inputs} {block}: {at} is {got:?}",
+                    format.name
+                );
+            }
+            report("coded gguf", format.name, (outputs * inputs) as u64, "weights", 256);
         }
-    }
-    for (format, count) in FORMATS.iter().zip(compared).skip(2) {
-        report("coded gguf", format.name, count, "weights", 256);
     }
 }
 

@@ -66,7 +66,7 @@ impl Decode for Q4_0 {
     fn part(bytes: &Bytes<'_>, inputs: usize, at: (usize, usize), to: &mut [f32]) {
         let (scale, codes) = block::<{ 2 + 16 }, 16>(bytes, inputs, at);
         for (more, to) in to.iter_mut().enumerate() {
-            let i = at.1 % RUN + more;
+            let i = at.1 + more;
             *to = scale * f32::from((codes[i % 16] >> (i / 16 % 2 * 4) & 15) as i8 - 8);
         }
     }
