@@ -29,6 +29,9 @@ enum Form<'a> {
     Coded(Coded<'a>),
 }
 
+// Every layer holds one, also where the weights rest in rows: a format finds room in these words.
+const _: () = assert!(size_of::<Weights<'_>>() == size_of::<[usize; 8]>());
+
 impl<'a> Weights<'a> {
     /// Returns the number of outputs, the rows of `W`.
     pub const fn outputs(&self) -> usize {

@@ -45,7 +45,7 @@ impl<'a> Weights<'a> {
     /// `W [out, in]` in `Q6_K` of GGUF. A row is `in / 256` blocks of 210 bytes: 128 bytes `low`, 64 bytes `high`, 16 scales of type
     /// i8, and `d` in f16, lower byte first.
     ///
-    /// Of half `h` of a block, weight `32k + l` with `k < 4` and `l < 32` has the code
+    /// A block has two halves. Weight `32k + l` of half `h`, with `k < 4` and `l < 32`, has the code
     /// `(low[64h + 32(k % 2) + l] >> 4(k / 2) & 15 | (high[32h + l] >> 2k & 3) << 4) − 32` and the scale `8h + 2k + l / 16`. A weight is
     /// `rn((d · scale) · code)`; the product with the scale is exact.
     ///
